@@ -1,0 +1,121 @@
+"""The list of commands, and the typer app made from it.
+
+A command is one line in COMMANDS; the line names the function, its file is imported only when that command (or a
+help page that shows it) is asked for. So `tiers --help` reads many small files that import nothing but typer, and
+`tiers validate` reads one. Called by `toolkit.cli.main`; the reference page docs/reference/cli.md is made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import Annotated, Final, NamedTuple, Protocol, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Command(NamedTuple):
+    """One command: the heading it stands under, the words to type, and `module:function` inside toolkit.cli."""
+
+    heading: str
+    words: str
+    target: str
+
+
+# In the order of the help page. One line per command, e.g. Command("Data", "sync run", "sync_run:run").
+COMMANDS: Final[tuple[Command, ...]] = (
+    Command("About", "version", "version:version"),
+)  # fmt: skip
+
+GROUPS: Final[dict[str, str]] = {
+    "model": "Models in the registry: push, list, compare, promote.",
+    "rollout": "Move a model to devices in waves, and back.",
+    "job": "Gangs on the hot tier, or on this machine.",
+    "sync": "Move changed data between tiers.",
+    "device": "Which devices may talk to us.",
+    "fleet": "What the devices report.",
+}
+"""Help line of each word that has commands under it."""
+
+
+class _Formatter(Protocol):
+    """What the help page asks of click's formatter."""
+
+    width: int
+
+    def section(self, name: str) -> AbstractContextManager[None]: ...
+
+    def write_dl(self, rows: Sequence[tuple[str, str]]) -> None: ...
+
+
+class HeadedGroup(TyperGroup):
+    """A group whose help lists its commands under headings, in the order of COMMANDS."""
+
+    def format_commands(self, ctx: object, formatter: _Formatter) -> None:  # noqa: ARG002  # typer's signature
+        """Write one section per heading; plain text, so that rich is not imported for a help page."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        widest = max((len(name) for name in self.commands), default=0)
+        for name, command in self.commands.items():
+            heading = command.rich_help_panel if isinstance(command, TyperCommand | TyperGroup) else None
+            line = (name.ljust(widest), command.get_short_help_str(formatter.width - widest - 6))
+            sections.setdefault(heading or "Commands", []).append(line)
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
+def build(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Return the app with the commands that these arguments can mean; without arguments, with all of them."""
+    app = typer.Typer(
+        name="tiers",
+        cls=HeadedGroup,
+        help="One tiers.yaml for edge, hot, warm and cold: objects, models, jobs and data follow it.",
+        no_args_is_help=True,
+        rich_markup_mode=None,  # rich would double the time of a help page
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    groups: dict[str, typer.Typer] = {}
+    for command in _wanted(COMMANDS, arguments):
+        first, _, rest = command.words.partition(" ")
+        if rest and first not in groups:
+            groups[first] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+            app.add_typer(groups[first], name=first, help=GROUPS[first], rich_help_panel=command.heading)
+        parent = groups[first] if rest else app
+        parent.command(rest or first, rich_help_panel=None if rest else command.heading)(load(command))
+    return app
+
+
+def load(command: Command) -> Callable[..., object]:
+    """Import the file of a command and return its function."""
+    module, _, function = command.target.partition(":")
+    return cast("Callable[..., object]", getattr(import_module(f"toolkit.cli.{module}"), function))
+
+
+def _wanted(commands: Iterable[Command], arguments: Sequence[str]) -> list[Command]:
+    """Keep the commands under the first word that was typed; all of them when it is an option or unknown."""
+    chosen = [each for each in commands if arguments and each.words.split()[0] == arguments[0]]
+    return chosen or list(commands)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"tiers {version('tiers')}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what happens.")] = False,
+    version: Annotated[  # noqa: ARG001  # its callback does the work
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    import logging
+
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,143 @@
+"""What a person or a script sees: results as table, JSON or YAML on stdout; errors, progress and questions on stderr.
+
+Every command file ends here with the result object of its one library call. rich and yaml are imported where they
+are used, so that commands which need neither do not pay for them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from toolkit.errors import Problem, TiersError, TopologyError, UsageError
+
+
+class Output(str, Enum):
+    """How a reading command writes its result."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to write the result.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="The same as --output json.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The short form of a result, for people: some columns of it."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+def show(value: object, table: Table, output: Output, *, as_json: bool = False) -> None:
+    """Write a result to stdout.
+
+    Args:
+        value: the whole result (dataclasses, msgspec structs, containers), for JSON and YAML.
+        table: its short form, for people.
+        output: what --output says.
+        as_json: what --json says; it wins.
+    """
+    if as_json or output is Output.JSON:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
+    elif output is Output.YAML:
+        import msgspec
+        import yaml
+
+        plain = msgspec.to_builtins(value, enc_hook=str, str_keys=True)
+        print(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), end="")
+    else:
+        _show_table(table)
+
+
+def _show_table(table: Table) -> None:
+    """Write aligned columns; a terminal's width folds them, a pipe gets one line per row. NO_COLOR is rich's own."""
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=10_000)
+    drawn = RichTable(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(table.columns):
+        numbers = all(isinstance(row[index], int | float) for row in table.rows)
+        drawn.add_column(column, justify="right" if numbers and table.rows else "left", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(str(cell) for cell in row))
+    console.print(drawn)
+
+
+def say(message: str) -> None:
+    """Tell the person at the terminal something that is not the result."""
+    print(message, file=sys.stderr)
+
+
+def report(error: TiersError) -> None:
+    """Write an error to stderr: every finding it carries, what went wrong, and the cure."""
+    if isinstance(error, TopologyError):
+        for problem in error.problems:
+            say(describe(problem))
+    say(f"error: {error.message}")
+    if error.hint:
+        say(f"  try: {error.hint}")
+
+
+def describe(problem: Problem) -> str:
+    """Write a finding for people: the place and the message, then the excerpt, the reason and the cure."""
+    lines = [f"{problem.place}: {problem.severity.value} {problem.code} {problem.message}"]
+    if problem.excerpt:
+        lines += [f"    {line}" for line in problem.excerpt.splitlines()]
+    if problem.why:
+        lines.append(f"  why: {problem.why}")
+    if problem.cure:
+        lines.append(f"  help: {problem.cure}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes bytes done since the last call; it draws a bar when stderr is a terminal.
+
+    Args:
+        label: what moves.
+        total: bytes in all, or None when nobody knows.
+    """
+    if not sys.stderr.isatty():
+        yield _nothing
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def _nothing(done: int) -> None:
+    """Draw nothing: there is no terminal to draw on."""
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be taken back; a `no` ends the command with exit code 1.
+
+    Raises:
+        UsageError: there is nobody to ask and --yes was not given.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"cannot ask '{question}': no terminal", hint="add --yes")
+    typer.confirm(question, abort=True, err=True)
