@@ -1,0 +1,167 @@
+"""Cut bytes where their content says so, and store each piece raw or compressed.
+
+`sync.scan` and `registry.push` feed a `Cutter` and get pieces; `store_chunk` gives the bytes that rest in a Remote and
+travel in a `frame`; `open_chunk` takes them back and trusts nothing. The cut points are FastCDC 2020 (Xia et al.,
+"The Design of Fast Content-Defined Chunking", IEEE TPDS 2020) with normalised chunking 1 and the paper's gear table,
+as the library pyfastcdc has them; tests/toolkit/wire/vectors freezes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import zstandard
+from pyfastcdc import FastCDC
+
+from toolkit.errors import IntegrityError
+from toolkit.wire.digest import Digest, digest_of
+
+KIB = 1024
+MIB = 1024 * KIB
+
+RAW = 0
+ZSTD = 1
+"""First byte of a stored chunk: how the rest is coded."""
+
+_LEVEL = 1
+_PROBE_LEVEL = -5
+_PROBE_BYTES = 4 * KIB
+_WORTH_IT = 0.97
+"""A chunk is stored compressed only if that makes it at least 3 % smaller; reading raw is cheaper."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Sizes in bytes that steer the cut: no piece below `minimum` but the last, none above `maximum`."""
+
+    minimum: int
+    average: int
+    maximum: int
+
+
+ARTIFACT = Grid(4 * KIB, 16 * KIB, 64 * KIB)
+"""Artifacts up to 64 MiB, and data files with scattered changes."""
+LARGE_ARTIFACT = Grid(16 * KIB, 64 * KIB, 256 * KIB)
+"""Artifacts above 64 MiB, and data by default."""
+ARCHIVE = Grid(256 * KIB, 1 * MIB, 4 * MIB)
+"""Write-once archives."""
+
+MAX_CHUNK_BYTES = ARCHIVE.maximum
+"""No chunk of any grid is larger; checked before anything is allocated."""
+LARGE_ARTIFACT_FROM_BYTES = 64 * MIB
+
+
+def grid_for(kind: Literal["artifact", "data", "scattered", "archive"], size: int) -> Grid:
+    """Choose the grid for a file of `size` bytes; part of the format, so the same input always gives the same cuts."""
+    if kind == "archive":
+        return ARCHIVE
+    if kind == "scattered" or (kind == "artifact" and size <= LARGE_ARTIFACT_FROM_BYTES):
+        return ARTIFACT
+    return LARGE_ARTIFACT
+
+
+class Cutter:
+    """Cuts a stream that arrives in segments into the same pieces as if it had arrived whole.
+
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        """Begin a stream."""
+        self._grid = grid
+        self._fastcdc = FastCDC(grid.average, min_size=grid.minimum, max_size=grid.maximum, normalized_chunking=1, seed=0)
+        self._tail = b""
+
+    def feed(self, segment: bytes | bytearray | memoryview) -> Iterator[memoryview]:
+        """Yield the pieces that are certain now; the last `maximum` bytes may wait for what follows.
+
+        The pieces are views that are valid until the next call.
+        """
+        data = memoryview(self._tail + bytes(segment)) if self._tail else memoryview(segment)
+        position = 0
+        # A cut looks at no more than `maximum` bytes, so it is certain when that many are at hand.
+        for piece in self._fastcdc.cut_buf(data):
+            if len(data) - position < self._grid.maximum:
+                break
+            yield data[position : position + piece.length]
+            position += piece.length
+        self._tail = bytes(data[position:])
+
+    def finish(self) -> Iterator[memoryview]:
+        """Yield what is left, and begin anew."""
+        data = memoryview(self._tail)
+        self._tail = b""
+        if not data:
+            return
+        for piece in self._fastcdc.cut_buf(data):
+            yield data[piece.offset : piece.offset + piece.length]
+
+
+def cut(data: bytes | bytearray | memoryview, grid: Grid) -> list[memoryview]:
+    """Cut bytes that are all at hand. `b"".join(cut(data, grid)) == data`; nothing gives no pieces."""
+    cutter = Cutter(grid)
+    return [*cutter.feed(data), *cutter.finish()]
+
+
+def store_chunk(data: bytes | memoryview) -> bytes:
+    """Give the stored form of a chunk: one byte for the coding, then the bytes raw or as one zstd frame.
+
+    A sample is compressed first, because most images and weights do not shrink and the attempt is what costs.
+    """
+    if len(data) > _PROBE_BYTES:
+        middle = (len(data) - _PROBE_BYTES) // 2
+        sample = data[middle : middle + _PROBE_BYTES]
+        if len(_compressor(_PROBE_LEVEL).compress(sample)) >= len(sample) * _WORTH_IT:
+            return bytes([RAW]) + bytes(data)
+    packed = _compressor(_LEVEL).compress(data)
+    if len(packed) < len(data) * _WORTH_IT:
+        return bytes([ZSTD]) + packed
+    return bytes([RAW]) + bytes(data)
+
+
+def open_chunk(stored: bytes | memoryview, digest: Digest, size: int) -> bytes:
+    """Take a chunk out of its stored form and prove that it is the one that was asked for.
+
+    Args:
+        stored: what `store_chunk` gave, possibly damaged since.
+        digest: name of the chunk's bytes.
+        size: number of bytes the index says it has; nothing larger is allocated.
+
+    Raises:
+        IntegrityError: it is not that chunk.
+    """
+    if not 0 <= size <= MAX_CHUNK_BYTES:
+        raise IntegrityError(f"chunk {digest[:12]} claims {size} bytes; no chunk has more than {MAX_CHUNK_BYTES}")
+    if not stored:
+        raise IntegrityError(f"chunk {digest[:12]} is empty")
+    data = _decode(stored, digest, size)
+    if len(data) != size or digest_of(data) != digest:
+        raise IntegrityError(f"chunk {digest[:12]} does not hold the bytes it is named after")
+    return data
+
+
+def _decode(stored: bytes | memoryview, digest: Digest, size: int) -> bytes:
+    coding, body = stored[0], stored[1:]
+    if coding == RAW:
+        return bytes(body)
+    if coding != ZSTD:
+        raise IntegrityError(f"chunk {digest[:12]} has the unknown coding {coding}")
+    try:
+        if zstandard.frame_content_size(body) != size:
+            raise IntegrityError(f"chunk {digest[:12]} would not unpack to the {size} bytes of its index")
+        return zstandard.ZstdDecompressor().decompress(body, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise IntegrityError(f"chunk {digest[:12]} cannot be unpacked: {error}") from error
+
+
+@lru_cache(maxsize=2)
+def _compressor_settings(level: int) -> zstandard.ZstdCompressionParameters:
+    return zstandard.ZstdCompressionParameters.from_level(level, write_content_size=1, write_checksum=0)
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    # A compressor must not be shared by threads; making one from ready settings is cheap.
+    return zstandard.ZstdCompressor(compression_params=_compressor_settings(level))

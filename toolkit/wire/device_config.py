@@ -1,0 +1,87 @@
+"""How a device is set up: what `tiers-edge run --config FILE` reads and what the rendered ConfigMap holds.
+
+Rendered by `render` from tiers.yaml, or written by hand for one machine. No model version stands here: what a device
+runs is in its retained desired document alone. Secrets are files that this document only names.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from toolkit.wire.document import Document, decode_json
+from toolkit.wire.manifest import NAME
+from toolkit.wire.topics import check_label
+from toolkit.errors import IntegrityError
+
+
+class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the broker is and how to log in."""
+
+    host: str
+    port: int = 8883
+    tls: bool = True
+    ca_file: str = ""
+    """PEM of the authority; empty means the system's."""
+    certificate_file: str = ""
+    key_file: str = ""
+    username: str = ""
+    password_file: str = ""
+    preset: Literal["default", "aws"] = "default"
+    """Limits of the broker; see toolkit.link.presets."""
+
+
+class ServingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where inference is served. A host other than loopback needs TLS and a token, which later versions bring."""
+
+    host: str = "127.0.0.1"
+    port: int = 8500
+    """0 takes any free port; the daemon writes the one it got to STATE/serving.json."""
+    max_body_bytes: int = 64 * 1024 * 1024
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model of a device; never its version."""
+
+    name: str
+    engine: Literal["auto", "tensorrt", "onnxruntime"] = "auto"
+    max_batch: int = 8
+    queue: int = 100
+    """Requests that may wait before new ones are refused with 503."""
+    probation_seconds: float = 0.0
+    golden_seconds: float = 120.0
+    """Longest time that the child process may take to load and check a version."""
+
+
+class DeviceConfig(Document, frozen=True, kw_only=True):
+    """All that a daemon needs to start."""
+
+    FORMAT: ClassVar[int] = 1
+    site: str
+    device: str = ""
+    """Name of the device; empty takes the environment's NODE_NAME, as a DaemonSet gives it."""
+    state: str
+    """Folder for artifacts, SQLite and sockets; kept across restarts."""
+    keyring_file: str
+    broker: BrokerConfig
+    serving: ServingConfig = ServingConfig()
+    models: tuple[ModelConfig, ...] = ()
+    disk_budget_bytes: int = 0
+    """Bytes that artifacts may take; 0 leaves it to the disk."""
+
+
+def decode_device_config(data: bytes, *, what: str) -> DeviceConfig:
+    """Read a device's configuration.
+
+    Raises:
+        IntegrityError: it is not one, or a name in it cannot be used.
+    """
+    config = decode_json(data, DeviceConfig, what=what, limit=1024 * 1024)
+    check_label(config.site, what=f"{what}: site")
+    if config.device:
+        check_label(config.device, what=f"{what}: device")
+    for model in config.models:
+        if not NAME.fullmatch(model.name):
+            raise IntegrityError(f"{what}: model name {model.name[:70]!r} has characters that are not allowed")
+    return config

@@ -1,0 +1,113 @@
+"""A manifest says what an artifact is: its index, what it needs, how to check it, where it comes from.
+
+`registry.push` writes one, `signature` seals it, a rollout names it by digest, and the device decides by it before the
+first chunk is asked for. The artifact's id is the digest of the manifest's bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Literal
+
+import msgspec
+
+from toolkit.errors import IntegrityError
+from toolkit.wire.digest import Digest, digest_of, parse_digest
+from toolkit.wire.document import Document, decode_json, encode_json
+from toolkit.wire.paths import check_path
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.+_-]{0,62}[0-9A-Za-z])?")
+
+
+class Requires(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device must have; the device itself refuses what it cannot run."""
+
+    architectures: tuple[str, ...] = ()
+    """Machine names as uname gives them (x86_64, aarch64); empty means any."""
+    onnx_ir: int = 0
+    """ONNX IR version of the model; 0 when it is not ONNX."""
+    opset: int = 0
+    """Highest ONNX opset of the default domain that the model imports."""
+    memory_bytes: int = 0
+    """Free memory that loading needs."""
+    disk_bytes: int = 0
+    """Disk that the unpacked artifact needs."""
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a device proves that the model computes what it computed at home.
+
+    `file` is a NumPy .npz in the artifact with arrays `input.NAME`, `output.NAME` and, if top-1 accuracy is checked,
+    `labels`; the first axis of each is the example.
+    """
+
+    file: str
+    absolute_tolerance: float = 1e-3
+    relative_tolerance: float = 1e-3
+    min_accuracy: float = 0.0
+    """Share of `labels` that the first output's arg-max must hit, 0 to 1; 0 leaves it unchecked."""
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an artifact comes from; for people and audits, never for decisions of the device."""
+
+    parent: str = ""
+    """NAME@VERSION or digest of what it was made from."""
+    made_by: str = ""
+    """The command that made it."""
+    metrics: dict[str, float] = {}
+    """Measured figures, for example {"accuracy": 0.985}."""
+
+
+class Manifest(Document, frozen=True, kw_only=True):
+    """An artifact's description; signed, retained, at most 64 KiB."""
+
+    FORMAT: ClassVar[int] = 1
+    kind: Literal["model", "plan", "patch", "config"]
+    name: str
+    version: str
+    counter: int
+    """Grows with each version of a name; a device refuses to go below its floor."""
+    floor: int = 0
+    """Lowest counter that a device may still run after it has seen this manifest (0: no floor)."""
+    index: Digest
+    """Digest of the index's bytes."""
+    index_bytes: int
+    """Size of the index, checked before it is fetched."""
+    total_bytes: int
+    chunks: int
+    """Number of distinct chunks."""
+    model_file: str = ""
+    """Path of the ONNX file in the artifact (kind model)."""
+    requires: Requires = Requires()
+    golden: Golden | None = None
+    lineage: Lineage = Lineage()
+
+
+def encode_manifest(manifest: Manifest) -> tuple[Digest, bytes]:
+    """Give a manifest's bytes and the artifact id."""
+    data = encode_json(manifest)
+    return digest_of(data), data
+
+
+def decode_manifest(data: bytes) -> tuple[Digest, Manifest]:
+    """Read a manifest whose signature has been checked, and check its fields.
+
+    Raises:
+        IntegrityError: it is damaged, of a newer format, or contradicts itself.
+        UnsafePathError: a file it names would leave the artifact.
+    """
+    manifest = decode_json(data, Manifest, what="manifest")
+    what = f"manifest of {manifest.name[:70]!r}"
+    if not NAME.fullmatch(manifest.name) or not VERSION.fullmatch(manifest.version):
+        raise IntegrityError(f"{what}: name or version {manifest.version[:70]!r} has characters that are not allowed")
+    parse_digest(manifest.index, what=f"{what}: index")
+    if min(manifest.counter, manifest.floor, manifest.index_bytes, manifest.total_bytes, manifest.chunks) < 0:
+        raise IntegrityError(f"{what} has a negative number")
+    if manifest.kind == "model" and not manifest.model_file:
+        raise IntegrityError(f"{what} is of kind model and names no model_file")
+    for file in (manifest.model_file, manifest.golden.file if manifest.golden else ""):
+        if file:
+            check_path(file.encode())
+    return digest_of(data), manifest

@@ -1,0 +1,77 @@
+"""What a device says of itself: one retained report, and its presence. The fleet is rebuilt from these alone.
+
+`edge_runtime.daemon` writes a report at each arrow of the install table; `fleet.rollout` and `fleet.status` read them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from toolkit.errors import IntegrityError
+from toolkit.wire.document import Document, decode_json
+from toolkit.wire.fingerprint import Fingerprint
+from toolkit.wire.states import InstallState
+
+
+class ModelReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a device stands with one model. Byte counts are of the current or last installation."""
+
+    model: str
+    state: InstallState
+    version: str = ""
+    """The version that `state` speaks of."""
+    artifact: str = ""
+    rollout: str = ""
+    serving_version: str = ""
+    """The version that answers requests now; empty when none does."""
+    code: str = ""
+    """Why it was refused or failed, as a stable word, for example golden-mismatch."""
+    reason: str = ""
+    """The same for people, one line."""
+    chunks_total: int = 0
+    chunks_have: int = 0
+    chunks_seeded: int = 0
+    """Chunks that came from what the device already had."""
+    bytes_received: int = 0
+    """Stored bytes of chunks that came over the link, index included."""
+    bytes_resent: int = 0
+    """Of these, bytes of chunks that the device already held (a duplicate, or asked again)."""
+    chunks_bad: int = 0
+    """Chunks that came damaged and were asked for again."""
+
+
+class Report(Document, frozen=True, kw_only=True):
+    """A device's report."""
+
+    FORMAT: ClassVar[int] = 1
+    device: str
+    seq: int
+    """Grows with each report of a device, across restarts."""
+    desired_seq: int = 0
+    """The desired document that it acts on."""
+    starts: int = 0
+    """How often the daemon has started."""
+    models: tuple[ModelReport, ...] = ()
+    fingerprint: Fingerprint = Fingerprint()
+
+
+class Presence(Document, frozen=True, kw_only=True):
+    """Whether a device is connected."""
+
+    FORMAT: ClassVar[int] = 1
+    device: str
+    state: Literal["online", "offline"]
+
+
+def decode_report(data: bytes, device: str) -> Report:
+    """Read a report that came on the topic of `device`.
+
+    Raises:
+        IntegrityError: it is damaged, or speaks for another device.
+    """
+    report = decode_json(data, Report, what=f"report of {device}")
+    if report.device != device:
+        raise IntegrityError(f"a report on the topic of {device} speaks for {report.device[:70]!r}")
+    return report
