@@ -1,0 +1,171 @@
+"""What every test may ask for: a part of the machine, a free port, a broker, and to wait for something without luck.
+
+A part that is missing makes a test skip with the command that brings it. With TIERS_REQUIRE_ALL=1 (`make test-all`,
+CI) nothing may be missing: the same test fails, and any other skip fails the whole run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+NOTHING_MAY_BE_MISSING = os.environ.get("TIERS_REQUIRE_ALL") == "1"
+NEEDS_HARDWARE = "needs hardware"
+"""A skip whose reason begins with these words stays a skip, also in CI: no command brings a Jetson."""
+
+MARK_NEEDS = {"broker": "mosquitto", "torch": "torch", "index": "index", "demo": "amqtt"}
+"""Marker of pyproject.toml -> the part that a test with it needs."""
+
+
+# ---------------------------------------------------------------- parts
+def program(name: str) -> str | None:
+    """Find a program, also in the folders of servers, which are not on the PATH of most users."""
+    return shutil.which(
+        name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    )
+
+
+def _index_answers() -> bool:
+    """Ask pip whether a package index is in reach, by the way pip is set up here."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "hatchling"]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+PARTS: dict[str, tuple[Callable[[], bool], str]] = {
+    "mosquitto": (lambda: program("mosquitto") is not None, "apt-get install mosquitto"),
+    "torch": (lambda: find_spec("torch") is not None, "make test-all"),
+    "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
+    "index": (_index_answers, "give pip a package index"),
+}
+"""Part -> (is it here, the command that brings it)."""
+
+_found: dict[str, bool] = {}
+
+
+def _require(part: str) -> None:
+    present, bring = PARTS[part]
+    if part not in _found:
+        _found[part] = present()
+    if _found[part]:
+        return
+    message = f"{part} is missing; to bring it: {bring}"
+    if NOTHING_MAY_BE_MISSING:
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], None]:
+    """Give a function that skips (or, in CI, fails) the test when a part of PARTS is not there."""
+    return _require
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a marker stand for the part it needs."""
+    for mark in item.iter_markers():
+        if mark.name in MARK_NEEDS:
+            _require(MARK_NEEDS[mark.name])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI, fail a run that skipped anything but a test for hardware that is not here."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not NOTHING_MAY_BE_MISSING or reporter is None:
+        return
+    skipped = reporter.stats.get("skipped", [])
+    stray = [each for each in skipped if NEEDS_HARDWARE not in str(each.longrepr)]
+    if stray and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"TIERS_REQUIRE_ALL=1, but {len(stray)} tests were skipped", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# ---------------------------------------------------------------- waiting and ports
+def _wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+    """Wait for a condition; fail with `what` after the deadline (seconds)."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {seconds} s still not: {what}")
+        pause.wait(0.01)
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Give `wait_until(condition, what, seconds=10)`."""
+    return _wait_until
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Give a function that names a loopback TCP port which nobody uses at the moment."""
+    return _free_port
+
+
+# ---------------------------------------------------------------- the broker
+@dataclass
+class Mosquitto:
+    """A real Mosquitto of one test, on loopback. `stop` and `start` keep the port: a broker that goes and comes."""
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = field(default_factory=_free_port)
+    settings: tuple[str, ...] = ("allow_anonymous true", "persistence false")
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        executable = program("mosquitto")
+        assert executable is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "mosquitto.conf"
+        lines = [f"listener {self.port} {self.host}", "log_dest stderr", *self.settings]
+        if os.geteuid() == 0:
+            lines.append("user root")  # else it becomes another user, who cannot enter the test's folder
+        config.write_text("\n".join(lines) + "\n")
+        with (self.folder / "mosquitto.log").open("ab") as log:
+            self.process = subprocess.Popen([executable, "-c", str(config)], stdout=log, stderr=log)
+        _wait_until(self._answers, f"Mosquitto answers on port {self.port}")
+
+    def stop(self) -> None:
+        """End it and wait until it is gone."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=10)
+            self.process = None
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            pytest.fail("Mosquitto ended: " + (self.folder / "mosquitto.log").read_text())
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+            return True
+        return False
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """Run a broker for this test; it has `host`, `port`, `stop()` and `start()`."""
+    _require("mosquitto")
+    broker = Mosquitto(tmp_path / "mosquitto")
+    broker.start()
+    yield broker
+    broker.stop()
