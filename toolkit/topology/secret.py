@@ -1,0 +1,47 @@
+"""References to secrets. A secret itself never stands in tiers.yaml.
+
+Stands under broker, storage and job; render turns it into a Kubernetes secret reference, the CLI resolves the others.
+"""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from toolkit.topology.noun import Noun
+
+
+class SecretReference(Noun):
+    """Where a secret is kept: exactly one of `secret`, `file` and `env`."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    secret: str | None = None
+    """A Kubernetes Secret, `name` for all of its keys or `name/key` for one."""
+    file: str | None = None
+    """A file that holds the secret, read when it is needed."""
+    env: str | None = None
+    """An environment variable that holds the secret, read when it is needed."""
+
+    @property
+    def name(self) -> str | None:
+        """Name of the Kubernetes Secret, None when the secret is kept elsewhere."""
+        return self.secret.partition("/")[0] if self.secret else None
+
+    @property
+    def key(self) -> str | None:
+        """Key inside the Kubernetes Secret, None when all keys are meant."""
+        return (self.secret.partition("/")[2] or None) if self.secret else None
+
+
+def _refuse_literal(value: object) -> object:
+    """Refuse a secret that was written out, and a reference that names no place or several."""
+    if isinstance(value, (str, int, float)):
+        raise PydanticCustomError("E0311", "a secret is written out here")
+    if isinstance(value, dict) and len(value) != 1:
+        raise PydanticCustomError("E0206", "a reference to a secret names exactly one of secret, file and env")
+    return value
+
+
+Secret = Annotated[SecretReference, BeforeValidator(_refuse_literal)]
+"""A field that takes a reference and refuses a literal."""

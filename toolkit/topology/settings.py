@@ -1,0 +1,42 @@
+"""What can be set for a tier, for a pool or for one device; the nearer place wins, key by key.
+
+Stands under tier, pool and `devices`; Topology.settings_of() gives the result, which becomes a device's configuration.
+"""
+
+from typing import Literal
+
+from toolkit.topology.clock import Days, TimeOfDay
+from toolkit.topology.noun import Noun
+from toolkit.topology.units import Bytes, Duration, Rate
+
+
+class InstallWindow(Noun):
+    """When a device may switch to another model. Times are the device's local time; a window may pass midnight."""
+
+    days: Days = Days.parse("mon-sun")
+    """Days on which the window opens."""
+    opens: TimeOfDay
+    """Start of the window."""
+    closes: TimeOfDay
+    """End of the window."""
+
+
+class Settings(Noun):
+    """Settings of devices. What a device sets beats its pool, which beats its tier; nothing set means the default."""
+
+    download: Rate | None = None
+    """Most that one device may download; default: no limit."""
+    upload: Rate | None = None
+    """Most that one device may upload; default: no limit."""
+    disk: Bytes | None = None
+    """Byte budget of the store of models; default: 8GiB."""
+    outbox: Bytes | None = None
+    """Byte budget for data that waits to be sent; default: 4GiB."""
+    report: Duration | None = None
+    """Time between two reports when nothing changes; default: 30s."""
+    install_window: InstallWindow | None = None
+    """When a device may switch models; default: always."""
+    log: Literal["debug", "info", "warning", "error"] | None = None
+    """What the daemon logs; default: info."""
+    hold: bool | None = None
+    """Keep the model that runs and take no new one; default: false."""

@@ -1,0 +1,152 @@
+"""The Topology: all of tiers.yaml as one value, and the look-ups that need more than one noun.
+
+The end of loading and the start of everything else: placement, routes, render, jobs and fleet read it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from toolkit.topology.alerts import Alerts
+from toolkit.topology.broker import Broker
+from toolkit.topology.cluster import Cluster
+from toolkit.topology.hardware import PROFILES, Hardware
+from toolkit.topology.images import Images
+from toolkit.topology.job import Job
+from toolkit.topology.model import Model
+from toolkit.topology.monitoring import Monitoring
+from toolkit.topology.names import Name, TierName, VariableName
+from toolkit.topology.network import Network, Prices
+from toolkit.topology.noun import Noun
+from toolkit.topology.pool import Pool
+from toolkit.topology.queue import Queue
+from toolkit.topology.route import Route
+from toolkit.topology.service import Service
+from toolkit.topology.settings import Settings
+from toolkit.topology.storage import StorageOrUrl
+from toolkit.topology.tier import Tier
+
+_DEVICE_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class PlacedPool:
+    """A pool together with where it stands and what its machines are."""
+
+    name: str
+    tier_name: TierName
+    tier: Tier
+    pool: Pool
+    hardware: Hardware
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs in one machine: what the pool says, else the profile."""
+        return self.pool.gpus if self.pool.gpus is not None else self.hardware.gpus or 0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in all machines of the pool."""
+        return self.gpus_per_node * self.pool.nodes.total
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Names of the machines; with a count they are POOL-001 and so on."""
+        nodes = self.pool.nodes
+        if nodes.count is None:
+            return nodes.names
+        digits = max(_DEVICE_DIGITS, len(str(nodes.count)))
+        return tuple(f"{self.name}-{number:0{digits}d}" for number in range(1, nodes.count + 1))
+
+
+class Topology(Noun):
+    """All of tiers.yaml."""
+
+    model_config = ConfigDict(title="tiers.yaml")
+
+    version: Literal[1]
+    """Version of this format; 1 grows by optional keys only."""
+    name: Name
+    """Name of the site; namespace and labels of all objects."""
+    registry: StorageOrUrl
+    """Where artifacts are kept."""
+    broker: Broker
+    """Where devices and the cloud meet."""
+    clusters: Annotated[Mapping[Name, Cluster], Field(min_length=1)]
+    """Kubernetes clusters, by a name of ours."""
+    images: Images
+    """Container images of our own parts."""
+    tiers: Annotated[Mapping[TierName, Tier], Field(min_length=1)]
+    """The layers of machines."""
+    variables: Mapping[VariableName, str | int | float | bool | None] = {}
+    """Variables that `${NAME}` may use, with their defaults; one without a value needs `--set NAME=VALUE`."""
+    hardware: Mapping[Name, Hardware] = {}
+    """Hardware profiles of this site; one with the name of a known profile replaces it."""
+    inventory: str | None = None
+    """CSV file of devices with the columns name and pool; further columns become labels."""
+    priorities: Mapping[Name, Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]] = {}
+    """Priority classes; the higher number goes first."""
+    queues: Mapping[Name, Queue] = {}
+    """Shares of the machines."""
+    models: Mapping[Name, Model] = {}
+    """Models and how devices serve them."""
+    jobs: Mapping[Name, Job] = {}
+    """Work for gangs."""
+    routes: Mapping[Name, Route] = {}
+    """Data that goes between tiers."""
+    services: Mapping[Name, Service] = {}
+    """Inference servers on hot and warm."""
+    alerts: Alerts = Alerts()
+    """When somebody is called."""
+    monitoring: Monitoring | None = None
+    """Who watches; nothing means that no rules are written."""
+    network: Network = Network()
+    """Lines between tiers."""
+    prices: Prices | None = None
+    """What machines and storage cost."""
+
+    def pools(self) -> Iterator[PlacedPool]:
+        """Give every pool with its tier and hardware, in the order of the file."""
+        for tier_name, tier in self.tiers.items():
+            for name, pool in tier.pools.items():
+                yield PlacedPool(name, tier_name, tier, pool, self.hardware_named(pool.hardware))
+
+    def pool(self, name: str) -> PlacedPool:
+        """Give one pool. Raises KeyError when there is none, which loading has ruled out for names of the file."""
+        for placed in self.pools():
+            if placed.name == name:
+                return placed
+        raise KeyError(name)
+
+    def hardware_named(self, name: str) -> Hardware:
+        """Give a hardware profile: the site's own, else a known one. Raises KeyError."""
+        return self.hardware[name] if name in self.hardware else PROFILES[name]
+
+    def namespace(self, cluster: str) -> str:
+        """Give the namespace of our objects in a cluster."""
+        return self.clusters[cluster].namespace or self.name
+
+    def cluster_of(self, tier: TierName) -> str:
+        """Name the cluster that a tier's machines belong to. Raises KeyError when none has it."""
+        for name, cluster in self.clusters.items():
+            if tier in cluster.tiers:
+                return name
+        raise KeyError(tier)
+
+    def models_on(self, pool: str) -> dict[str, Model]:
+        """Give the models that devices of a pool serve, by name."""
+        return {name: model for name, model in self.models.items() if pool in model.pools}
+
+    def edge_image(self, placed: PlacedPool) -> str:
+        """Give the image of the edge daemon for a pool: its own, else by runtime, else images.edge."""
+        return placed.pool.image or self.images.runtimes.get(placed.hardware.runtime) or self.images.edge
+
+    def settings_of(self, placed: PlacedPool, device: str | None = None) -> Settings:
+        """Give the settings that hold for a pool or one device of it: device beats pool beats tier, key by key."""
+        layers = [placed.tier.settings, placed.pool.settings, placed.pool.devices.get(device or "", Settings())]
+        merged: dict[str, object] = {}
+        for layer in layers:
+            merged |= {key: getattr(layer, key) for key in layer.model_fields_set}
+        return Settings.model_construct(**merged)
