@@ -24,9 +24,12 @@ class Command(NamedTuple):
     target: str
 
 
-# In the order of the help page. One line per command, e.g. Command("Data", "sync run", "sync_run:run").
+HEADINGS: Final = ("Describe", "Apply", "Models", "Jobs", "Data", "Fleet", "More")
+"""The help page, top to bottom."""
+
+# One line per command, under its heading, e.g. Command("Data", "sync run", "sync_run:run").
 COMMANDS: Final[tuple[Command, ...]] = (
-    Command("About", "version", "version:version"),
+    Command("More", "version", "version:version"),
 )  # fmt: skip
 
 GROUPS: Final[dict[str, str]] = {
@@ -51,19 +54,20 @@ class _Formatter(Protocol):
 
 
 class HeadedGroup(TyperGroup):
-    """A group whose help lists its commands under headings, in the order of COMMANDS."""
+    """A group whose help lists its commands under headings, in the order of HEADINGS."""
 
     def format_commands(self, ctx: object, formatter: _Formatter) -> None:  # noqa: ARG002  # typer's signature
         """Write one section per heading; plain text, so that rich is not imported for a help page."""
-        sections: dict[str, list[tuple[str, str]]] = {}
+        sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in HEADINGS}
         widest = max((len(name) for name in self.commands), default=0)
         for name, command in self.commands.items():
             heading = command.rich_help_panel if isinstance(command, TyperCommand | TyperGroup) else None
             line = (name.ljust(widest), command.get_short_help_str(formatter.width - widest - 6))
-            sections.setdefault(heading or "Commands", []).append(line)
+            sections[heading or HEADINGS[-1]].append(line)
         for heading, rows in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(rows)
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
 
 
 def build(arguments: Sequence[str] = ()) -> typer.Typer:
