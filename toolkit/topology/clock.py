@@ -27,8 +27,7 @@ class TimeOfDay(Unit):
     def parse(cls, text: str) -> "TimeOfDay":
         """Read hh:mm. Raises ValueError."""
         if re.fullmatch(cls.pattern, text, re.ASCII) is None:
-            msg = f"'{text}' is not a time of day such as \"{cls.example}\""
-            raise ValueError(msg)
+            raise ValueError(f"'{text}' is not a time of day such as \"{cls.example}\"")
         return cls(int(text[:2]) * 60 + int(text[3:]))
 
     def __str__(self) -> str:
@@ -54,8 +53,9 @@ class Days(Unit):
         for part in text.split(","):
             first, _, last = part.strip().partition("-")
             if first not in _WEEK or (last or first) not in _WEEK:
-                msg = f"'{part.strip()}' is not a day such as mon or a range such as {cls.example}"
-                raise ValueError(msg)
+                raise ValueError(
+                    f"'{part.strip()}' is not a day such as mon or a range such as {cls.example}"
+                )
             start, length = _WEEK.index(first), (_WEEK.index(last or first) - _WEEK.index(first)) % len(_WEEK)
             found.update((start + step) % len(_WEEK) for step in range(length + 1))
         return cls(tuple(sorted(found)))

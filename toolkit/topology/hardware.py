@@ -35,7 +35,9 @@ class Hardware(Noun):
     """Memory of one GPU that has its own."""
     gpu_product: str | None = None
     """Value of the node label nvidia.com/gpu.product."""
-    compute_capability: Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+\.[0-9]$")] | None = None
+    compute_capability: (
+        Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+\.[0-9]$")] | None
+    ) = None
     """CUDA compute capability of the GPU, such as 8.7."""
     jetpack: Annotated[int, Field(ge=4)] | None = None
     """Major version of JetPack on a Jetson."""

@@ -38,12 +38,12 @@ class RetryCause(Unit):
     def parse(cls, text: str) -> "RetryCause":
         """Read a cause. Raises ValueError for another word and for an exit code outside 1 to 255."""
         if re.fullmatch(cls.pattern, text, re.ASCII) is None:
-            msg = f"'{text}' is not a cause: use evicted, failed or an exit code such as {cls.example}"
-            raise ValueError(msg)
+            raise ValueError(
+                f"'{text}' is not a cause: use evicted, failed or an exit code such as {cls.example}"
+            )
         kind, _, number = text.partition(":")
         if number and int(number) > _HIGHEST_EXIT_CODE:
-            msg = f"'{number}' is not an exit code: they end at {_HIGHEST_EXIT_CODE}"
-            raise ValueError(msg)
+            raise ValueError(f"'{number}' is not an exit code: they end at {_HIGHEST_EXIT_CODE}")
         return cls(kind, int(number) if number else None)
 
     def __str__(self) -> str:
@@ -58,7 +58,9 @@ def _split_command(value: object) -> object:
     try:
         words = shlex.split(value)
     except ValueError as exc:
-        raise PydanticCustomError("E0319", "{reason}", {"reason": f"the command cannot be split: {exc}"}) from exc
+        raise PydanticCustomError(
+            "E0319", "{reason}", {"reason": f"the command cannot be split: {exc}"}
+        ) from exc
     return words
 
 

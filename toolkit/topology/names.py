@@ -26,7 +26,7 @@ _LONGEST_NODE_NAME = 253
 
 def _refuse(code: str, reason: str) -> PydanticCustomError:
     """Make the error that pydantic collects; its type is the code of the problem."""
-    return PydanticCustomError(code, "{reason}", {"reason": reason})  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{reason}", {"reason": reason})
 
 
 def _check_label(text: str) -> str:
@@ -46,14 +46,18 @@ def _check_node(text: str) -> str:
 def _check_label_key(text: str) -> str:
     """Take the key of a Kubernetes label: an optional prefix/ and a name."""
     if re.fullmatch(_LABEL_KEY, text, re.ASCII) is None:
-        raise _refuse("E0318", f"'{text}' is not the key of a Kubernetes label, such as site or example.com/site")
+        raise _refuse(
+            "E0318", f"'{text}' is not the key of a Kubernetes label, such as site or example.com/site"
+        )
     return text
 
 
 def _check_label_value(text: str) -> str:
     """Take the value of a Kubernetes label: at most 63 characters."""
     if re.fullmatch(_LABEL_VALUE, text, re.ASCII) is None:
-        raise _refuse("E0318", f"'{text}' is not the value of a Kubernetes label: at most 63 letters, digits, - _ and .")
+        raise _refuse(
+            "E0318", f"'{text}' is not the value of a Kubernetes label: 63 letters, digits, - _ . at most"
+        )
     return text
 
 
@@ -69,7 +73,9 @@ def _check_image(text: str) -> str:
     if re.fullmatch(_IMAGE, text, re.ASCII) is None:
         raise _refuse("E0317", f"'{text}' is not an image such as registry.example/tiers-edge:1.0")
     if "@sha256:" not in text and ":" not in text.rsplit("/", 1)[-1]:
-        raise _refuse("E0317", f"'{text}' has neither a tag nor a digest, so it would mean whatever is newest")
+        raise _refuse(
+            "E0317", f"'{text}' has neither a tag nor a digest, so it would mean whatever is newest"
+        )
     return text
 
 
@@ -77,7 +83,10 @@ def _check_path(text: str) -> str:
     """Take a path below a storage: relative, with / between parts, that cannot leave its root."""
     parts = text.split("/")
     if not text or "\\" in text or "\0" in text or any(part in {"", ".", ".."} for part in parts):
-        raise _refuse("E0314", f"'{text}' is not a path below a storage: no / at an end, no '..', such as datasets/seg3d")
+        raise _refuse(
+            "E0314",
+            f"'{text}' is not a path below a storage, such as datasets/seg3d",
+        )
     return text
 
 
@@ -98,7 +107,9 @@ def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
     if url.password is not None:
         raise _refuse("E0312", "the address holds a password")
     if url.scheme not in schemes:
-        raise _refuse("E0310", f"'{text}' does not start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        raise _refuse(
+            "E0310", f"'{text}' does not start with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+        )
     if url.scheme == "file" and (url.netloc or not url.path.startswith("/")):
         raise _refuse("E0310", f"'{text}' is not a folder of this machine: write file:///absolute/path")
     if url.scheme != "file" and not url.hostname:
@@ -131,12 +142,20 @@ Name = Annotated[str, AfterValidator(_check_label), Field(json_schema_extra={"pa
 NodeName = Annotated[str, AfterValidator(_check_node), Field(json_schema_extra={"pattern": _NODE})]
 """A device: the same as its Kubernetes node, MQTT user and certificate."""
 LabelKey = Annotated[str, AfterValidator(_check_label_key), Field(json_schema_extra={"pattern": _LABEL_KEY})]
-LabelValue = Annotated[str, AfterValidator(_check_label_value), Field(json_schema_extra={"pattern": _LABEL_VALUE})]
+LabelValue = Annotated[
+    str, AfterValidator(_check_label_value), Field(json_schema_extra={"pattern": _LABEL_VALUE})
+]
 VersionedName = Annotated[str, AfterValidator(_check_version), Field(json_schema_extra={"pattern": _VERSION})]
 """`name@version` of an artifact in the registry."""
 Image = Annotated[str, AfterValidator(_check_image), Field(json_schema_extra={"pattern": _IMAGE})]
 RelativePath = Annotated[str, AfterValidator(_check_path)]
-VariableName = Annotated[str, AfterValidator(_check_variable), Field(json_schema_extra={"pattern": _VARIABLE})]
-StorageUrl = Annotated[str, AfterValidator(_check_storage_url), Field(json_schema_extra={"pattern": "^(file|s3|sftp)://"})]
-BrokerUrl = Annotated[str, AfterValidator(_check_broker_url), Field(json_schema_extra={"pattern": "^(mqtts?|wss)://"})]
+VariableName = Annotated[
+    str, AfterValidator(_check_variable), Field(json_schema_extra={"pattern": _VARIABLE})
+]
+StorageUrl = Annotated[
+    str, AfterValidator(_check_storage_url), Field(json_schema_extra={"pattern": "^(file|s3|sftp)://"})
+]
+BrokerUrl = Annotated[
+    str, AfterValidator(_check_broker_url), Field(json_schema_extra={"pattern": "^(mqtts?|wss)://"})
+]
 WebUrl = Annotated[str, AfterValidator(_check_web_url), Field(json_schema_extra={"pattern": "^https?://"})]

@@ -3,11 +3,12 @@
 Stands under topology; placement and the plans of routes reckon with it.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 
-from toolkit.topology.names import TierName
+from toolkit.topology.names import Name, TierName
 from toolkit.topology.noun import Noun
 from toolkit.topology.units import Duration, Rate
 
@@ -37,7 +38,7 @@ class Prices(Noun):
 
     currency: str = "EUR"
     """Currency of all prices."""
-    machine_hour: dict[str, Annotated[float, Field(ge=0)]] = {}
+    machine_hour: Mapping[Name, Annotated[float, Field(ge=0)]] = {}
     """Price of one machine for one hour, by pool."""
-    gib_month: dict[TierName, Annotated[float, Field(ge=0)]] = {}
+    gib_month: Mapping[TierName, Annotated[float, Field(ge=0)]] = {}
     """Price of keeping one GiB for a month, by tier."""

@@ -15,6 +15,7 @@ class Noun(BaseModel):
         use_attribute_docstrings=True,
         defer_build=True,
         allow_inf_nan=False,
+        strict=True,
         validate_by_alias=True,
         validate_by_name=False,
     )

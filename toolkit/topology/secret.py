@@ -39,7 +39,9 @@ def _refuse_literal(value: object) -> object:
     if isinstance(value, (str, int, float)):
         raise PydanticCustomError("E0311", "a secret is written out here")
     if isinstance(value, dict) and len(value) != 1:
-        raise PydanticCustomError("E0206", "a reference to a secret names exactly one of secret, file and env")
+        raise PydanticCustomError(
+            "E0206", "a reference to a secret names exactly one of secret, file and env"
+        )
     return value
 
 

@@ -36,11 +36,11 @@ class Share(Unit):
         elif text.endswith("%"):
             share = cls(percent=Percent.parse(text))
         else:
-            msg = f"'{text}' is neither a count of machines such as 2 nor a percentage such as {cls.example}"
-            raise ValueError(msg)
+            raise ValueError(
+                f"'{text}' is neither a count of machines (2) nor a percentage ({cls.example})"
+            )
         if not share.count and not (share.percent and share.percent.parts_per_million):
-            msg = f"'{text}' is no machine at all"
-            raise ValueError(msg)
+            raise ValueError(f"'{text}' is no machine at all")
         return share
 
     def of(self, total: int) -> int:
@@ -54,9 +54,12 @@ class Share(Unit):
         return str(self.percent) if self.percent is not None else str(self.count)
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         """Describe both forms to editors."""
-        return {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": cls.pattern}], "examples": [2, "25%"]}
+        texts = {"type": "string", "pattern": cls.pattern}
+        return {"anyOf": [{"type": "integer", "minimum": 1}, texts], "examples": [2, cls.example]}
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,5 @@ class AboveDuration(Unit):
 def _after_sign(text: str, example: str) -> str:
     """Cut the `>` off a threshold. Raises ValueError when it is missing."""
     if not text.startswith(">"):
-        msg = f"'{text}' is not a threshold; write what is bad, such as '{example}'"
-        raise ValueError(msg)
+        raise ValueError(f"'{text}' is not a threshold; write what is bad, such as '{example}'")
     return text[1:].strip()

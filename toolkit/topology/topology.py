@@ -145,8 +145,12 @@ class Topology(Noun):
 
     def settings_of(self, placed: PlacedPool, device: str | None = None) -> Settings:
         """Give the settings that hold for a pool or one device of it: device beats pool beats tier, key by key."""
-        layers = [placed.tier.settings, placed.pool.settings, placed.pool.devices.get(device or "", Settings())]
-        merged: dict[str, object] = {}
+        layers = [
+            placed.tier.settings,
+            placed.pool.settings,
+            placed.pool.devices.get(device or "", Settings()),
+        ]
+        merged = Settings()
         for layer in layers:
-            merged |= {key: getattr(layer, key) for key in layer.model_fields_set}
-        return Settings.model_construct(**merged)
+            merged = merged.model_copy(update={key: getattr(layer, key) for key in layer.model_fields_set})
+        return merged

@@ -5,13 +5,11 @@ else to everybody who reads it.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-
-U = TypeVar("U", bound="Unit")
 
 
 class Unit(ABC):
@@ -26,26 +24,30 @@ class Unit(ABC):
 
     @classmethod
     @abstractmethod
-    def parse(cls: type[U], text: str) -> U:
+    def parse(cls, text: str) -> "Unit":
         """Read the value. Raises ValueError with a sentence for people."""
 
     @classmethod
-    def read(cls: type[U], value: object) -> U:
+    def read(cls, value: object) -> "Unit":
         """Take a value of tiers.yaml. Raises PydanticCustomError, which `shape` turns into a Problem."""
         if isinstance(value, cls):
             return value
         try:
             return cls.parse(_as_text(value))
         except ValueError as exc:
-            raise PydanticCustomError(cls.code, "{reason}", {"reason": str(exc)}) from exc  # type: ignore[arg-type]
+            raise PydanticCustomError(cls.code, "{reason}", {"reason": str(exc)}) from exc
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Tell pydantic to read with `read` and to write with `str`."""
-        return core_schema.no_info_plain_validator_function(cls.read, serialization=core_schema.to_string_ser_schema())
+        return core_schema.no_info_plain_validator_function(
+            cls.read, serialization=core_schema.to_string_ser_schema()
+        )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         """Describe the text form to editors."""
         return {"type": "string", "pattern": cls.pattern, "examples": [cls.example]}
 
@@ -54,7 +56,6 @@ def _as_text(value: object) -> str:
     """Give the text of a scalar; anything else cannot carry a unit."""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        msg = "expected one value with a unit"
-        raise ValueError(msg)
-    return str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError("expected one value with a unit")

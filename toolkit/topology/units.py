@@ -52,31 +52,31 @@ def _scaled(text: str, units: Mapping[str, Fraction], what: str, example: str) -
     """Read `<number><unit>` as an exact number of the smallest unit. Raises ValueError."""
     match = re.fullmatch(NUMBER + r"\s?(?P<unit>[A-Za-z/]*)", text, re.ASCII)
     if match is None:
-        msg = f"'{text}' is not {what} such as {example}"
-        raise ValueError(msg)
+        raise ValueError(f"'{text}' is not {what} such as {example}")
     unit = match["unit"]
     if not unit:
-        msg = f"'{text}' has no unit; {what} is written like {example}"
-        raise ValueError(msg)
+        raise ValueError(f"'{text}' has no unit; {what} is written like {example}")
     if unit not in units:
-        msg = f"'{unit}' is not a unit of {what}; known are {', '.join(units)}"
-        raise ValueError(msg)
+        raise ValueError(f"'{unit}' is not a unit of {what}; known are {', '.join(units)}")
     return Fraction(match["number"]) * units[unit]
 
 
 def _whole(amount: Fraction, text: str, smallest: str) -> int:
     """Refuse what would have to be rounded. Raises ValueError."""
     if amount.denominator != 1:
-        msg = f"'{text}' is not a whole number of {smallest}"
-        raise ValueError(msg)
+        raise ValueError(f"'{text}' is not a whole number of {smallest}")
     return amount.numerator
 
 
 def _print_size(count: int) -> str:
     """Write a byte count with the shortest text that is exact; binary units win a tie."""
-    candidates = [(f"{count // size}{unit}", "i" not in unit) for unit, size in _SIZES.items() if count % size == 0]
-    best = min(candidates, key=lambda candidate: (len(candidate[0].rstrip("kKMGTPiB")), candidate[1], len(candidate[0])))
-    return best[0] if count else "0B"
+    if not count:
+        return "0B"
+    exact = [
+        (len(str(count // size)), "i" not in unit, unit) for unit, size in _SIZES.items() if count % size == 0
+    ]
+    unit = min(exact)[2]
+    return f"{count // _SIZES[unit]}{unit}"
 
 
 @dataclass(frozen=True, order=True)
@@ -144,7 +144,9 @@ class Duration(Unit):
 
     def __str__(self) -> str:
         """Write it in the largest unit that is exact."""
-        unit = next(unit for unit in _PRINTED_TIMES if self.milliseconds % _TIMES[unit] == 0) if self.milliseconds else "s"
+        if not self.milliseconds:
+            return "0s"
+        unit = next(unit for unit in _PRINTED_TIMES if self.milliseconds % _TIMES[unit] == 0)
         return f"{self.milliseconds // _TIMES[unit]}{unit}"
 
 
@@ -169,12 +171,10 @@ class Percent(Unit):
         """Read a percentage. Raises ValueError without the % sign, above 100 % and for more than four decimals."""
         match = re.fullmatch(NUMBER + r"\s?%", text, re.ASCII)
         if match is None:
-            msg = f"'{text}' is not a percentage such as {cls.example}"
-            raise ValueError(msg)
+            raise ValueError(f"'{text}' is not a percentage such as {cls.example}")
         parts = _whole(Fraction(match["number"]) * _PPM_PER_PERCENT, text, "ten-thousandths of a percent")
         if parts > WHOLE:
-            msg = f"'{text}' is more than 100%"
-            raise ValueError(msg)
+            raise ValueError(f"'{text}' is more than 100%")
         return cls(parts)
 
     def __str__(self) -> str:
