@@ -42,4 +42,4 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
     extra = EXTRA_OF.get(package)
     if extra is None:
         return None
-    return MissingExtraError(f"this command needs {package}, which", extra=extra)
+    return MissingExtraError(f"this command (it imports {package})", extra=extra)

@@ -1,0 +1,78 @@
+"""The pages do not rot: generated ones are fresh, links lead somewhere, and the README's commands work."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = REPOSITORY / "README.md"
+PAGES = sorted(
+    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/**/*.md")]
+)
+MADE_HERE = shutil.ignore_patterns(
+    ".git", ".venv", ".cache", ".build", "__pycache__", ".*_cache", ".hypothesis", "demo-run"
+)
+
+
+def make_pages(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "scripts/docs.py", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_generated_pages_are_fresh():
+    done = make_pages(REPOSITORY, "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_page_is_noticed_and_made_again(tmp_path):
+    for folder in ("docs", "scripts"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    assert make_pages(tmp_path).returncode == 0
+    page = tmp_path / "docs/reference/errors.md"
+    fresh = page.read_text()
+    page.write_text(fresh.replace("130", "131"))
+    stale = make_pages(tmp_path, "--check")
+    assert stale.returncode == 1
+    assert "docs/reference/errors.md" in stale.stderr
+    assert "make docs" in stale.stderr
+    assert make_pages(tmp_path).returncode == 0
+    assert page.read_text() == fresh
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text().splitlines()) < 120
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    local = [target for target in targets if "://" not in target and not target.startswith("mailto:")]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def shell_blocks() -> list[str]:
+    """Return the README's blocks fenced as ```sh; a block with another word after sh is not for running."""
+    return re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.demo
+@pytest.mark.timeout(400)
+def test_the_commands_of_the_readme_work(tmp_path):
+    blocks = shell_blocks()
+    assert blocks
+    copy = tmp_path / "tiers"
+    shutil.copytree(REPOSITORY, copy, ignore=MADE_HERE)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for block in blocks:
+        done = subprocess.run(
+            ["bash", "-eux"], input=block, cwd=copy, env={**os.environ, "PATH": path},
+            capture_output=True, text=True, check=False, timeout=380,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
