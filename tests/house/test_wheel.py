@@ -40,7 +40,7 @@ def run(*command: object, **environment: str) -> str:
 @pytest.mark.index
 @pytest.mark.timeout(300)
 def test_the_wheel_with_edge_in_an_empty_environment(tmp_path):
-    pip = [sys.executable, "-m", "pip", "--no-input", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "--no-input"]
     run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path / "dist", REPOSITORY)
     (wheel,) = (tmp_path / "dist").glob("tiers-*.whl")
 
