@@ -1,0 +1,372 @@
+"""A link over MQTT with paho: MQTT 5 first, 3.1.1 when the broker refuses it.
+
+One thread of our own drives paho's client through its external-loop calls and does nothing but move bytes and put
+events into the queue. It stops reading while the queue is full (TCP then slows the broker) but never stops writing, so
+an owner that waits in `publish` and a full queue cannot block each other. Made by the daemon, the depot and the CLI
+from `settings`; what the events mean is decided by their owners.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from functools import partial
+from queue import Queue
+from typing import TYPE_CHECKING
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from toolkit.errors import TiersError
+from toolkit.link.ledger import Ledger, Sent
+from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, LinkEvent
+from toolkit.link.settings import LinkSettings
+from toolkit.link.shared import plain_filter
+from toolkit.link.tls import tls_context
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike  # exists for type checkers only
+
+V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+_TICK_SECONDS = 1.0
+_FULL_TICK_SECONDS = 0.01
+_GOODBYE_SECONDS = 2.0
+_HELLO_SECONDS = 2.0
+"""How long a broker may think about MQTT 5 before 3.1.1 gets its try; some never answer a greeting they cannot read."""
+_FIRST_FAILURE_CODE = 0x80
+
+
+class PahoLink:
+    """A connection to an MQTT broker; see `toolkit.link.link.Link` for what each call promises."""
+
+    def __init__(self, settings: LinkSettings, *, will: LastWill | None = None) -> None:
+        """Prepare a link; nothing happens before `connect`.
+
+        Args:
+            settings: where the broker is, and how to log in.
+            will: what the broker shall publish, retained and at QoS 1, when we vanish.
+        """
+        self._settings = settings
+        self._will = will
+        self._events: Queue[LinkEvent] = Queue()
+        self._lock = threading.Lock()
+        self._filters: dict[str, int] = {}
+        self._ledger = Ledger()
+        self._closing = threading.Event()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.settimeout(0)
+        self._wake_out.settimeout(0)
+        self._protocol = V5
+        self._tls: ssl.SSLContext | None = None
+        self._client: Client | None = None
+        self._thread: threading.Thread | None = None
+        self._accepted = False
+        self._awaited: set[int] = set()
+        self._reason = ""
+        self._refused_version = False
+        self._guess = False
+
+    @property
+    def events(self) -> Queue[LinkEvent]:
+        """Events in order of arrival; reading stops at MAX_QUEUED_EVENTS."""
+        return self._events
+
+    @property
+    def protocol(self) -> str:
+        """Give "5" or "3.1.1": what is spoken, or would be tried next."""
+        return "5" if self._protocol == V5 else "3.1.1"
+
+    def connect(self) -> None:
+        """Begin to connect; `Connected` or `Disconnected` follows. Repeated calls do nothing.
+
+        Raises:
+            UnreachableError: a file of the TLS settings cannot be used.
+        """
+        if self._thread is not None:
+            return
+        if self._settings.tls is not None:
+            self._tls = tls_context(self._settings.tls)
+        self._begin_client(V5)
+        self._thread = threading.Thread(
+            target=self._run, name=f"link-{self._settings.client_id}", daemon=True
+        )
+        self._thread.start()
+
+    def subscribe(self, topic_filter: str, *, qos: int = 0) -> None:
+        """Subscribe now if connected, and at each connection from now on."""
+        with self._lock:
+            self._filters[topic_filter] = qos
+            if self._accepted and self._client is not None:
+                self._client.subscribe(self._spoken(topic_filter), qos)
+        self._wake()
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Hand a message to the network thread; waits while more than the preset's `max_unsent_bytes` are unsent.
+
+        Without a connection QoS 0 is dropped and QoS 1 is kept until there is one.
+
+        Raises:
+            TiersError: the payload is larger than the broker's preset allows.
+        """
+        limit = self._settings.preset.max_payload_bytes
+        if len(payload) > limit:
+            raise TiersError(
+                f"a message of {len(payload)} bytes for {topic} is too large: the preset"
+                f" '{self._settings.preset_name}' of broker {self._settings.address} ends at {limit}",
+                hint="choose the preset that fits the broker (broker.preset)",
+            )
+        if self._accepted:
+            self._wait_for_room()
+        with self._lock:
+            if self._accepted or qos:
+                client = self._client
+                self._ledger.send(
+                    Sent(topic, payload, qos, retain), partial(_hand_over, client) if client else None
+                )
+        self._wake()
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all QoS 1 messages are acknowledged and all others are written; False if that took longer."""
+        deadline = time.monotonic() + seconds
+        while not self._ledger.wait(lambda messages, _: not messages, deadline - time.monotonic()):
+            if self._thread is None or time.monotonic() > deadline:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Disconnect in good order and end the thread. Repeated calls do nothing."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._wake()
+        if self._thread is not None:
+            self._thread.join(self._settings.connect_seconds + _GOODBYE_SECONDS + _TICK_SECONDS)
+        if self._thread is None or not self._thread.is_alive():
+            self._wake_in.close()
+            self._wake_out.close()
+
+    # ------------------------------------------------------------ the owner's side
+    def _wait_for_room(self) -> None:
+        most = self._settings.preset.max_unsent_bytes
+        while not self._ledger.wait(lambda _, size: size < most, _TICK_SECONDS):
+            if self._closing.is_set() or not self._accepted:
+                return
+
+    def _wake(self) -> None:
+        try:
+            self._wake_in.send(b"\0")
+        except OSError:
+            return  # full means that a wake-up is on its way; closed means that nobody sleeps any more
+
+    def _spoken(self, topic_filter: str) -> str:
+        return topic_filter if self._protocol == V5 else plain_filter(topic_filter)
+
+    # ------------------------------------------------------------ the network thread
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            was_accepted = self._attempt()
+            if self._closing.is_set():
+                return
+            failures = 0 if was_accepted else failures + 1
+            if self._events.qsize() < MAX_QUEUED_EVENTS:
+                self._events.put(Disconnected(self._reason))
+            if self._choose_protocol():
+                continue
+            # Full jitter, so that a fleet does not come back in one wave after its broker did.
+            longest = self._settings.retry_first_seconds * 2 ** min(failures, 16)
+            longest = min(longest, self._settings.retry_longest_seconds)
+            self._closing.wait(random.uniform(0, longest))  # noqa: S311  # a pause is no secret
+
+    def _choose_protocol(self) -> bool:
+        """Change to 3.1.1 for good if the broker said so, for one try if it hung up; tell whether it changed."""
+        if self._protocol == V5 and (self._refused_version or self._guess):
+            self._begin_client(V311)
+            return True
+        if self._protocol == V311 and self._guess:
+            self._guess = False
+            self._begin_client(V5)
+        return False
+
+    def _attempt(self) -> bool:
+        """Connect and serve until the connection is gone; tell whether the broker had accepted us."""
+        with self._lock:
+            client = self._client
+        assert client is not None  # noqa: S101  # made by `_begin_client`
+        self._reason = ""
+        settings = self._settings
+        accepted = False
+        try:
+            # No CONNECT properties: brokers that know only 3.1.1 then read far enough to say so.
+            client.connect(settings.host, settings.port, settings.preset.keepalive_seconds)
+            self._serve(client)
+        except (OSError, ValueError) as error:
+            self._reason = self._reason or f"{settings.address}: {error}"
+        else:
+            self._reason = self._reason or f"{settings.address}: the broker closed the connection"
+        finally:
+            with self._lock:
+                accepted, self._accepted = self._accepted, False
+            sock = client.socket()
+            if sock is not None:
+                sock.close()
+            self._ledger.drop_unsure()
+        return accepted
+
+    def _serve(self, client: Client) -> None:
+        patience = self._settings.connect_seconds
+        deadline = time.monotonic() + (min(patience, _HELLO_SECONDS) if self._protocol == V5 else patience)
+        saying_goodbye = False
+        result = MQTTErrorCode.MQTT_ERR_SUCCESS
+        while result == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            sock = client.socket()
+            if sock is None:
+                return
+            if self._closing.is_set() and not saying_goodbye:
+                saying_goodbye, deadline = True, time.monotonic() + _GOODBYE_SECONDS
+                client.disconnect()
+            if saying_goodbye and not client.want_write():
+                return
+            if (saying_goodbye or not self._accepted) and time.monotonic() > deadline:
+                self._note_silence()
+                return
+            readable, writable = self._poll(sock, client.want_write())
+            if writable:
+                result = client.loop_write()
+            if readable and result == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                result = client.loop_read()
+            if result == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                result = client.loop_misc()
+
+    def _poll(self, sock: SocketLike, want_write: bool) -> tuple[bool, bool]:  # noqa: FBT001  # one call
+        full = self._events.qsize() >= MAX_QUEUED_EVENTS
+        unread = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        poller = select.poll()
+        poller.register(self._wake_out, select.POLLIN)
+        poller.register(sock, (0 if full else select.POLLIN) | (select.POLLOUT if want_write else 0))
+        seconds = _FULL_TICK_SECONDS if full else 0 if unread else _TICK_SECONDS
+        ready = dict(poller.poll(seconds * 1000))
+        if self._wake_out.fileno() in ready:
+            self._wake_out.recv(4096)
+        what = ready.get(sock.fileno(), 0)
+        broken = select.POLLERR | select.POLLHUP
+        return (
+            not full and (unread or bool(what & (select.POLLIN | broken))),
+            bool(what & (select.POLLOUT | broken)),
+        )
+
+    def _note_silence(self) -> None:
+        if not self._accepted:
+            self._reason = (
+                f"{self._settings.address} takes the connection and says nothing; is it an MQTT broker?"
+            )
+
+    def _begin_client(self, protocol: MQTTProtocolVersion) -> None:
+        with self._lock:
+            self._protocol = protocol
+            self._client = client = self._new_client()
+            self._ledger.resend(
+                lambda sent: client.publish(sent.topic, sent.payload, sent.qos, sent.retain).mid
+            )
+
+    def _new_client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._settings.client_id,
+            clean_session=None if self._protocol == V5 else True,
+            protocol=self._protocol,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = self._settings.connect_seconds
+        client.max_inflight_messages_set(self._settings.preset.max_unacknowledged)
+        if self._settings.username:
+            client.username_pw_set(self._settings.username, self._settings.password or None)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        # With this set, paho leaves all writing to the thread that calls loop_write.
+        client.on_socket_register_write = _leave_it_to_the_loop
+        return client
+
+    # ------------------------------------------------------------ paho's callbacks, in the network thread
+    def _on_connect(
+        self,
+        client: Client,
+        _data: object,
+        _flags: ConnectFlags,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if code.is_failure:
+            self._reason = f"{self._settings.address} refuses us: {code}"
+            self._refused_version = "protocol version" in str(code).lower()
+            return
+        with self._lock:
+            self._accepted = True
+            self._awaited = set()
+            for topic_filter, qos in self._filters.items():
+                _, mid = client.subscribe(self._spoken(topic_filter), qos)
+                if mid is not None:
+                    self._awaited.add(mid)
+        if not self._awaited:
+            self._events.put(Connected())
+
+    def _on_subscribe(
+        self, client: Client, _data: object, mid: int, codes: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        refused = [str(code) for code in codes if code.value >= _FIRST_FAILURE_CODE]
+        if refused:
+            self._reason = (
+                f"{self._settings.address} refuses a subscription: {refused[0]}; look at its access rules"
+            )
+            client.disconnect()
+        elif mid in self._awaited:
+            self._awaited.discard(mid)
+            if not self._awaited:
+                self._events.put(Connected())
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # no topic of ours; whoever sent it breaks MQTT's own rules
+        self._events.put(Arrived(topic, bytes(message.payload), message.retain))
+
+    def _on_publish(
+        self, _client: Client, _data: object, mid: int, _code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._ledger.confirm(mid)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _data: object,
+        _flags: DisconnectFlags,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if not self._accepted and not self._reason and not self._closing.is_set():
+            # Some brokers hang up on MQTT 5 without a word; the other version is worth one try.
+            self._guess = self._protocol == V5 or self._guess
+        if not self._reason:
+            self._reason = f"{self._settings.address}: connection lost ({code})"
+
+
+def _hand_over(client: Client, sent: Sent) -> int:
+    return client.publish(sent.topic, sent.payload, sent.qos, sent.retain).mid
+
+
+def _leave_it_to_the_loop(_client: Client, _data: object, _sock: object) -> None:
+    """Exist, so that paho does not write in the thread of whoever publishes."""
