@@ -58,7 +58,7 @@ def test_the_demo_installs_neither_torch_nor_the_tools(checkout):
     shutil.rmtree(checkout / ".venv")
     told = make(checkout, "--dry-run", "demo").stdout
     assert ".[demo]" in told
-    assert "train" not in told
+    assert "[train]" not in told
     assert "--group" not in told
 
 
