@@ -14,6 +14,7 @@
     ├── DifferencesError        exit 8   `diff --exit-code` found differences
     ├── SyncError               exit 1   a transfer between tiers could not be finished
     │   ├── RemoteUnavailableError  exit 5   the other side of a sync does not answer (retryable)
+    │   ├── MissingObjectError      exit 1   a store does not have the object that was asked for
     │   └── TornReadError       exit 1   a file kept changing while we read it (retryable)
     ├── RegistryError           exit 1   a name or version is not in the registry, or is there with other content
     ├── RolloutError            exit 1   a rollout cannot start or has failed
@@ -172,6 +173,10 @@ class RemoteUnavailableError(SyncError):
 
     exit_code = 5
     retryable = True
+
+
+class MissingObjectError(SyncError):
+    """A store does not have the object that was asked for."""
 
 
 class TornReadError(SyncError):
