@@ -175,10 +175,10 @@ class PahoLink:
             if self._closing.is_set():
                 return
             failures = 0 if was_accepted else failures + 1
-            if self._events.qsize() < MAX_QUEUED_EVENTS:
-                self._events.put(Disconnected(self._reason))
             if self._choose_protocol():
                 continue
+            if self._events.qsize() < MAX_QUEUED_EVENTS:
+                self._events.put(Disconnected(self._reason))
             # Full jitter, so that a fleet does not come back in one wave after its broker did.
             longest = self._settings.retry_first_seconds * 2 ** min(failures, 16)
             longest = min(longest, self._settings.retry_longest_seconds)
@@ -263,9 +263,8 @@ class PahoLink:
 
     def _note_silence(self) -> None:
         if not self._accepted:
-            self._reason = (
-                f"{self._settings.address} takes the connection and says nothing; is it an MQTT broker?"
-            )
+            self._guess = self._protocol == V5 or self._guess
+            self._reason = f"{self._settings.address} takes the connection but does not speak MQTT"
 
     def _begin_client(self, protocol: MQTTProtocolVersion) -> None:
         with self._lock:
