@@ -16,6 +16,8 @@ from typer.main import get_command
 
 from toolkit.cli.app import COMMANDS, build
 from toolkit.errors import INTERRUPTED_EXIT_CODE, TiersError
+from toolkit.lint.check import RULES
+from toolkit.topology.problems import CATALOGUE
 
 REFERENCE: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE_BY: Final = "<!-- Made by `make docs` from the code; do not edit. -->\n"
@@ -62,6 +64,30 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
+def problems_page() -> str:
+    """List every finding of `tiers validate` and `tiers lint`: what it is, why it bites, what cures it."""
+    head = ["| code | | why | cure |", "|---|---|---|---|"]
+    lines = [
+        MADE_BY,
+        "# Problems\n",
+        "Codes with E are errors and stop a command; codes with W are warnings.\n",
+        "## In tiers.yaml (`tiers validate`)\n",
+        *head,
+        *(_cells(f"`{row.code}`", row.title, row.why, row.cure) for row in CATALOGUE.values()),
+        "\n## In objects, ours or anybody's (`tiers lint`)\n",
+        *head,
+    ]
+    for rule in sorted(RULES, key=lambda each: each.code):
+        what = (rule.check.__doc__ or "").strip().splitlines()[0]
+        lines.append(_cells(f"`{rule.code}` ({rule.severity.value})", what, rule.why, rule.cure))
+    return "\n".join(lines) + "\n"
+
+
+def _cells(*cells: str) -> str:
+    """Write one row of a table; a bar inside a cell would begin the next one, and < a tag."""
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
+
+
 def _help(command: object, name: str) -> str:
     context = typer.Context(command, info_name=name, terminal_width=HELP_WIDTH)  # type: ignore[arg-type]
     return context.get_help()
@@ -74,6 +100,7 @@ def _fenced(text: str) -> list[str]:
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "cli.md": commands_page,
+    "problems.md": problems_page,
 }
 """File under docs/reference -> what writes it."""
 
