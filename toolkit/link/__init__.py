@@ -1,1 +1,1 @@
-"""The one door to MQTT: a small protocol and its implementations. Below it lies `wire`; devices and the fleet use it."""
+"""The one door to MQTT: a small protocol and its implementations, for devices and the fleet; below it lies `wire`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from queue import Queue
-from typing import Protocol, Union
+from typing import Protocol
 
 MAX_QUEUED_EVENTS = 256
 """The queue is bounded: a slow owner slows the network thread, TCP slows the broker, and memory stays small."""
@@ -36,7 +36,7 @@ class Arrived:
     retained: bool = False
 
 
-LinkEvent = Union[Connected, Disconnected, Arrived]
+LinkEvent = Connected | Disconnected | Arrived
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ class Link(Protocol):
         """
 
     def subscribe(self, topic_filter: str, *, qos: int = 0) -> None:
-        """Subscribe now if connected, and at each connection from now on."""
+        """Subscribe now if connected, and at each connection from now on.
+
+        `$share/GROUP/FILTER` shares the messages among a group; a broker that cannot do so gets the plain filter.
+        """
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Hand a message to the network thread. QoS 1 is repeated until acknowledged; QoS 0 may be lost."""

@@ -59,9 +59,7 @@ class PahoLink:
         self._filters: dict[str, int] = {}
         self._ledger = Ledger()
         self._closing = threading.Event()
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.settimeout(0)
-        self._wake_out.settimeout(0)
+        self._waker: tuple[socket.socket, socket.socket] | None = None
         self._protocol = V5
         self._tls: ssl.SSLContext | None = None
         self._client: Client | None = None
@@ -93,6 +91,9 @@ class PahoLink:
         if self._settings.tls is not None:
             self._tls = tls_context(self._settings.tls)
         self._begin_client(V5)
+        self._waker = socket.socketpair()
+        for end in self._waker:
+            end.settimeout(0)
         self._thread = threading.Thread(
             target=self._run, name=f"link-{self._settings.client_id}", daemon=True
         )
@@ -147,9 +148,9 @@ class PahoLink:
         self._wake()
         if self._thread is not None:
             self._thread.join(self._settings.connect_seconds + _GOODBYE_SECONDS + _TICK_SECONDS)
-        if self._thread is None or not self._thread.is_alive():
-            self._wake_in.close()
-            self._wake_out.close()
+            if self._waker is not None and not self._thread.is_alive():
+                for end in self._waker:
+                    end.close()
 
     # ------------------------------------------------------------ the owner's side
     def _wait_for_room(self) -> None:
@@ -159,8 +160,10 @@ class PahoLink:
                 return
 
     def _wake(self) -> None:
+        if self._waker is None:
+            return
         try:
-            self._wake_in.send(b"\0")
+            self._waker[0].send(b"\0")
         except OSError:
             return  # full means that a wake-up is on its way; closed means that nobody sleeps any more
 
@@ -236,7 +239,13 @@ class PahoLink:
             if (saying_goodbye or not self._accepted) and time.monotonic() > deadline:
                 self._note_silence()
                 return
-            readable, writable = self._poll(sock, client.want_write())
+            waiting_for_answer = saying_goodbye or not self._accepted
+            tick = (
+                min(_TICK_SECONDS, max(0.0, deadline - time.monotonic()))
+                if waiting_for_answer
+                else _TICK_SECONDS
+            )
+            readable, writable = self._poll(sock, tick, want_write=client.want_write())
             if writable:
                 result = client.loop_write()
             if readable and result == MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -244,16 +253,18 @@ class PahoLink:
             if result == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 result = client.loop_misc()
 
-    def _poll(self, sock: SocketLike, want_write: bool) -> tuple[bool, bool]:  # noqa: FBT001  # one call
+    def _poll(self, sock: SocketLike, tick: float, *, want_write: bool) -> tuple[bool, bool]:
         full = self._events.qsize() >= MAX_QUEUED_EVENTS
         unread = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        assert self._waker is not None  # noqa: S101  # made by `connect`
+        waker = self._waker[1]
         poller = select.poll()
-        poller.register(self._wake_out, select.POLLIN)
+        poller.register(waker, select.POLLIN)
         poller.register(sock, (0 if full else select.POLLIN) | (select.POLLOUT if want_write else 0))
-        seconds = _FULL_TICK_SECONDS if full else 0 if unread else _TICK_SECONDS
+        seconds = _FULL_TICK_SECONDS if full else 0 if unread else tick
         ready = dict(poller.poll(seconds * 1000))
-        if self._wake_out.fileno() in ready:
-            self._wake_out.recv(4096)
+        if waker.fileno() in ready:
+            waker.recv(4096)
         what = ready.get(sock.fileno(), 0)
         broken = select.POLLERR | select.POLLHUP
         return (
