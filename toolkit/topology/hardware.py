@@ -4,20 +4,36 @@ Stands under pool. Known profiles are the rows of PROFILES; a site adds its own 
 Versions of JetPack, TensorRT and compute capabilities are NVIDIA's (JetPack release notes, CUDA GPU list).
 """
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from toolkit.topology.noun import Noun
 from toolkit.topology.units import Bytes
 
 Precision = Literal["fp32", "fp16", "int8"]
 Runtime = Literal["tensorrt", "onnxruntime"]
+_CAPABILITY = r"^[0-9]+\.[0-9]$"
 
 
-def _as_text(value: object) -> object:
+def _read_capability(value: object) -> object:
     """Let `compute_capability: 8.7` be written without quotes."""
-    return str(value) if isinstance(value, float) else value
+    text = str(value) if isinstance(value, float) else value
+    if not isinstance(text, str) or re.fullmatch(_CAPABILITY, text, re.ASCII) is None:
+        raise PydanticCustomError(
+            "E0309", "'compute_capability' should be two numbers with a point, such as 8.7"
+        )
+    return text
+
+
+Capability = Annotated[
+    str,
+    BeforeValidator(_read_capability, json_schema_input_type=str | float),
+    Field(json_schema_extra={"pattern": _CAPABILITY}),
+]
+"""CUDA compute capability."""
 
 
 class Hardware(Noun):
@@ -35,9 +51,7 @@ class Hardware(Noun):
     """Memory of one GPU that has its own."""
     gpu_product: str | None = None
     """Value of the node label nvidia.com/gpu.product."""
-    compute_capability: (
-        Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]+\.[0-9]$")] | None
-    ) = None
+    compute_capability: Capability | None = None
     """CUDA compute capability of the GPU, such as 8.7."""
     jetpack: Annotated[int, Field(ge=4)] | None = None
     """Major version of JetPack on a Jetson."""

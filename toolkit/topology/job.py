@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from toolkit.topology.names import Image, Name, RelativePath, TierName, VariableName
 from toolkit.topology.noun import Noun
-from toolkit.topology.secret import Secret
+from toolkit.topology.secret import Secret, SecretReference
 from toolkit.topology.unit import Unit
 from toolkit.topology.units import Bytes, Duration
 
@@ -61,7 +61,7 @@ def _split_command(value: object) -> object:
         raise PydanticCustomError(
             "E0319", "{reason}", {"reason": f"the command cannot be split: {exc}"}
         ) from exc
-    return words
+    return tuple(words)
 
 
 Command = Annotated[
@@ -70,6 +70,17 @@ Command = Annotated[
     Field(min_length=1),
 ]
 """A command line, or a list of its words."""
+
+
+def _kind_of_value(value: object) -> str:
+    """Tell a text from a reference to a secret."""
+    return "reference" if isinstance(value, dict | SecretReference) else "literal"
+
+
+EnvironmentValue = Annotated[
+    Annotated[str, Tag("literal")] | Annotated[Secret, Tag("reference")], Discriminator(_kind_of_value)
+]
+"""A text, or a reference to a secret."""
 
 
 class Gang(Noun):
@@ -136,7 +147,7 @@ class Job(Noun):
     """Image of the workers; default: images.jobs."""
     run: Command
     """What each worker runs."""
-    env: Mapping[VariableName, str | Secret] = {}
+    env: Mapping[VariableName, EnvironmentValue] = {}
     """Environment of the workers: texts, or references to secrets."""
     data: JobData | None = None
     """Data that is staged before the gang is admitted."""

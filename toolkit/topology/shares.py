@@ -36,9 +36,7 @@ class Share(Unit):
         elif text.endswith("%"):
             share = cls(percent=Percent.parse(text))
         else:
-            raise ValueError(
-                f"'{text}' is neither a count of machines (2) nor a percentage ({cls.example})"
-            )
+            raise ValueError(f"'{text}' is neither a count of machines (2) nor a percentage ({cls.example})")
         if not share.count and not (share.percent and share.percent.parts_per_million):
             raise ValueError(f"'{text}' is no machine at all")
         return share

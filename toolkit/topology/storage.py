@@ -39,7 +39,7 @@ def _from_text(value: object) -> object:
 
 def _from_one(value: object) -> object:
     """Let one storage stand for a list of one."""
-    return value if isinstance(value, list) or value is None else [value]
+    return value if isinstance(value, list | tuple) or value is None else (value,)
 
 
 StorageOrUrl = Annotated[Storage, BeforeValidator(_from_text, json_schema_input_type=str | Storage)]

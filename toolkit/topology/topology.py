@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from toolkit.topology.alerts import Alerts
 from toolkit.topology.broker import Broker
@@ -29,6 +30,21 @@ from toolkit.topology.storage import StorageOrUrl
 from toolkit.topology.tier import Tier
 
 _DEVICE_DIGITS = 3
+
+
+def _check_variable_value(value: object) -> object:
+    """Refuse lists and mappings as the value of a variable."""
+    if isinstance(value, dict | list | tuple):
+        raise PydanticCustomError("E0204", "a variable takes one value, not keys or a list")
+    return value
+
+
+VariableValue = Annotated[
+    object,
+    AfterValidator(_check_variable_value),
+    WithJsonSchema({"type": ["string", "number", "boolean", "null"]}),
+]
+"""The default of a variable: one value, or nothing when --set has to give it."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +96,12 @@ class Topology(Noun):
     """Container images of our own parts."""
     tiers: Annotated[Mapping[TierName, Tier], Field(min_length=1)]
     """The layers of machines."""
-    variables: Mapping[VariableName, str | int | float | bool | None] = {}
+    variables: Mapping[VariableName, VariableValue] = {}
     """Variables that `${NAME}` may use, with their defaults; one without a value needs `--set NAME=VALUE`."""
     hardware: Mapping[Name, Hardware] = {}
     """Hardware profiles of this site; one with the name of a known profile replaces it."""
     inventory: str | None = None
-    """CSV file of devices with the columns name and pool; further columns become labels."""
+    """CSV file of devices, beside this file, with the columns name and pool; further columns are their settings."""
     priorities: Mapping[Name, Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]] = {}
     """Priority classes; the higher number goes first."""
     queues: Mapping[Name, Queue] = {}

@@ -1,0 +1,46 @@
+"""The list of rules; a rule counts when it stands here.
+
+Called by `load` with the sound part of a site.
+"""
+
+from collections.abc import Callable
+
+from toolkit.topology.checks import clusters, jobs, models, pools, queues, routes, services
+from toolkit.topology.checks.site import Site
+
+RULES: tuple[Callable[[Site], None], ...] = (
+    clusters.tiers_are_in_one_cluster,
+    clusters.broker_is_encrypted,
+    clusters.names_leave_room,
+    pools.pool_names_are_unique,
+    pools.pools_say_which_machines,
+    pools.gpus_match_the_hardware,
+    pools.device_settings_have_a_device,
+    pools.old_jetsons_are_noted,
+    queues.amounts_are_in_order,
+    queues.queues_fit_their_tier,
+    models.models_are_on_edge_pools,
+    models.fallbacks_end,
+    models.offload_finds_a_service,
+    models.waves_grow_to_the_end,
+    models.rollouts_can_stop,
+    jobs.gangs_fit_their_pool,
+    jobs.gangs_fit_their_queue,
+    jobs.minimum_is_not_above_workers,
+    jobs.names_are_service_names,
+    jobs.retries_outlast_evictions,
+    jobs.environment_holds_no_secret,
+    routes.ends_have_storage,
+    routes.copies_have_places,
+    routes.triggers_agree,
+    services.services_fit_their_pool,
+    services.replicas_are_in_order,
+    services.thresholds_do_not_swing,
+)
+"""Every rule, in the order of the file."""
+
+
+def check_everything(site: Site) -> None:
+    """Hold the site to every rule."""
+    for rule in RULES:
+        rule(site)

@@ -1,0 +1,96 @@
+"""Rules about models: where they run, what they fall back to, how they roll out.
+
+Called by `load` through checks.every.
+"""
+
+from toolkit.topology.checks.site import Site
+from toolkit.topology.findings import listed
+from toolkit.topology.units import WHOLE
+
+
+def models_are_on_edge_pools(site: Site) -> None:
+    """E0519: devices serve models; E0518: the hardware runs the model's number format."""
+    pools = site.pools()
+    for name, model in site.sound("models", site.topology.models):
+        for position, pool in enumerate(model.pools):
+            placed = pools.get(pool)
+            if placed is None:
+                continue
+            if placed.tier_name != "edge":
+                message = f"'{pool}' is in the tier {placed.tier_name}; there a service serves the model"
+                site.report("E0519", ("models", name, "pools", position), message)
+            elif model.precision not in placed.hardware.precisions:
+                message = f"'{placed.pool.hardware}' of the pool '{pool}' has no {model.precision}"
+                cure = f"use one of {listed(placed.hardware.precisions)}, or other hardware"
+                site.report("E0518", ("models", name, "precision"), message, cure=cure)
+
+
+def fallbacks_end(site: Site) -> None:
+    """E0515: no circle; E0516: a fallback is on every pool of its model."""
+    models = dict(site.sound("models", site.topology.models))
+    for name, model in models.items():
+        fallback = models.get(model.fallback or "")
+        if fallback is None or model.fallback is None:
+            continue
+        chain = [name]
+        while (after := models[chain[-1]].fallback) is not None and after in models and after not in chain:
+            chain.append(after)
+        if models[chain[-1]].fallback == name:
+            message = f"{' -> '.join([*chain, name])} is a circle"
+            site.report("E0515", ("models", name, "fallback"), message)
+            continue
+        missing = [pool for pool in model.pools if pool not in fallback.pools]
+        if missing:
+            message = f"'{model.fallback}' is not on {listed(missing)}"
+            site.report("E0516", ("models", name, "fallback"), message)
+
+
+def offload_finds_a_service(site: Site) -> None:
+    """E0517: some service on that tier serves the model."""
+    if not site.shaped.is_sound("services"):
+        return
+    pools = site.pools()
+    for name, model in site.sound("models", site.topology.models):
+        tier = model.offload
+        if tier is None or tier not in site.topology.tiers or not site.shaped.is_sound("tiers", tier):
+            continue
+        serving = [
+            service
+            for service in site.topology.services.values()
+            if name in service.models and service.pool in pools and pools[service.pool].tier_name == tier
+        ]
+        if not serving:
+            message = f"no service on the tier {tier} serves '{name}'"
+            site.report("E0517", ("models", name, "offload"), message)
+
+
+def waves_grow_to_the_end(site: Site) -> None:
+    """E0513: each wave is larger; E0514: the last one is everybody. Counts and percentages compare on the fleet."""
+    pools = site.pools()
+    for name, model in site.sound("models", site.topology.models):
+        fleet = sum(pools[pool].pool.nodes.total for pool in model.pools if pool in pools)
+        waves = model.rollout.waves
+        for position in range(1, len(waves)):
+            before, here = waves[position - 1], waves[position]
+            same_kind = (before.percent is None) == (here.percent is None)
+            grows = (
+                here.of(WHOLE) > before.of(WHOLE)
+                if same_kind or not fleet
+                else here.of(fleet) >= before.of(fleet)
+            )
+            if not grows:
+                message = f"the wave {here} is not larger than {before} before it"
+                site.report("E0513", ("models", name, "rollout", "waves", position), message)
+        if waves[-1].percent is None or waves[-1].percent.parts_per_million != WHOLE:
+            message = f"the last wave is {waves[-1]}"
+            site.report("E0514", ("models", name, "rollout", "waves", len(waves) - 1), message)
+
+
+def rollouts_can_stop(site: Site) -> None:
+    """W0705: without a condition a bad version reaches everybody. Only for rollouts that are written out."""
+    for name, model in site.sound("models", site.topology.models):
+        conditions = model.rollout.abort_if
+        if "rollout" in model.model_fields_set and conditions.error_rate is None and conditions.p99 is None:
+            site.report(
+                "W0705", ("models", name, "rollout"), f"nothing stops a rollout of '{name}'", key=True
+            )

@@ -1,0 +1,62 @@
+"""Rules about services: room for all replicas, thresholds that do not swing.
+
+Called by `load` through checks.every.
+"""
+
+from toolkit.topology.checks.site import Site
+from toolkit.topology.nodes import Path
+
+
+def services_fit_their_pool(site: Site) -> None:
+    """E0519: not on the edge; E0520: the pool's GPUs hold the largest number of servers."""
+    pools = site.pools()
+    for name, service in site.sound("services", site.topology.services):
+        placed = pools.get(service.pool)
+        if placed is None:
+            continue
+        if placed.tier_name == "edge":
+            site.report(
+                "E0519",
+                ("services", name, "pool"),
+                f"'{service.pool}' is an edge pool; there the daemon serves",
+            )
+            continue
+        if not service.gpus_per_replica:
+            continue
+        room = placed.gpus_per_node // service.gpus_per_replica * placed.pool.nodes.total
+        if service.replicas.max > room:
+            message = (
+                f"{service.replicas.max} servers with {service.gpus_per_replica} GPUs each: "
+                f"'{service.pool}' has room for {room}"
+            )
+            site.report("E0520", ("services", name, "replicas", "max"), message)
+
+
+def replicas_are_in_order(site: Site) -> None:
+    """E0522: min <= at_least of each peak <= max."""
+    for name, service in site.sound("services", site.topology.services):
+        low, high = service.replicas.min, service.replicas.max
+        if low > high:
+            site.report("E0522", ("services", name, "replicas", "min"), f"min is {low}, max is {high}")
+        for position, peak in enumerate(service.scale.peaks if service.scale else ()):
+            path: Path = ("services", name, "scale", "peaks", position)
+            if peak.at_least > high:
+                site.report(
+                    "E0522", (*path, "at_least"), f"at least {peak.at_least} in a peak, max is {high}"
+                )
+            if peak.opens >= peak.closes:
+                site.report("E0528", (*path, "to"), f"the peak is from {peak.opens} to {peak.closes}")
+
+
+def thresholds_do_not_swing(site: Site) -> None:
+    """E0521: servers are removed below a lower value than the one above which they are added."""
+    for name, service in site.sound("services", site.topology.services):
+        scale = service.scale
+        if scale is None:
+            continue
+        if scale.gpu is not None and scale.gpu.back is not None and scale.gpu.back >= scale.gpu.out:
+            message = f"in is {scale.gpu.back}, out is {scale.gpu.out}"
+            site.report("E0521", ("services", name, "scale", "gpu", "in"), message)
+        if scale.queue is not None and scale.queue.back is not None and scale.queue.back >= scale.queue.out:
+            message = f"in is {scale.queue.back}, out is {scale.queue.out}"
+            site.report("E0521", ("services", name, "scale", "queue", "in"), message)

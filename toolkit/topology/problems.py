@@ -1,0 +1,127 @@
+"""The catalogue: every problem that tiers.yaml can have, with the reason and the cure.
+
+`findings` makes Problems of its rows, every step of loading adds to them. The page
+docs/reference/problems.md is made from CATALOGUE, and every row has a file in tests/invalid that yields it.
+
+E01 reading YAML · E02 shape · E03 values · E04 references · E05 things that do not fit together · E06 names that
+Kubernetes would refuse later · W07 warnings, which stop nothing.
+"""
+
+# ruff: noqa: E501  # one row a line: a table is read by its columns
+
+from dataclasses import dataclass
+
+from toolkit.errors import Severity
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of problem. `why` says what it would do if it were accepted, `cure` what to type instead."""
+
+    code: str
+    title: str
+    why: str
+    cure: str
+
+    @property
+    def severity(self) -> Severity:
+        """Warnings have codes that start with W."""
+        return Severity.WARNING if self.code.startswith("W") else Severity.ERROR
+
+
+_ROWS = (
+    # ------------------------------------------------------------------ E01 reading YAML
+    Row("E0101", "not YAML", "nothing after this place can be read", "look at this line and the one before it: a missing quote, bracket, colon or space"),
+    Row("E0102", "a key twice", "only one of the two values would count, and which one depends on the tool", "keep one of them, or give the second another name"),
+    Row("E0103", "a tab", "YAML forbids tabs in front of a key, and they are wider in some editors than in others", "replace the tab with spaces"),
+    Row("E0104", "a second document", "only the first document would be used", "remove the line '---', or put the second part into its own file and give both: -f tiers.yaml -f site.yaml"),
+    Row("E0105", "yes, no, on or off", "the value would change its meaning from tool to tool", "write true or false for a switch; put quotes around it for a word"),
+    Row("E0106", "a number to base 60", "12:30 would become 750 in some tools", "put quotes around it"),
+    Row("E0107", "a number that tools read differently", "010 is 8 in some tools and 10 in others", "write it in plain decimal digits; put quotes around it when it is a text"),
+    Row("E0108", "a date", "some tools would turn it into a date, others leave it a word", "put quotes around it"),
+    Row("E0109", "an anchor, an alias or a merge key", "a value would stand far from the place where it is used, and files could not be merged by key", "write the values out; what is the same for all devices of a tier goes into its 'settings'"),
+    Row("E0110", "a tag", "tags make other things out of values than what is written", "remove the word that starts with !"),
+    Row("E0111", "a key that is no word", "keys name things, and a name must be one word", "write the key as one word, followed by a colon and a space"),
+    Row("E0112", "a file that cannot be read", "nothing is known about this site without it", "give a readable text file in UTF-8, or begin with: tiers init"),
+    Row("E0113", "an empty file", "there is nothing to do", "begin with: tiers init"),
+    Row("E0114", "a variable that is not declared", "a typing mistake would put an empty text into an object", "declare it under 'variables:', or write $${…} when the text is meant for a shell"),
+    Row("E0115", "a variable without a value", "the text that needs it cannot be completed", "give it a default under 'variables:', or add --set NAME=VALUE"),
+    Row("E0116", "--set names a variable that is not declared", "the value would be used nowhere", "declare it under 'variables:', or correct the name"),
+    Row("E0117", "a variable reference that cannot be read", "a half-written reference would stay in the text", "write ${NAME} with letters, digits and _; write $${ for a literal ${"),
+    Row("E0118", "an inventory that cannot be read", "the devices of this site are not known without it", "give a CSV file in UTF-8 whose first line names the columns name and pool"),
+    # ------------------------------------------------------------------ E02 shape
+    Row("E0201", "an unknown key", "the setting would silently do nothing", "see the keys that may stand here with: tiers explain"),
+    Row("E0202", "a missing key", "there is no default that would be right for every site", "add it"),
+    Row("E0203", "a key without a value", "it is not clear whether the default is meant or something was forgotten", "give it a value, or remove the key to get the default"),
+    Row("E0204", "a value of the wrong kind", "the value cannot mean what stands here", "write the kind of value that is named in the message"),
+    Row("E0205", "a version of the format that is not known", "this release would misread the file", "write version: 1, or install a release that knows this version"),
+    Row("E0206", "exactly one of several keys", "it is not clear which of them holds", "keep exactly one of the keys that the message names"),
+    # ------------------------------------------------------------------ E03 values
+    Row("E0301", "not one of the allowed words", "the word means nothing here", "use one of the words that the message names"),
+    Row("E0302", "not a size", "without its unit a number means bytes to one reader and gigabytes to another", "write a number and one of B, kB, KiB, MB, MiB, GB, GiB, TB, TiB, such as 12GiB"),
+    Row("E0303", "not a rate", "without its unit a number means bits to one reader and bytes to another", "write a size or bits per second, such as 20MiB/s or 100Mbit/s"),
+    Row("E0304", "not a duration", "without its unit a number means seconds to one reader and minutes to another", "write a number and one of ms, s, m, h, d, w, such as 30m"),
+    Row("E0305", "not a percentage", "0.5 means half to one reader and half of a hundredth to another", "write a number from 0 to 100 and %, such as 25%"),
+    Row("E0306", "neither a count nor a percentage", "it is not clear how many machines are meant", "write a count such as 2, or a percentage such as 25%"),
+    Row("E0307", "not a threshold", "it is not clear which side is the bad one", 'write > and the limit in quotes, such as ">1%" or ">500ms"'),
+    Row("E0308", "not a time of day or a day of the week", "the hours cannot be told", 'write a time as "08:00" in quotes, days as mon-fri or mon,wed'),
+    Row("E0309", "a value outside its range", "it cannot be what is meant, or nothing could hold it", "choose a value inside the range that the message names"),
+    Row("E0310", "not an address", "nothing could be reached there", "write the address with its scheme, such as file:///data, s3://bucket/prefix, sftp://host/path, mqtts://host:8883"),
+    Row("E0311", "a secret written out", "everybody who reads the repository would have it", "change that secret now; then name its place: {secret: NAME/KEY}, {file: PATH} or {env: NAME}"),
+    Row("E0312", "a password in an address", "everybody who reads the repository or a log would have it", "change that password now; then remove it here and add credentials: {secret: NAME}"),
+    Row("E0313", "not a name with a version", "without a version nobody can tell what runs", "write name@version, such as us-segmentation@1.4.0"),
+    Row("E0314", "not a path below a storage", "data outside the storage could be read or overwritten", "write a relative path without '..', empty parts or a / at an end, such as datasets/seg3d"),
+    Row("E0315", "not a cause for a retry", "the job would not be started again when it should", "use evicted, failed, or exit:N with N from 1 to 255 in quotes"),
+    Row("E0316", "not a name", "Kubernetes, MQTT or a file system would refuse it later", "use lower-case letters, digits and -, at most 63, with a letter or digit at both ends"),
+    Row("E0317", "not an image", "a machine could not pull it, or would pull another one tomorrow", "write registry/name:tag, or registry/name@sha256:…"),
+    Row("E0318", "not a Kubernetes label", "Kubernetes would refuse the object", "use at most 63 letters, digits, -, _ and . with a letter or digit at both ends"),
+    Row("E0319", "a command that cannot be split", "a worker could not start it", "close every quote, or write the words as a list"),
+    # ------------------------------------------------------------------ E04 references
+    Row("E0401", "an unknown pool", "there are no machines for it", "use a pool of 'tiers', or add it there"),
+    Row("E0402", "a tier that this site does not have", "there are no machines and no storage for it", "add it under 'tiers:', or use one that is there"),
+    Row("E0403", "an unknown queue", "the job would wait for ever", "use a queue of 'queues:', or add it there"),
+    Row("E0404", "an unknown model", "nothing could be served", "use a model of 'models:', or add it there"),
+    Row("E0405", "an unknown priority", "Kubernetes would refuse the pods, so the job would wait for ever", "use a priority of 'priorities:', or add it there"),
+    Row("E0406", "unknown hardware", "neither architecture nor memory nor engine of these machines is known", "use a known profile, or describe it under 'hardware:'"),
+    # ------------------------------------------------------------------ E05 things that do not fit together
+    Row("E0501", "a pool name in two tiers", "jobs and models name pools by name alone", "give one of the pools another name"),
+    Row("E0502", "a device twice", "two machines would share one identity, so each would see the other's messages", "give every machine a name of its own"),
+    Row("E0503", "a gang that does not fit into its pool", "it would wait for ever, because a gang starts complete or not at all", "ask for fewer workers or fewer GPUs, or choose a larger pool"),
+    Row("E0504", "a worker that does not fit into one machine", "it would wait for ever, because a worker is one pod on one machine", "spread the GPUs over more workers, or choose a pool with larger machines"),
+    Row("E0505", "guarantee, deserved and capability in the wrong order", "Volcano refuses such a queue", "make guarantee <= deserved <= capability; a guarantee needs a deserved of the same kind"),
+    Row("E0506", "a queue that promises more than its tier has", "jobs would be admitted that can never start", "promise at most what the machines of the tier have"),
+    Row("E0507", "a gang larger than its queue", "it would wait for ever, because the queue never lets it through", "raise the queue's capability, or ask for less"),
+    Row("E0508", "a queue of another tier", "the job would be counted against machines that it does not use", "choose a queue of the pool's tier"),
+    Row("E0509", "more minimum workers than workers", "it would wait for ever", "make min at most workers, or leave it out for a real gang"),
+    Row("E0510", "a route from a tier to itself", "it would copy files onto themselves", "choose another target, or say copies: N to keep copies in several storages of the tier"),
+    Row("E0511", "copies that cannot be kept", "there are not that many places", "ask for at most as many copies as the tier has storages, or add a storage"),
+    Row("E0512", "a tier without storage", "there is no place to read from or to write to", "add storage: {url: …} to the tier"),
+    Row("E0513", "waves that do not grow", "a wave would have nothing to do", "let each wave be larger than the one before, such as [10%, 50%, 100%]"),
+    Row("E0514", "waves that do not reach everybody", "a part of the fleet would stay on the old version for ever", "let the last wave be 100%"),
+    Row("E0515", "models that fall back in a circle", "a request would go round and never be answered", "let the last model of the chain have no fallback"),
+    Row("E0516", "a fallback that is not on the same devices", "a device could not answer with a model that it does not hold", "add these pools to the fallback's pools"),
+    Row("E0517", "a tier without a service for the model", "nobody there could answer", "add a service on that tier that serves the model, or remove offload"),
+    Row("E0518", "a number format that the hardware lacks", "the model would be slow or not load at all", "choose another precision for this model, or other hardware"),
+    Row("E0519", "a pool of the wrong tier", "devices serve models and servers run services and jobs; the other way round nothing starts", "name an edge pool in a model, a pool of another tier in a service or job"),
+    Row("E0520", "a service that does not fit into its pool", "some servers would wait for ever", "lower replicas.max or gpus_per_replica, or choose a larger pool"),
+    Row("E0521", "thresholds in the wrong order", "servers would be added and removed in turn", "make 'in' smaller than 'out'"),
+    Row("E0522", "limits on replicas in the wrong order", "no number of servers would be right", "make min <= peaks <= max"),
+    Row("E0523", "GPUs that a pool has to state", "a server may hold four or eight of these cards, and every gang depends on it", "add gpus: N, the number of GPUs in one machine"),
+    Row("E0524", "GPUs that the hardware does not have", "pods would wait for GPUs for ever", "remove gpus, or choose hardware with GPUs"),
+    Row("E0525", "a tier in no cluster or in two", "its objects would be applied nowhere, or twice", "name each tier in the 'tiers' of exactly one cluster"),
+    Row("E0526", "settings for a device that is not there", "they would hold for nobody", "use the name of a device of this pool"),
+    Row("E0527", "settings that only devices have, elsewhere", "servers do not read them", "move them to a pool of the tier edge"),
+    Row("E0528", "an hour that ends before it begins", "the peak would never hold", "let 'from' be before 'to'; write two peaks for hours over midnight"),
+    # ------------------------------------------------------------------ E06 names that Kubernetes would refuse later
+    Row("E0601", "a job name that is no Service name", "Volcano accepts it and its pods then wait for ever", "begin with a letter and use at most 63 letters, digits and -, counting the names of the pods"),
+    Row("E0602", "a name that is too long", "names made from it would be longer than the 63 characters that Kubernetes takes", "choose a shorter name"),
+    # ------------------------------------------------------------------ W07 warnings
+    Row("W0701", "a Jetson that TensorRT cannot serve", "JetPack 4 brings Python 3.6 and TensorRT 8.2, so models run on ONNX Runtime in a container and are slower", "give its models an offload tier, or plan for Orin hardware"),
+    Row("W0702", "a broker without encryption", "anybody on the network can read and change what devices report", "use mqtts://"),
+    Row("W0703", "a gang that may start incomplete", "with min below workers a part of the gang holds machines while it waits for the rest", "leave min out, unless the job is elastic"),
+    Row("W0704", "few attempts for a job that may be evicted", "each eviction counts as an attempt, so a few of them end the job for good", "set retry.attempts to 100, or make the queue's reclaimable false"),
+    Row("W0705", "a rollout that nothing stops", "a bad version would reach the whole fleet", 'add abort_if: {error_rate: ">1%"}'),
+)  # fmt: skip
+
+CATALOGUE: dict[str, Row] = {row.code: row for row in _ROWS}
+"""Every kind of problem by its code."""

@@ -1,0 +1,81 @@
+"""Every name that points to something: is that something there?
+
+Comes beside `shape` and looks at the document, not at the nouns, so that a job with a missing key still hears about
+its unknown pool. One row of REFERENCES per place that holds a name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from toolkit.topology.findings import Findings, did_you_mean, listed
+from toolkit.topology.hardware import PROFILES
+from toolkit.topology.names import TIER_NAMES
+from toolkit.topology.nodes import Fields, Scalar, keys_at, matches, place_of
+
+_MOST_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place that holds a name, the kind of thing it names, and the code when there is none."""
+
+    pattern: tuple[str, ...]
+    kind: str
+    code: str
+    by_key: bool = False
+    """Whether the keys are the names, not the values."""
+
+
+REFERENCES = (
+    Reference(("models", "*", "pools", "*"), "pool", "E0401"),
+    Reference(("jobs", "*", "pool"), "pool", "E0401"),
+    Reference(("services", "*", "pool"), "pool", "E0401"),
+    Reference(("prices", "machine_hour", "*"), "pool", "E0401", by_key=True),
+    Reference(("clusters", "*", "tiers", "*"), "tier", "E0402"),
+    Reference(("queues", "*", "tier"), "tier", "E0402"),
+    Reference(("models", "*", "offload"), "tier", "E0402"),
+    Reference(("jobs", "*", "data", "from"), "tier", "E0402"),
+    Reference(("jobs", "*", "checkpoints", "to"), "tier", "E0402"),
+    Reference(("routes", "*", "from"), "tier", "E0402"),
+    Reference(("routes", "*", "to"), "tier", "E0402"),
+    Reference(("network", "lines", "*", "from"), "tier", "E0402"),
+    Reference(("network", "lines", "*", "to"), "tier", "E0402"),
+    Reference(("prices", "gib_month", "*"), "tier", "E0402", by_key=True),
+    Reference(("jobs", "*", "queue"), "queue", "E0403"),
+    Reference(("models", "*", "fallback"), "model", "E0404"),
+    Reference(("services", "*", "models", "*"), "model", "E0404"),
+    Reference(("jobs", "*", "priority"), "priority", "E0405"),
+    Reference(("tiers", "*", "pools", "*", "hardware"), "hardware profile", "E0406"),
+)
+
+
+def check_references(root: Fields, findings: Findings) -> None:
+    """Report every name that points to nothing."""
+    names = _names(root)
+    if "tiers" not in root.entries:  # `shape` says so; without it every pool and tier would be unknown
+        return
+    for reference in REFERENCES:
+        for path, node in matches(root, reference.pattern):
+            name = path[-1] if reference.by_key else node.value if isinstance(node, Scalar) else None
+            if not isinstance(name, str) or name in names[reference.kind]:
+                continue
+            if reference.kind == "tier" and name not in TIER_NAMES:
+                continue  # not a word for a tier at all: `shape` says so
+            known = names[reference.kind]
+            place = place_of(root, path, key=True) if reference.by_key else node.place
+            there = f"; there is {listed(known)}" if len(known) <= _MOST_LISTED else ""
+            message = f"there is no {reference.kind} '{name}'{did_you_mean(name, known) or there}"
+            findings.add(reference.code, place, message)
+
+
+def _names(root: Fields) -> Mapping[str, tuple[str, ...]]:
+    """Give the names that the document declares, by kind of thing."""
+    pools = tuple(str(path[-1]) for path, _ in matches(root, ("tiers", "*", "pools", "*")))
+    return {
+        "pool": pools,
+        "tier": keys_at(root, ("tiers",)),
+        "queue": keys_at(root, ("queues",)),
+        "model": keys_at(root, ("models",)),
+        "priority": keys_at(root, ("priorities",)),
+        "hardware profile": (*keys_at(root, ("hardware",)), *PROFILES),
+    }

@@ -1,0 +1,219 @@
+"""A document -> nouns. Every complaint of pydantic becomes a finding with its place.
+
+Comes after `variables` and before `checks`. So that a wrong key in one line does not hide a wrong reference in
+another, wrong parts are cut out and the rest is read again: the checks then see everything that is sound.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from toolkit.topology.excerpt import masked
+from toolkit.topology.fields import keys_of, noun_at
+from toolkit.topology.findings import Findings, did_you_mean, listed
+from toolkit.topology.nodes import (
+    Entry,
+    Fields,
+    Items,
+    Node,
+    Path,
+    Scalar,
+    dotted,
+    find,
+    place_of,
+    plain,
+    without,
+)
+from toolkit.topology.problems import CATALOGUE
+from toolkit.topology.read import read
+from toolkit.topology.topology import Topology
+
+_MOST_PASSES = 30
+
+_KINDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "keys and values",
+    "mapping_type": "keys and values",
+    "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
+}
+
+_STAND_INS = """
+version: 1
+name: unnamed
+registry: file:///unknown
+broker: {url: "mqtts://unknown"}
+clusters: {unknown: {context: unknown, tiers: [edge, hot, warm, cold]}}
+images: {edge: "unknown:0", jobs: "unknown:0"}
+tiers: {edge: {}}
+"""
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """What is sound of a document, and what was cut out of it."""
+
+    topology: Topology
+    cut: frozenset[Path]
+
+    def is_sound(self, *path: str | int) -> bool:
+        """Tell whether nothing at, above or below a path was cut out."""
+        return not any(path[: len(cut)] == cut or cut[: len(path)] == path for cut in self.cut)
+
+
+def shape(root: Fields, findings: Findings) -> Shaped:
+    """Read a document into a Topology; what is wrong goes to `findings` and is cut out.
+
+    What a site must have and is missing or wrong is replaced with a stand-in, which nobody sees: the findings stop
+    the command before.
+    """
+    cut: set[Path] = set()
+    document = root
+    for _ in range(_MOST_PASSES):
+        try:
+            return Shaped(Topology.model_validate(plain(document)), frozenset(cut))
+        except ValidationError as exc:
+            errors = exc.errors(include_url=False)
+        wrong: set[Path] = set()
+        for error in errors:
+            path = _path_in(document, error)
+            if not any(gone[: len(path)] == path for gone in cut):  # else it only follows from what was cut
+                _report(document, path, error, findings)
+            wrong.add(_what_to_cut(path, error))
+        cut |= wrong
+        document = _stood_in(without(root, cut), root)
+    raise AssertionError("each pass cuts something, so the passes end")
+
+
+def _path_in(document: Fields, error: ErrorDetails) -> Path:
+    """Give the path of an error; names of union members and the like, which pydantic adds, are left out."""
+    path: Path = ()
+    for position, step in enumerate(error["loc"]):
+        is_missing = error["type"] == "missing" and position == len(error["loc"]) - 1
+        if is_missing or find(document, (*path, step)) is not None:
+            path = (*path, step)
+    return path
+
+
+def _what_to_cut(path: Path, error: ErrorDetails) -> Path:
+    """Give the part that has to go: the value; what lacks a key; the whole list when an item is wrong."""
+    kept = path[:-1] if error["type"] == "missing" and len(path) > 1 else path
+    first_item = next((position for position, step in enumerate(kept) if isinstance(step, int)), len(kept))
+    return kept[:first_item]
+
+
+def _stood_in(document: Node, root: Fields) -> Fields:
+    """Fill in what every site must have."""
+    stand_ins = read(_STAND_INS, "", Findings())
+    entries: dict[str, Entry] = dict(document.entries) if isinstance(document, Fields) else {}
+    if isinstance(stand_ins, Fields):
+        entries = {**stand_ins.entries, **entries}
+    return Fields(entries, root.place)
+
+
+def _report(document: Fields, path: Path, error: ErrorDetails, findings: Findings) -> None:
+    """Turn one error into a finding."""
+    kind, key = error["type"], str(path[-1]) if path else ""
+    is_key = error["loc"][-1:] == ("[key]",)
+    place = place_of(document, path, key=is_key or kind == "extra_forbidden")
+    where = dotted(path[:-1]) or "the file"
+    if kind == "missing":
+        findings.add(
+            "E0202",
+            place_of(document, path[:-1], key=True),
+            f"'{key}' is missing in {where}",
+            cure=_how(path),
+        )
+    elif kind == "extra_forbidden":
+        findings.add("E0201", place, f"'{key}' is not a key of {where}{_near(path)}", cure=_known(path[:-1]))
+    elif kind in CATALOGUE:
+        findings.add(kind, place, masked(error["msg"]))
+    elif _is_null(document, path):
+        findings.add("E0203", place_of(document, path, key=True), f"'{key}' has no value")
+    elif path == ("version",):
+        findings.add("E0205", place, f"version {_shown(document, path)} of this format is not known")
+    elif kind == "literal_error":
+        words = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        said = key if is_key else _shown(document, path)
+        message = f"'{said}' is not one of {listed(words)}{did_you_mean(said, words)}"
+        findings.add("E0301", place, message)
+    elif kind in _KINDS:
+        _report_kind(document, path, kind, findings)
+    else:
+        message = error["msg"].removeprefix("Input ").removeprefix("should ").removeprefix("Value error, ")
+        findings.add("E0309", place, f"'{key}' should {message}")
+
+
+def _report_kind(document: Fields, path: Path, kind: str, findings: Findings) -> None:
+    """Report a value of the wrong kind, with the cure for a text that lost its quotes."""
+    node = find(document, path)
+    expected = _KINDS[kind]
+    key = next((str(step) for step in reversed(path) if isinstance(step, str)), "")
+    cure = f"write {expected}"
+    if kind == "string_type" and isinstance(node, Scalar):
+        cure = f'put quotes around it: "{node.text}"'
+    elif isinstance(node, Scalar) and isinstance(node.value, str) and not node.plain:
+        cure = f"write {expected} without quotes"
+    elif kind == "tuple_type" and isinstance(node, Scalar):
+        cure = f"write it as a list: [{node.text}]"
+    found = (
+        f"'{_shown(document, path)}'"
+        if isinstance(node, Scalar)
+        else "a list"
+        if isinstance(node, Items)
+        else "keys"
+    )
+    findings.add(
+        "E0204", place_of(document, path), masked(f"'{key}' takes {expected}, not {found}"), cure=cure
+    )
+
+
+def _is_null(document: Fields, path: Path) -> bool:
+    """Tell whether a key was written without a value."""
+    node = find(document, path)
+    return bool(path) and isinstance(node, Scalar) and node.value is None
+
+
+def _shown(document: Fields, path: Path) -> str:
+    """Give the text of a value for a message."""
+    node = find(document, path)
+    return node.text if isinstance(node, Scalar) else ""
+
+
+def _near(path: Path) -> str:
+    """Say which key was meant: one of the same noun, else one of a noun inside it."""
+    noun, key = noun_at(path[:-1]), str(path[-1])
+    if noun is None:
+        return ""
+    known = keys_of(noun)
+    meant = did_you_mean(key, known)
+    if meant:
+        return meant
+    for name in known:
+        inner = noun_at((*path[:-1], name))
+        if inner is not None and key in keys_of(inner):
+            return f"; it belongs into '{name}'"
+    return ""
+
+
+def _known(path: Path) -> str:
+    """Name the keys that may stand at a path."""
+    noun = noun_at(path)
+    return f"keys here are {', '.join(keys_of(noun))}" if noun else ""
+
+
+def _how(path: Path) -> str:
+    """Say what a missing key is for."""
+    noun = noun_at(path[:-1])
+    info = keys_of(noun).get(str(path[-1])) if noun else None
+    about = (info.description or "").splitlines()[0] if info and info.description else ""
+    return f"add {path[-1]}: {about}" if about else ""
