@@ -1,0 +1,106 @@
+"""What a topology needs once in each cluster: its Namespace, PriorityClasses, NodeGroups and Queues.
+
+Views between `placement` and the templates kubernetes/{namespace,priorityclass}, kubeedge/nodegroup and volcano/queue.
+All but the Namespace belong to the whole cluster, so their names begin with the topology's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from toolkit.placement import POOL_LABEL, TIER_LABEL, cluster_wide_name
+from toolkit.render.metadata import Metadata, owner_labels
+from toolkit.render.quantities import quantities
+from toolkit.render.rendered import RenderedObject
+from toolkit.render.template import fill
+from toolkit.topology.queue import Resources
+from toolkit.topology.topology import Topology
+
+POD_SECURITY_LABEL = "pod-security.kubernetes.io/enforce"
+
+
+@dataclass(frozen=True)
+class PriorityClassView:
+    """What kubernetes/priorityclass.yaml.j2 names."""
+
+    value: int
+    description: str
+
+
+@dataclass(frozen=True)
+class NodeGroupView:
+    """What kubeedge/nodegroup.yaml.j2 names: either names of nodes or labels that they carry."""
+
+    nodes: list[str]
+    match_labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """What volcano/queue.yaml.j2 names; an empty amount is left out, which to Volcano means no limit."""
+
+    guarantee: Mapping[str, str]
+    deserved: Mapping[str, str]
+    capability: Mapping[str, str]
+    reclaimable: bool
+    node_groups: list[str]
+    """Values of the node label volcano.sh/nodegroup-name; our nodes carry the name of their tier there."""
+
+
+def namespace(topology: Topology, cluster: str) -> RenderedObject:
+    """Give the namespace of our objects. It allows host paths and host network, which the daemons on devices need."""
+    labels = owner_labels(topology.name, "topology", topology.name) | {POD_SECURITY_LABEL: "privileged"}
+    metadata = Metadata(topology.namespace(cluster), labels)
+    return RenderedObject(cluster, f"clusters.{cluster}", fill("kubernetes/namespace.yaml.j2", metadata))
+
+
+def priority_classes(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
+    """Give a PriorityClass for each entry of `priorities`."""
+    for name in sorted(topology.priorities):
+        metadata = Metadata(cluster_wide_name(topology, name), owner_labels(topology.name, "priority", name))
+        view = PriorityClassView(
+            topology.priorities[name], f"priorities.{name} of the topology {topology.name}"
+        )
+        body = fill("kubernetes/priorityclass.yaml.j2", metadata, priority=view)
+        yield RenderedObject(cluster, f"priorities.{name}", body)
+
+
+def node_groups(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
+    """Give a NodeGroup for each edge pool of the cluster."""
+    for placed in sorted(topology.pools(), key=lambda placed: placed.name):
+        if placed.tier_name != "edge" or topology.cluster_of("edge") != cluster:
+            continue
+        named = placed.pool.nodes.count is None
+        labels = {TIER_LABEL: placed.tier_name, POOL_LABEL: placed.name}
+        view = NodeGroupView(
+            nodes=sorted(placed.node_names) if named else [],
+            match_labels={} if named else labels,
+        )
+        metadata = Metadata(
+            cluster_wide_name(topology, placed.name), owner_labels(topology.name, "pool", placed.name)
+        )
+        body = fill("kubeedge/nodegroup.yaml.j2", metadata, group=view)
+        yield RenderedObject(cluster, f"tiers.edge.pools.{placed.name}", body)
+
+
+def queues(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
+    """Give a Queue for each entry of `queues` whose tier is in the cluster."""
+    for name in sorted(topology.queues):
+        queue = topology.queues[name]
+        if topology.cluster_of(queue.tier) != cluster:
+            continue
+        view = QueueView(
+            guarantee=_amounts(queue.guarantee),
+            deserved=_amounts(queue.deserved),
+            capability=_amounts(queue.capability),
+            reclaimable=queue.reclaimable,
+            node_groups=[queue.tier],
+        )
+        metadata = Metadata(cluster_wide_name(topology, name), owner_labels(topology.name, "queue", name))
+        yield RenderedObject(cluster, f"queues.{name}", fill("volcano/queue.yaml.j2", metadata, queue=view))
+
+
+def _amounts(resources: Resources) -> dict[str, str]:
+    memory = resources.memory.count if resources.memory else None
+    return quantities(cpus=resources.cpus, memory=memory, gpus=resources.gpus)

@@ -1,0 +1,104 @@
+"""The configuration of a pool's devices: Topology → wire.DeviceConfig. No version of a model and no secret in it.
+
+Stands between Topology and `edge_agent`, which puts the document into a ConfigMap; `tiers-edge run --config` reads it.
+Paths here are paths on the device and inside the pod alike, so that addresses like file:///… mean the same to both.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from toolkit.errors import RenderError
+from toolkit.topology.model import Model
+from toolkit.topology.topology import PlacedPool, Topology
+from toolkit.topology.units import Bytes
+from toolkit.wire.device_config import BrokerConfig, DeviceConfig, ModelConfig, ServingConfig
+
+STATE_FOLDER = "/var/lib/tiers/state"
+"""Artifacts, SQLite, identity; on the device's own disk."""
+IDENTITY_FOLDER = f"{STATE_FOLDER}/identity"
+"""What `tiers device enroll` leaves: the device's key, its certificate, and whose seals it trusts."""
+BROKER_CA_FOLDER = "/etc/tiers/broker-ca"
+DEFAULT_CA_KEY = "ca.crt"
+"""Key of the Secret when tiers.yaml names none; cert-manager's name."""
+DEFAULT_DISK = Bytes.parse("8GiB")
+"""Byte budget of the models' store, when no setting says another."""
+_PORTS = {"mqtts": 8883, "mqtt": 1883}
+
+
+def device_config(topology: Topology, placed: PlacedPool, device: str | None = None) -> DeviceConfig:
+    """Write the configuration that a pool's devices start with, or that of one device with settings of its own.
+
+    Raises:
+        RenderError: the broker's address or its authority cannot be used by a device.
+    """
+    disk = topology.settings_of(placed, device).disk or DEFAULT_DISK
+    models = topology.models_on(placed.name)
+    return DeviceConfig(
+        site=topology.name,
+        state=STATE_FOLDER,
+        keyring_file=f"{IDENTITY_FOLDER}/keyring.json",
+        broker=_broker(topology),
+        serving=ServingConfig(),
+        models=tuple(_model(name, models[name], placed) for name in sorted(models)),
+        disk_budget_bytes=disk.count,
+    )
+
+
+def data_folders(placed: PlacedPool) -> tuple[str, ...]:
+    """Give the device's folders that its tier's storages lie in, in order of name."""
+    return local_folders(*(storage.url for storage in placed.tier.storage))
+
+
+def local_folders(*urls: str) -> tuple[str, ...]:
+    """Give the folders among addresses of storages: /mnt/scratch for file:///mnt/scratch, none for s3 and sftp."""
+    parts = [urlsplit(url) for url in urls]
+    return tuple(sorted({str(PurePosixPath(part.path)) for part in parts if part.scheme == "file"}))
+
+
+def broker_ca_secret(topology: Topology) -> str:
+    """Name the Kubernetes Secret that holds the broker's authority; empty when it is kept elsewhere or not needed."""
+    reference = topology.broker.ca
+    return (reference.name or "") if reference else ""
+
+
+def _broker(topology: Topology) -> BrokerConfig:
+    url = urlsplit(topology.broker.url)
+    if url.scheme not in _PORTS:
+        message = f"broker.url: devices speak MQTT over TCP, not {url.scheme}://"
+        raise RenderError(message, hint="write broker.url: mqtts://HOST:8883")
+    tls = url.scheme == "mqtts"
+    # A device proves itself with its certificate; broker.credentials are the login of the cloud's side.
+    return BrokerConfig(
+        host=url.hostname or "",
+        port=url.port or _PORTS[url.scheme],
+        tls=tls,
+        ca_file=_broker_ca(topology) if tls else "",
+        certificate_file=f"{IDENTITY_FOLDER}/device.crt" if tls else "",
+        key_file=f"{IDENTITY_FOLDER}/device.key" if tls else "",
+        preset="aws" if topology.broker.preset == "aws" else "default",
+    )
+
+
+def _broker_ca(topology: Topology) -> str:
+    reference = topology.broker.ca
+    if reference is None:
+        return ""
+    if reference.secret:
+        return f"{BROKER_CA_FOLDER}/{reference.key or DEFAULT_CA_KEY}"
+    if reference.file:
+        message = f"broker.ca: devices cannot read {reference.file}, a file of this machine"
+    else:
+        message = f"broker.ca: devices have no environment variable {reference.env}"
+    cure = "kubectl create secret generic broker-ca --from-file=ca.crt=FILE, then broker.ca: {secret: broker-ca/ca.crt}"
+    raise RenderError(message, hint=cure)
+
+
+def _model(name: str, model: Model, placed: PlacedPool) -> ModelConfig:
+    return ModelConfig(
+        name=name,
+        engine="onnxruntime" if placed.hardware.runtime == "onnxruntime" else "auto",
+        max_batch=model.serving.max_batch,
+        queue=model.serving.queue,
+    )

@@ -1,0 +1,34 @@
+"""Topology → every object of it, in apply order. The way into rendering: `validate` stands before it, lint after it."""
+
+from __future__ import annotations
+
+from toolkit.render.cluster_objects import namespace, node_groups, priority_classes, queues
+from toolkit.render.edge_agent import edge_agents
+from toolkit.render.gang import gangs
+from toolkit.render.lock import Lock
+from toolkit.render.rendered import RenderedObject
+from toolkit.topology.topology import Topology
+
+_NO_LOCK = Lock()
+
+
+def render(topology: Topology, lock: Lock = _NO_LOCK) -> tuple[RenderedObject, ...]:
+    """Give all objects of a topology: equal topologies give equal objects, whatever the order in their files.
+
+    Args:
+        topology: a checked topology.
+        lock: digests of images; without a row an image keeps its tag.
+
+    Raises:
+        RenderError: a template and a noun do not fit, or a value cannot reach where it is needed.
+        UsageError, IntegrityError: a route of the devices cannot be carried out.
+    """
+    objects: list[RenderedObject] = []
+    for cluster in sorted(topology.clusters):
+        objects.append(namespace(topology, cluster))
+        objects.extend(priority_classes(topology, cluster))
+        objects.extend(node_groups(topology, cluster))
+        objects.extend(queues(topology, cluster))
+        objects.extend(edge_agents(topology, lock, cluster))
+        objects.extend(gangs(topology, lock, cluster))
+    return tuple(sorted(objects, key=lambda rendered: rendered.order))

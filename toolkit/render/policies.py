@@ -1,0 +1,51 @@
+"""What Volcano does when a worker fails, is evicted or never starts: `retry` of a job as lifecycle policies.
+
+Part of `gang`. Read in volcano-sh/volcano v1.15.1 (pkg/controllers/job): the first policy that fits wins, so exit codes
+come before PodFailed; each restart counts against maxRetry, and maxRetry 0 means 3; PodPending fires only by timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from toolkit.topology.job import Job
+
+PENDING_TIMEOUT = "1h"
+"""Longest time for a pod of a started gang to pull its image. Jobs that wait in a queue have no pods yet when the
+scheduler runs the action `enqueue`."""
+RESTART_JOB, RESTART_POD, TERMINATE, COMPLETE = "RestartJob", "RestartPod", "TerminateJob", "CompleteJob"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One lifecycle policy: either an event or an exit code."""
+
+    action: str
+    event: str = ""
+    exit_code: int = 0
+    timeout: str = ""
+
+
+def policies(job: Job) -> tuple[Policy, ...]:
+    """Give the policies of a job, in the order in which Volcano tries them."""
+    return tuple(_policies(job))
+
+
+def max_retry(job: Job) -> int:
+    """Give maxRetry; 1 when nothing is retried, because Volcano reads 0 as 3 (then no policy restarts anything)."""
+    return max(job.retry.attempts, 1)
+
+
+def _policies(job: Job) -> Iterator[Policy]:
+    retried = job.retry.after if job.retry.attempts else ()
+    kinds = {cause.kind for cause in retried}
+    # A worker of an elastic gang comes back alone; the others go on, led by torchrun.
+    come_back = RESTART_POD if job.gang.minimum < job.gang.workers else RESTART_JOB
+    for code in sorted({cause.exit_code for cause in retried if cause.exit_code is not None}):
+        yield Policy(RESTART_JOB, exit_code=code)
+    yield Policy(come_back if "evicted" in kinds else TERMINATE, event="PodEvicted")
+    yield Policy(RESTART_JOB if "evicted" in kinds else TERMINATE, event="Unknown")
+    yield Policy(RESTART_JOB if "failed" in kinds else TERMINATE, event="PodFailed")
+    yield Policy(RESTART_JOB if retried else TERMINATE, event="PodPending", timeout=PENDING_TIMEOUT)
+    yield Policy(COMPLETE, event="TaskCompleted")

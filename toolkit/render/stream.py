@@ -1,0 +1,52 @@
+"""Objects as YAML text: one document an object, in apply order. Every reader of YAML must see the same values.
+
+Used by `write` and by `tiers render` without a folder; goldens hold this text. Texts that look like anything else to
+some reader (YAML 1.1 booleans, 1e3, 0o7, 12:30) are quoted, whatever PyYAML thinks of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import yaml
+
+from toolkit.render.rendered import RenderedObject
+
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_NEVER_FOLD = 2**20
+
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper with our quoting and without anchors."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 -- PyYAML's signature
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    if "\n" in text:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
+def to_yaml(rendered: RenderedObject) -> str:
+    """Write one object, without a `---`."""
+    return yaml.dump(
+        rendered.body,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=_NEVER_FOLD,
+    )
+
+
+def to_stream(objects: Iterable[RenderedObject]) -> str:
+    """Write objects as one stream; a comment says what each was made from and for which cluster."""
+    return "".join(f"---\n# {each.source} for cluster {each.cluster}\n{to_yaml(each)}" for each in objects)
