@@ -29,6 +29,10 @@ HEADINGS: Final = ("Describe", "Apply", "Models", "Jobs", "Data", "Fleet", "More
 
 # One line per command, under its heading, e.g. Command("Data", "sync run", "sync_run:run").
 COMMANDS: Final[tuple[Command, ...]] = (
+    Command("Describe", "init", "init:init"),
+    Command("Describe", "validate", "validate:validate"),
+    Command("Describe", "explain", "explain:explain"),
+    Command("Describe", "schema", "schema:schema"),
     Command("More", "version", "version:version"),
 )  # fmt: skip
 

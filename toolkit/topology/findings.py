@@ -83,7 +83,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def listed(words: Iterable[str]) -> str:
-    """Write words for a message: `a, b and c`."""
+def listed(words: Iterable[str], last: str = "and") -> str:
+    """Write words for a message: `a, b and c`; nothing for no words."""
     every = list(words)
-    return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}" if every else "none"
+    return f" {last} ".join(part for part in (", ".join(every[:-1]), *every[-1:]) if part)

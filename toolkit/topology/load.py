@@ -34,6 +34,17 @@ class Loaded:
     warnings: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What `tiers validate` found out."""
+
+    valid: bool
+    problems: tuple[Problem, ...]
+    """Errors and warnings, in the order of the files."""
+    counts: Mapping[str, int]
+    """How many tiers, pools, machines and so on there are; empty when the site is not valid."""
+
+
 def load(files: Sequence[Path], variables: Mapping[str, str] | None = None) -> Loaded:
     """Read, merge and check files.
 
@@ -51,6 +62,27 @@ def load(files: Sequence[Path], variables: Mapping[str, str] | None = None) -> L
         if text is not None:
             texts[str(file)] = text
     return _load(texts, variables or {}, findings)
+
+
+def examine(files: Sequence[Path], variables: Mapping[str, str] | None = None) -> Examined:
+    """Do what `load` does, and give the problems as a result instead of an error."""
+    try:
+        loaded = load(files, variables)
+    except TopologyError as error:
+        return Examined(valid=False, problems=error.problems, counts={})
+    topology = loaded.topology
+    pools = list(topology.pools())
+    counts = {
+        "tiers": len(topology.tiers),
+        "pools": len(pools),
+        "machines": sum(placed.pool.nodes.total for placed in pools),
+        "gpus": sum(placed.gpus for placed in pools),
+        "models": len(topology.models),
+        "jobs": len(topology.jobs),
+        "routes": len(topology.routes),
+        "services": len(topology.services),
+    }
+    return Examined(valid=True, problems=loaded.warnings, counts=counts)
 
 
 def load_texts(texts: Mapping[str, str], variables: Mapping[str, str] | None = None) -> Loaded:

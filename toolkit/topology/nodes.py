@@ -109,6 +109,13 @@ def matches(root: Node, pattern: tuple[str, ...]) -> Iterator[tuple[Path, Node]]
     yield from found
 
 
+def walk(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
+    """Give every node below this one with its path, in the order of the file."""
+    for step, child in _children(node):
+        yield (*path, step), child
+        yield from walk(child, (*path, step))
+
+
 def without(node: Node, paths: Iterable[Path]) -> Node:
     """Give the node without the values at these paths; () is left alone."""
     by_step: dict[str | int, list[Path]] = {}

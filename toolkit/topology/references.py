@@ -63,9 +63,9 @@ def check_references(root: Fields, findings: Findings) -> None:
                 continue  # not a word for a tier at all: `shape` says so
             known = names[reference.kind]
             place = place_of(root, path, key=True) if reference.by_key else node.place
-            there = f"; there is {listed(known)}" if len(known) <= _MOST_LISTED else ""
-            message = f"there is no {reference.kind} '{name}'{did_you_mean(name, known) or there}"
-            findings.add(reference.code, place, message)
+            message = f"there is no {reference.kind} '{name}'{did_you_mean(name, known)}"
+            cure = f"use one of {listed(known, 'or')}, or add it" if 0 < len(known) <= _MOST_LISTED else ""
+            findings.add(reference.code, place, message, cure=cure)
 
 
 def _names(root: Fields) -> Mapping[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from toolkit.errors import Place
 from toolkit.topology.excerpt import masked
 from toolkit.topology.fields import keys_of, noun_at
 from toolkit.topology.findings import Findings, did_you_mean, listed
@@ -23,6 +24,8 @@ from toolkit.topology.nodes import (
     find,
     place_of,
     plain,
+    walk,
+    with_entry,
     without,
 )
 from toolkit.topology.problems import CATALOGUE
@@ -57,6 +60,15 @@ images: {edge: "unknown:0", jobs: "unknown:0"}
 tiers: {edge: {}}
 """
 
+_HARMLESS = {
+    "run": "true",
+    "path": "unknown",
+    "source": "unknown@0",
+    "image": "unknown:0",
+    "context": "unknown",
+}
+"""Keys that no check looks at, with a value that stands in for a wrong or missing one."""
+
 
 @dataclass(frozen=True)
 class Shaped:
@@ -76,8 +88,8 @@ def shape(root: Fields, findings: Findings) -> Shaped:
     What a site must have and is missing or wrong is replaced with a stand-in, which nobody sees: the findings stop
     the command before.
     """
-    cut: set[Path] = set()
-    document = root
+    cut, replaced = _without_value(root, findings), set[Path]()
+    document = _stood_in(without(root, cut), root) if cut else root
     for _ in range(_MOST_PASSES):
         try:
             return Shaped(Topology.model_validate(plain(document)), frozenset(cut))
@@ -86,12 +98,46 @@ def shape(root: Fields, findings: Findings) -> Shaped:
         wrong: set[Path] = set()
         for error in errors:
             path = _path_in(document, error)
-            if not any(gone[: len(path)] == path for gone in cut):  # else it only follows from what was cut
+            if not any(
+                gone[: len(path)] == path for gone in cut | replaced
+            ):  # else it follows from what was cut
                 _report(document, path, error, findings)
-            wrong.add(_what_to_cut(path, error))
-        cut |= wrong
-        document = _stood_in(without(root, cut), root)
+            if error["type"] == "missing" and path[-1] in _HARMLESS:
+                replaced.add(path)
+            else:
+                wrong.add(_what_to_cut(path, error))
+        # A key of no weight for the checks gets a stand-in, so that it does not hide the rest of its noun.
+        replaced |= {path for path in wrong if path[-1] in _HARMLESS and noun_at(path[:-1]) is not None}
+        cut |= wrong - replaced
+        document = _stood_in(without(root, cut | replaced), root)
+        for path in replaced:
+            document = _with_stand_in(document, path)
     raise AssertionError("each pass cuts something, so the passes end")
+
+
+def _without_value(root: Fields, findings: Findings) -> set[Path]:
+    """Report every key and item without a value and give their paths; an unknown key has a problem of its own."""
+    empty = set()
+    for path, node in walk(root):
+        if not isinstance(node, Scalar) or node.value is not None or path[0] == "variables":
+            continue
+        noun = noun_at(path[:-1])
+        if noun is not None and str(path[-1]) not in keys_of(noun):
+            continue
+        name = f"'{path[-1]}'" if isinstance(path[-1], str) else "this item"
+        findings.add("E0203", place_of(root, path, key=True), f"{name} has no value")
+        empty.add(_up_to_list(path))
+    return empty
+
+
+def _with_stand_in(document: Fields, path: Path) -> Fields:
+    """Put the stand-in for a key without weight, unless its noun has been cut out."""
+    if not isinstance(find(document, path[:-1]), Fields):
+        return document
+    here = Place("")
+    entry = Entry(here, Scalar(_HARMLESS[str(path[-1])], here))
+    filled = with_entry(document, tuple(map(str, path)), entry)
+    return filled if isinstance(filled, Fields) else document
 
 
 def _path_in(document: Fields, error: ErrorDetails) -> Path:
@@ -107,8 +153,13 @@ def _path_in(document: Fields, error: ErrorDetails) -> Path:
 def _what_to_cut(path: Path, error: ErrorDetails) -> Path:
     """Give the part that has to go: the value; what lacks a key; the whole list when an item is wrong."""
     kept = path[:-1] if error["type"] == "missing" and len(path) > 1 else path
-    first_item = next((position for position, step in enumerate(kept) if isinstance(step, int)), len(kept))
-    return kept[:first_item]
+    return _up_to_list(kept)
+
+
+def _up_to_list(path: Path) -> Path:
+    """Shorten a path that goes into a list to the list, so that positions in it stay what they are."""
+    first_item = next((position for position, step in enumerate(path) if isinstance(step, int)), len(path))
+    return path[:first_item]
 
 
 def _stood_in(document: Node, root: Fields) -> Fields:
@@ -125,26 +176,29 @@ def _report(document: Fields, path: Path, error: ErrorDetails, findings: Finding
     kind, key = error["type"], str(path[-1]) if path else ""
     is_key = error["loc"][-1:] == ("[key]",)
     place = place_of(document, path, key=is_key or kind == "extra_forbidden")
-    where = dotted(path[:-1]) or "the file"
+    where = dotted(path[:-1])
     if kind == "missing":
         findings.add(
             "E0202",
             place_of(document, path[:-1], key=True),
-            f"'{key}' is missing in {where}",
+            f"'{key}' is missing {f'in {where}' if where else 'at the top of the file'}",
             cure=_how(path),
         )
     elif kind == "extra_forbidden":
-        findings.add("E0201", place, f"'{key}' is not a key of {where}{_near(path)}", cure=_known(path[:-1]))
+        findings.add(
+            "E0201",
+            place,
+            f"'{key}' is not a key {f'of {where}' if where else 'at the top of the file'}{_near(document, path)}",
+            cure=_known(path[:-1]),
+        )
     elif kind in CATALOGUE:
         findings.add(kind, place, masked(error["msg"]))
-    elif _is_null(document, path):
-        findings.add("E0203", place_of(document, path, key=True), f"'{key}' has no value")
     elif path == ("version",):
         findings.add("E0205", place, f"version {_shown(document, path)} of this format is not known")
     elif kind == "literal_error":
         words = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         said = key if is_key else _shown(document, path)
-        message = f"'{said}' is not one of {listed(words)}{did_you_mean(said, words)}"
+        message = f"'{said}' is not {listed(words, 'or')}{did_you_mean(said, words)}"
         findings.add("E0301", place, message)
     elif kind in _KINDS:
         _report_kind(document, path, kind, findings)
@@ -177,25 +231,19 @@ def _report_kind(document: Fields, path: Path, kind: str, findings: Findings) ->
     )
 
 
-def _is_null(document: Fields, path: Path) -> bool:
-    """Tell whether a key was written without a value."""
-    node = find(document, path)
-    return bool(path) and isinstance(node, Scalar) and node.value is None
-
-
 def _shown(document: Fields, path: Path) -> str:
     """Give the text of a value for a message."""
     node = find(document, path)
     return node.text if isinstance(node, Scalar) else ""
 
 
-def _near(path: Path) -> str:
-    """Say which key was meant: one of the same noun, else one of a noun inside it."""
+def _near(document: Fields, path: Path) -> str:
+    """Say which key was meant: one of the same noun that is not there yet, else one of a noun inside it."""
     noun, key = noun_at(path[:-1]), str(path[-1])
     if noun is None:
         return ""
     known = keys_of(noun)
-    meant = did_you_mean(key, known)
+    meant = did_you_mean(key, [word for word in known if find(document, (*path[:-1], word)) is None])
     if meant:
         return meant
     for name in known:

@@ -57,7 +57,9 @@ def _scaled(text: str, units: Mapping[str, Fraction], what: str, example: str) -
     if not unit:
         raise ValueError(f"'{text}' has no unit; {what} is written like {example}")
     if unit not in units:
-        raise ValueError(f"'{unit}' is not a unit of {what}; known are {', '.join(units)}")
+        meant = next((known for known in units if known.lower() in (unit.lower(), f"{unit}/s".lower())), None)
+        hint = f"did you mean {meant}?" if meant else f"known are {', '.join(units)}"
+        raise ValueError(f"'{unit}' is not a unit of {what}; {hint}")
     return Fraction(match["number"]) * units[unit]
 
 

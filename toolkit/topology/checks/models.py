@@ -21,7 +21,7 @@ def models_are_on_edge_pools(site: Site) -> None:
                 site.report("E0519", ("models", name, "pools", position), message)
             elif model.precision not in placed.hardware.precisions:
                 message = f"'{placed.pool.hardware}' of the pool '{pool}' has no {model.precision}"
-                cure = f"use one of {listed(placed.hardware.precisions)}, or other hardware"
+                cure = f"use {listed(placed.hardware.precisions, 'or')}, or other hardware"
                 site.report("E0518", ("models", name, "precision"), message, cure=cure)
 
 

@@ -1,0 +1,55 @@
+"""tiers.yaml as JSON Schema, for editors and for other tools.
+
+Made from the nouns, so it cannot say anything else than they do: `tiers schema` prints it,
+docs/reference/tiers.schema.json is the committed copy. References between names and sums are beyond JSON Schema;
+`tiers validate` is the judge.
+"""
+
+import json
+
+from pydantic.json_schema import JsonSchemaValue
+
+from toolkit.topology.topology import Topology
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""Dialect of the schema."""
+
+
+def schema() -> JsonSchemaValue:
+    """Give the JSON Schema of tiers.yaml."""
+    made = Topology.model_json_schema(by_alias=True)
+    _tidy(made)
+    return {"$schema": DIALECT, **made}
+
+
+def schema_text() -> str:
+    """Give the JSON Schema as text, ready for a file."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _tidy(node: object) -> None:
+    """Drop the titles that repeat a key, and close maps whose keys have a pattern."""
+    if isinstance(node, list):
+        for item in node:
+            _tidy(item)
+    if not isinstance(node, dict):
+        return
+    _drop_null(node)
+    if "patternProperties" in node:
+        node.setdefault("additionalProperties", False)
+    properties = node.get("properties")
+    for inner in properties.values() if isinstance(properties, dict) else ():
+        inner.pop("title", None)
+    for inner in node.values():
+        _tidy(inner)
+
+
+def _drop_null(node: dict[str, object]) -> None:
+    """Take null out of what a key may hold: no value means that the key is not written."""
+    kinds = node.get("anyOf")
+    if isinstance(kinds, list) and {"type": "null"} in kinds:
+        rest = [kind for kind in kinds if kind != {"type": "null"}]
+        del node["anyOf"]
+        node.update(rest[0] if len(rest) == 1 else {"anyOf": rest})
+    if "default" in node and node["default"] is None:
+        del node["default"]
