@@ -136,7 +136,7 @@ class Event(str, Enum):
 
 
 class Action(str, Enum):
-    """What the device does next. Each may be repeated; brackets hold what is given back to `install.step` at its end."""
+    """What the device does next. Each may be repeated; brackets hold what is given back to `step` at its end."""
 
     SERVE = "serve"
     """Serve `good[0]`, loading it if need be; nothing if there is none. [Serving or Struck]"""
