@@ -20,8 +20,6 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a value is, where it comes from and what it means."""
-    import json
-
     from toolkit.topology.explain import explain as explain_path
     from toolkit.topology.load import load
 
@@ -29,7 +27,7 @@ def explain(
     rows = [
         (
             each.path,
-            each.value if isinstance(each.value, str) else json.dumps(each.value, ensure_ascii=False),
+            _short(each.value),
             each.place or "default",
             ", ".join(str(layer.place) for layer in each.replaced),
             each.about,
@@ -37,3 +35,12 @@ def explain(
         for each in found
     ]
     show(found, Table(("path", "value", "from", "replaces", "meaning"), rows), output, as_json=as_json)
+
+
+def _short(value: object) -> str:
+    """Write a value on one line, as it could stand in tiers.yaml."""
+    import json
+
+    if value is None:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

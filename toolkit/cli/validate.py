@@ -24,9 +24,10 @@ def validate(
         for problem in examined.problems:
             say(describe(problem))
     if examined.valid and for_people:
-        print(
-            f"{files[0]} is valid: {', '.join(f'{count} {what}' for what, count in examined.counts.items() if count)}"
+        counts = (
+            f"{count} {what[:-1] if count == 1 else what}" for what, count in examined.counts.items() if count
         )
+        print(f"{files[0]} is valid: {', '.join(counts)}")
     elif for_people:
         errors = sum(problem.severity is Severity.ERROR for problem in examined.problems)
         say(f"error: {errors} {'error' if errors == 1 else 'errors'}, nothing was changed")

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from toolkit.errors import RenderError
 from toolkit.topology.model import Model
 from toolkit.topology.topology import PlacedPool, Topology
-from toolkit.topology.units import Bytes
 from toolkit.wire.device_config import BrokerConfig, DeviceConfig, ModelConfig, ServingConfig
 
 STATE_FOLDER = "/var/lib/tiers/state"
@@ -22,8 +21,6 @@ IDENTITY_FOLDER = f"{STATE_FOLDER}/identity"
 BROKER_CA_FOLDER = "/etc/tiers/broker-ca"
 DEFAULT_CA_KEY = "ca.crt"
 """Key of the Secret when tiers.yaml names none; cert-manager's name."""
-DEFAULT_DISK = Bytes.parse("8GiB")
-"""Byte budget of the models' store, when no setting says another."""
 _PORTS = {"mqtts": 8883, "mqtt": 1883}
 
 
@@ -33,7 +30,7 @@ def device_config(topology: Topology, placed: PlacedPool, device: str | None = N
     Raises:
         RenderError: the broker's address or its authority cannot be used by a device.
     """
-    disk = topology.settings_of(placed, device).disk or DEFAULT_DISK
+    disk = topology.settings_of(placed, device).disk
     models = topology.models_on(placed.name)
     return DeviceConfig(
         site=topology.name,

@@ -14,7 +14,7 @@ class Broker(Noun):
     """Where devices and the cloud meet."""
 
     url: BrokerUrl
-    """`mqtts://host:8883`; `mqtt://` has no encryption and `wss://` goes through web proxies."""
+    """`mqtts://host:8883`; `mqtt://` has no encryption."""
     credentials: Secret | None = None
     """Reference to the login of the cloud's side."""
     ca: Secret | None = None

@@ -12,8 +12,7 @@ from toolkit.topology.fields import field_at, keys_of
 from toolkit.topology.findings import did_you_mean
 from toolkit.topology.load import Loaded
 from toolkit.topology.nodes import Entry, Path, Scalar, dotted, find, find_entry, plain
-from toolkit.topology.noun import Noun
-from toolkit.topology.unit import Unit
+from toolkit.topology.noun import Noun, as_written
 
 _STEP = re.compile(r'\.?(?:"(?P<quoted>[^"]*)"|\[(?P<position>[0-9]+)\]|(?P<word>[^.\[\]"]+))')
 
@@ -131,7 +130,7 @@ def _explain_one(loaded: Loaded, steps: Path) -> Explanation:
         return Explanation(dotted(steps), plain(entry.node), _place(entry), about, tuple(replaced))
     if written is not None:  # an item of a list
         return Explanation(dotted(steps), plain(written), written.place, about, ())
-    return Explanation(dotted(steps), _as_written(_value_at(loaded, steps)), None, about, ())
+    return Explanation(dotted(steps), as_written(_value_at(loaded, steps)), None, about, ())
 
 
 def _place(entry: Entry) -> Place:
@@ -165,14 +164,3 @@ def _device_settings(loaded: Loaded, steps: Path) -> object | None:
             return loaded.topology.settings_of(placed, device) if device in placed.node_names else None
         case _:
             return None
-
-
-def _as_written(value: object) -> object:
-    """Give a default in the words of tiers.yaml."""
-    if isinstance(value, Unit):
-        return str(value)
-    if isinstance(value, Noun):
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if isinstance(value, tuple):
-        return [_as_written(item) for item in value]
-    return dict(value) if isinstance(value, Mapping) else value

@@ -127,7 +127,7 @@ def _check_storage_url(text: str) -> str:
 
 def _check_broker_url(text: str) -> str:
     """Take the address of an MQTT broker."""
-    split_url(text, ("mqtts", "mqtt", "wss"))
+    split_url(text, ("mqtts", "mqtt"))
     return text
 
 
@@ -156,6 +156,6 @@ StorageUrl = Annotated[
     str, AfterValidator(_check_storage_url), Field(json_schema_extra={"pattern": "^(file|s3|sftp)://"})
 ]
 BrokerUrl = Annotated[
-    str, AfterValidator(_check_broker_url), Field(json_schema_extra={"pattern": "^(mqtts?|wss)://"})
+    str, AfterValidator(_check_broker_url), Field(json_schema_extra={"pattern": "^mqtts?://"})
 ]
 WebUrl = Annotated[str, AfterValidator(_check_web_url), Field(json_schema_extra={"pattern": "^https?://"})]

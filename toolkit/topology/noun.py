@@ -3,7 +3,11 @@
 Stands under tier, pool, model, job and the others; `shape` validates into them, `schema` and `explain` read their docs.
 """
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict
+
+from toolkit.topology.unit import Unit
 
 
 class Noun(BaseModel):
@@ -19,3 +23,14 @@ class Noun(BaseModel):
         validate_by_alias=True,
         validate_by_name=False,
     )
+
+
+def as_written(value: object) -> object:
+    """Give a value in the words of tiers.yaml: units as text, nouns as mappings of what is set."""
+    if isinstance(value, Unit):
+        return str(value)
+    if isinstance(value, Noun):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(value, tuple):
+        return [as_written(item) for item in value]
+    return dict(value) if isinstance(value, Mapping) else value

@@ -7,17 +7,26 @@ docs/reference/tiers.schema.json is the committed copy. References between names
 
 import json
 
-from pydantic.json_schema import JsonSchemaValue
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
+from toolkit.topology.noun import as_written
 from toolkit.topology.topology import Topology
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """Dialect of the schema."""
 
 
+class _Generator(GenerateJsonSchema):
+    """Pydantic's generator, with defaults in the words of tiers.yaml."""
+
+    def encode_default(self, dft: object) -> object:
+        """Give a default the way it would be written."""
+        return as_written(dft)
+
+
 def schema() -> JsonSchemaValue:
     """Give the JSON Schema of tiers.yaml."""
-    made = Topology.model_json_schema(by_alias=True)
+    made = Topology.model_json_schema(by_alias=True, schema_generator=_Generator)
     _tidy(made)
     return {"$schema": DIALECT, **made}
 

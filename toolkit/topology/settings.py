@@ -22,21 +22,21 @@ class InstallWindow(Noun):
 
 
 class Settings(Noun):
-    """Settings of devices. What a device sets beats its pool, which beats its tier; nothing set means the default."""
+    """Settings of devices. What a device sets beats its pool, which beats its tier, key by key."""
 
     download: Rate | None = None
-    """Most that one device may download; default: no limit."""
+    """Most that one device may download; not set means no limit."""
     upload: Rate | None = None
-    """Most that one device may upload; default: no limit."""
-    disk: Bytes | None = None
-    """Byte budget of the store of models; default: 8GiB."""
-    outbox: Bytes | None = None
-    """Byte budget for data that waits to be sent; default: 4GiB."""
-    report: Duration | None = None
-    """Time between two reports when nothing changes; default: 30s."""
+    """Most that one device may upload; not set means no limit."""
+    disk: Bytes = Bytes.parse("8GiB")
+    """Byte budget of the store of models."""
+    outbox: Bytes = Bytes.parse("4GiB")
+    """Byte budget for data that waits to be sent."""
+    report: Duration = Duration.parse("30s")
+    """Time between two reports when nothing changes."""
     install_window: InstallWindow | None = None
-    """When a device may switch models; default: always."""
-    log: Literal["debug", "info", "warning", "error"] | None = None
-    """What the daemon logs; default: info."""
-    hold: bool | None = None
-    """Keep the model that runs and take no new one; default: false."""
+    """When a device may switch models; not set means always."""
+    log: Literal["debug", "info", "warning", "error"] = "info"
+    """What the daemon logs."""
+    hold: bool = False
+    """Keep the model that runs and take no new one."""
