@@ -66,8 +66,13 @@ def _environment() -> jinja2.Environment:
 
 def _as_yaml_scalar(value: object, *, sort_keys: bool) -> str:
     """Write JSON that is YAML too: pure ASCII, with YAML's escapes for what JSON would write as surrogate pairs."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys, default=_refuse)
     return _NOT_ASCII.sub(_escape, text)
+
+
+def _refuse(value: object) -> object:
+    """Say what stands where a value should. The text of a StrictUndefined is an error that names what is missing."""
+    raise TypeError(f"{type(value).__name__} {value} cannot be written")
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -77,7 +77,17 @@ def _refuse_foreign(path: Path, header: str) -> None:
 
 def _ours(folder: Path, header: str) -> list[Path]:
     """List the files below `folder` that carry our header for this topology; links are not followed."""
-    found = [path for path in folder.glob("*/*.yaml") if path.is_file() and not path.is_symlink()]
+    clusters = (
+        [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+        if folder.is_dir()
+        else []
+    )
+    found = [
+        path
+        for cluster in clusters
+        for path in cluster.glob("*.yaml")
+        if path.is_file() and not path.is_symlink()
+    ]
     return sorted(path.relative_to(folder) for path in found if _first_line(path).startswith(header))
 
 

@@ -1,0 +1,231 @@
+"""The daemon's pods hold to every line of the list for a day without the cloud, and carry no version of a model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from toolkit.errors import RenderError
+from toolkit.render.lock import Lock
+from toolkit.render.objects import render
+from toolkit.sync.task import decode_task
+from toolkit.wire.device_config import decode_device_config
+
+PINNED = Lock(images={"registry.example/tiers-edge:1.0": "sha256:" + "a" * 64})
+
+
+def agents(topology, lock=PINNED, kind="DaemonSet"):
+    return {each.name: each.body for each in render(topology, lock) if each.kind == kind}
+
+
+@pytest.fixture(scope="module")
+def ultrasound(hospital):
+    return agents(hospital)["tiers-edge-ultrasound-jetson-orin-nx"]
+
+
+@pytest.fixture(scope="module")
+def pod(ultrasound):
+    return ultrasound["spec"]["template"]["spec"]
+
+
+@pytest.fixture(scope="module")
+def container(pod):
+    (only,) = pod["containers"]
+    return only
+
+
+# ---------------------------------------------------------------- the list
+def test_outages_are_tolerated_without_end(pod):
+    for taint in ("node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"):
+        assert {"key": taint, "operator": "Exists", "effect": "NoExecute"} in pod["tolerations"]
+    assert not any("tolerationSeconds" in each for each in pod["tolerations"])
+
+
+def test_no_token_is_mounted(pod):
+    assert pod["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in pod
+
+
+def test_the_image_is_pinned_and_not_pulled_at_start(container):
+    assert container["image"] == "registry.example/tiers-edge:1.0@sha256:" + "a" * 64
+    assert container["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_no_runtime_class(pod):
+    assert "runtimeClassName" not in pod
+
+
+def test_all_that_lasts_is_on_the_devices_own_disk(pod, container):
+    sources = {next(key for key in volume if key != "name") for volume in pod["volumes"]}
+    assert sources == {"configMap", "emptyDir", "hostPath"}
+    folders = {volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
+    assert folders == {"/var/lib/tiers/state", "/var/lib/tiers/data"}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {mounts[volume["name"]] for volume in pod["volumes"] if "hostPath" in volume} == folders
+    assert "initContainers" not in pod
+
+
+def test_the_set_up_of_a_device_is_told(ultrasound):
+    prepare = ultrasound["metadata"]["annotations"]["tiers.dev/prepare"]
+    assert prepare == "install -d -o 65532 -g 65532 -m 0700 /var/lib/tiers/state /var/lib/tiers/data"
+
+
+def test_the_devices_network_only_where_something_is_served(hospital, pod):
+    assert (pod["hostNetwork"], pod["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    other = agents(hospital)["tiers-edge-endoscopy-jetson-orin-nano"]["spec"]["template"]["spec"]
+    assert "hostNetwork" not in other
+    assert "dnsPolicy" not in other
+
+
+def test_nobody_is_root_and_nothing_can_be_changed(pod, container):
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 65532
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_devices_restart_only_when_somebody_says_so(ultrasound):
+    assert ultrasound["spec"]["updateStrategy"] == {"type": "OnDelete"}
+
+
+def test_nodes_are_chosen_by_architecture_pool_and_edge(pod):
+    assert pod["nodeSelector"]["kubernetes.io/arch"] == "arm64"
+    assert pod["nodeSelector"]["tiers.dev/pool"] == "ultrasound"
+    assert pod["nodeSelector"]["node-role.kubernetes.io/edge"] == ""
+
+
+def test_a_jetson_has_one_gpu_and_its_device_files(pod, container):
+    assert container["resources"]["limits"] == {"memory": "12Gi", "nvidia.com/gpu": "1"}
+    assert pod["securityContext"]["supplementalGroups"] == [44]
+
+
+def test_the_daemon_learns_its_name_from_the_node(container):
+    assert container["env"] == [
+        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    ]
+
+
+# ---------------------------------------------------------------- what it reads
+def configuration(topology, name):
+    data = agents(topology, kind="ConfigMap")[name]["data"]
+    return decode_device_config(data["config.json"].encode(), what=name)
+
+
+def test_the_configuration_is_one_that_the_daemon_reads(hospital):
+    config = configuration(hospital, "tiers-edge-ultrasound-jetson-orin-nx")
+    assert (config.site, config.device, config.state) == ("medical-imaging", "", "/var/lib/tiers/state")
+    assert (config.broker.host, config.broker.port, config.broker.tls) == (
+        "broker.hospital.example",
+        8883,
+        True,
+    )
+    assert config.broker.key_file == "/var/lib/tiers/state/identity/device.key"
+    assert [(model.name, model.engine, model.max_batch, model.queue) for model in config.models] == [
+        ("us-segmentation", "auto", 8, 100),
+        ("us-segmentation-lite", "auto", 1, 100),
+    ]
+    assert config.disk_budget_bytes == 8 * 2**30
+
+
+def test_routes_that_begin_on_the_device_come_with_it(hospital):
+    data = agents(hospital, kind="ConfigMap")["tiers-edge-ultrasound-jetson-orin-nx"]["data"]
+    (route,) = json.loads(data["routes.json"])
+    assert decode_task(json.dumps(route).encode()).route == "frames"
+
+
+def test_no_version_of_a_model_is_in_any_object(topology):
+    before, after = (
+        render(topology({"models": {"us-segmentation": {"source": f"us-segmentation@{version}"}}}))
+        for version in ("1.4.0", "9.9.9")
+    )
+    assert before == after
+
+
+def test_another_image_changes_the_pods_and_not_the_names(topology):
+    old = agents(topology())
+    new = agents(topology({"images": {"edge": "registry.example/tiers-edge:2.0"}}))
+    assert set(old) == set(new)
+    for name in old:
+        pod = old[name]["spec"]["template"]["spec"]
+        pod["containers"][0]["image"] = "registry.example/tiers-edge:2.0"
+        assert old[name] == new[name]
+
+
+def test_hardware_without_tensorrt_gets_its_own_image_and_no_gpu(topology):
+    pool = {"hardware": "jetson-nano"}
+    changed = topology(
+        {
+            "tiers": {"edge": {"pools": {"ultrasound": pool}}},
+            "images": {"runtimes": {"onnxruntime": "registry.example/tiers-edge-ort:1.0"}},
+            "models": {
+                "us-segmentation": {"precision": "fp16"},
+                "us-segmentation-lite": {"precision": "fp16"},
+            },
+        }
+    )
+    pod = agents(changed)["tiers-edge-ultrasound-jetson-nano"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == "registry.example/tiers-edge-ort:1.0"
+    assert "nvidia.com/gpu" not in pod["containers"][0]["resources"]["limits"]
+    assert "supplementalGroups" not in pod["securityContext"]
+    config = configuration(changed, "tiers-edge-ultrasound-jetson-nano")
+    assert {model.engine for model in config.models} == {"onnxruntime"}
+
+
+def test_a_device_with_settings_of_its_own_gets_an_agent_of_its_own(topology):
+    changed = topology(
+        {"tiers": {"edge": {"pools": {"endoscopy": {"devices": {"endo-02": {"disk": "2GiB"}}}}}}}
+    )
+    found = agents(changed)
+    apart = "tiers-edge-endoscopy-jetson-orin-nano-endo-02"
+    assert set(found) == {
+        "tiers-edge-endoscopy-jetson-orin-nano",
+        "tiers-edge-ultrasound-jetson-orin-nx",
+        apart,
+    }
+    assert configuration(changed, apart).disk_budget_bytes == 2 * 2**30
+    assert configuration(changed, "tiers-edge-endoscopy-jetson-orin-nano").disk_budget_bytes == 8 * 2**30
+    assert nodes(found[apart]) == [("In", ["endo-02"])]
+    assert nodes(found["tiers-edge-endoscopy-jetson-orin-nano"]) == [("In", ["endo-01"])]
+
+
+def test_a_counted_pool_leaves_a_device_with_its_own_settings_to_its_own_agent(topology):
+    devices = {"ultrasound-007": {"disk": "2GiB"}}
+    found = agents(topology({"tiers": {"edge": {"pools": {"ultrasound": {"devices": devices}}}}}))
+    assert nodes(found["tiers-edge-ultrasound-jetson-orin-nx"]) == [("NotIn", ["ultrasound-007"])]
+    assert nodes(found["tiers-edge-ultrasound-jetson-orin-nx-ultrasound-007"]) == [("In", ["ultrasound-007"])]
+
+
+def nodes(body):
+    affinity = body["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    return [(each["operator"], each["values"]) for each in term["matchExpressions"]]
+
+
+# ---------------------------------------------------------------- the broker
+def test_the_brokers_authority_is_a_mounted_secret(topology, schema_errors):
+    changed = topology({"broker": {"ca": {"secret": "broker-ca/root.pem"}}})
+    body = agents(changed)["tiers-edge-ultrasound-jetson-orin-nx"]
+    volumes = {each["name"]: each for each in body["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["broker-ca"]["secret"] == {"secretName": "broker-ca", "defaultMode": 0o440}
+    ca_file = configuration(changed, "tiers-edge-ultrasound-jetson-orin-nx").broker.ca_file
+    assert ca_file == "/etc/tiers/broker-ca/root.pem"
+    assert schema_errors(body) == []
+
+
+@pytest.mark.parametrize("reference", [{"file": "/home/me/ca.pem"}, {"env": "BROKER_CA"}])
+def test_an_authority_that_devices_cannot_read_is_refused_with_the_cure(topology, reference):
+    with pytest.raises(RenderError, match=r"broker\.ca") as refused:
+        render(topology({"broker": {"ca": reference}}))
+    assert "kubectl create secret" in refused.value.hint
+
+
+def test_a_broker_without_encryption_needs_no_certificate(topology):
+    config = configuration(
+        topology({"broker": {"url": "mqtt://10.0.0.1"}}), "tiers-edge-ultrasound-jetson-orin-nx"
+    )
+    assert (config.broker.port, config.broker.tls, config.broker.key_file) == (1883, False, "")
