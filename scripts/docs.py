@@ -18,6 +18,7 @@ from toolkit.cli.app import COMMANDS, build
 from toolkit.errors import INTERRUPTED_EXIT_CODE, TiersError
 from toolkit.lint.check import RULES
 from toolkit.topology.problems import CATALOGUE
+from toolkit.topology.schema import schema_text
 
 REFERENCE: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE_BY: Final = "<!-- Made by `make docs` from the code; do not edit. -->\n"
@@ -101,6 +102,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "cli.md": commands_page,
     "problems.md": problems_page,
+    "tiers.schema.json": schema_text,
 }
 """File under docs/reference -> what writes it."""
 

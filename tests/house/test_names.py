@@ -27,7 +27,7 @@ LONGEST = 400
 REASON = "Longer than 400 lines because"
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b|raise NotImplementedError")
 LUCK = re.compile(r"mock\.patch|MagicMock|monkeypatch\.setattr|time\.sleep\(")
-SOMEBODYS_FOLDER = re.compile(r"(?<![\w.])/(?:home|Users)/\w+/|(?<![\w.])/root/")
+SOMEBODYS_FOLDER = re.compile(r"(?<![\w.])/(?:home|Users)/(?!me/)\w+/|(?<![\w.])/root/")
 
 
 def files(*folders: str, suffix: str = ".py") -> list[Path]:

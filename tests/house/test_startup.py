@@ -32,7 +32,7 @@ def imported_by(tmp_path: Path, *arguments: str) -> tuple[int, set[str]]:
     return code, {name.partition(".")[0] for name in modules}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["validate", "--help"], ["validate", "tiers.yaml"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["validate", "--help"], ["validate", "-f", "tiers.yaml"]])
 def test_imports_nothing_heavy(tmp_path, arguments):
     code, packages = imported_by(tmp_path, *arguments)
     assert code == 0
