@@ -1,0 +1,236 @@
+"""Put a model into a registry: look at it, cut it, store what is new, sign it, name it - in that order.
+
+chunks -> index -> sealed manifest -> Ref `models/NAME/VERSION`: whoever sees the Ref sees everything, and a push that
+was interrupted is finished by repeating it. Next on the way: `fleet.rollout`, which ships it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from toolkit.errors import RegistryError, TornReadError
+from toolkit.registry.catalogue import ref_name, unchecked_manifest, versions_of
+from toolkit.registry.golden import check_against, read_golden_names
+from toolkit.registry.onnx_header import OnnxHeader, read_onnx_header
+from toolkit.sync.layouts.pack import StoredChunk
+from toolkit.sync.layouts.packs import PackStore
+from toolkit.sync.ref import Ref
+from toolkit.wire.chunk import Cutter, grid_for, store_chunk
+from toolkit.wire.digest import Digest, digest_of
+from toolkit.wire.index import ChunkRef, Index, distinct_chunks, encode_index, file_entry
+from toolkit.wire.manifest import Golden, Lineage, Manifest, Requires, encode_manifest
+from toolkit.wire.signature import seal
+
+MODEL_FILE = "model.onnx"
+GOLDEN_FILE = "golden.npz"
+MAX_ONNX_IR = 10
+MAX_OPSET = 20
+"""JetPack 6's last ONNX Runtime refuses newer ones, so a push does too unless told otherwise."""
+_SEGMENT_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class PushRequest:
+    """What to push, and under which name."""
+
+    model: Path
+    golden: Path
+    name: str
+    version: str
+    absolute_tolerance: float = 1e-3
+    relative_tolerance: float = 1e-3
+    min_accuracy: float = 0.0
+    """Share of the golden labels that a device must hit, 0 to 1."""
+    floor: int = 0
+    """Devices that have seen this version refuse versions with a lower counter."""
+    architectures: tuple[str, ...] = ()
+    memory_bytes: int = 0
+    lineage: Lineage = field(default_factory=Lineage)
+    allow_newer_onnx: bool = False
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """What a push did. Bytes are of the files unless their name says stored."""
+
+    name: str
+    version: str
+    artifact: Digest
+    counter: int
+    repeated: bool
+    """The registry held exactly this version already."""
+    total_bytes: int
+    chunks: int
+    new_chunks: int
+    """Chunks that the registry did not have."""
+    new_stored_bytes: int
+    """What these take in the registry, compressed."""
+    previous: str
+    """The version before this one; empty for the first."""
+    delta_chunks: int
+    """Chunks that the previous version does not have: what a device that runs it fetches."""
+    delta_bytes: int
+
+    @property
+    def delta_share(self) -> float:
+        """Give the part of this version that the previous one does not have, 0 to 1."""
+        return self.delta_bytes / self.total_bytes if self.total_bytes else 0.0
+
+
+def push(store: PackStore, request: PushRequest, key: Ed25519PrivateKey) -> PushResult:
+    """Store a model with its golden examples as a signed artifact. Repeating it is harmless.
+
+    Raises:
+        RegistryError: a file cannot be read, the name is not allowed, the model is newer than devices can load, or the
+            version is there with other content.
+        IntegrityError: the model is not ONNX, or the golden file does not fit it.
+        TornReadError: a file changed while it was read.
+        RemoteUnavailableError: the registry is full or does not answer.
+    """
+    name = ref_name(request.name, request.version)
+    header = _checked_header(request)
+    check_against(read_golden_names(request.golden), header, file=request.golden)
+    files = ((GOLDEN_FILE, request.golden), (MODEL_FILE, request.model))
+    index = Index(
+        entries=tuple(file_entry(path.encode(), [ref for ref, _ in _pieces(file)]) for path, file in files)
+    )
+    existing = unchecked_manifest(store, request.name, request.version)
+    before = _versions_before(store, request, below=existing[1].counter if existing else None)
+    manifest = _manifest(request, header, index, before.counter)
+    artifact, payload = encode_manifest(manifest)
+    if existing is not None:
+        _check_same(existing[1], manifest, request)
+        artifact, manifest = existing[0], existing[1]
+    # Also when the version is there already: a pack that was lost is healed by pushing again.
+    missing = set(store.missing(ref.digest for ref in distinct_chunks(index)))
+    added = store.add(_new_chunks(files, index, missing))
+    store.put_index(index)
+    if existing is None:
+        store.put_sealed(artifact, seal(payload, "manifest", key))
+        if not store.write_new_ref(name, Ref(kind="manifest", digest=artifact)):
+            raise RegistryError(
+                f"somebody else has just pushed {request.name}@{request.version}",
+                hint="push again; if the content differs, with a new --version",
+            )
+    delta = [ref for ref in distinct_chunks(index) if ref.digest not in before.chunks]
+    return PushResult(
+        name=manifest.name,
+        version=manifest.version,
+        artifact=artifact,
+        counter=manifest.counter,
+        repeated=existing is not None,
+        total_bytes=manifest.total_bytes,
+        chunks=manifest.chunks,
+        new_chunks=added.chunks,
+        new_stored_bytes=added.stored_bytes,
+        previous=before.version,
+        delta_chunks=len(delta),
+        delta_bytes=sum(ref.size for ref in delta),
+    )
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What the registry knows of a name."""
+
+    counter: int
+    """For the version to come."""
+    version: str
+    chunks: frozenset[Digest]
+
+
+def _checked_header(request: PushRequest) -> OnnxHeader:
+    header = read_onnx_header(request.model)
+    if request.allow_newer_onnx or (header.ir_version <= MAX_ONNX_IR and header.opset <= MAX_OPSET):
+        return header
+    raise RegistryError(
+        f"{request.model} has ONNX IR {header.ir_version} and opset {header.opset}; the ONNX Runtime of JetPack 6 loads"
+        f" IR {MAX_ONNX_IR} and opset {MAX_OPSET} at most",
+        hint=f"export with opset_version={MAX_OPSET}, or --allow-newer-onnx if all your devices have newer runtimes",
+    )
+
+
+def _versions_before(store: PackStore, request: PushRequest, *, below: int | None) -> _Before:
+    highest, previous, index = 0, "", None
+    for version in versions_of(store, request.name):
+        read = unchecked_manifest(store, request.name, version) if version != request.version else None
+        if read is None or (below is not None and read[1].counter >= below):
+            continue
+        if read[1].counter > highest:
+            highest, previous, index = read[1].counter, version, read[1].index
+    refs = distinct_chunks(store.get_index(index)) if index else ()
+    chunks = frozenset(ref.digest for ref in refs)
+    return _Before(highest + 1, previous, chunks)
+
+
+def _manifest(request: PushRequest, header: OnnxHeader, index: Index, counter: int) -> Manifest:
+    digest, data = encode_index(index)
+    return Manifest(
+        kind="model",
+        name=request.name,
+        version=request.version,
+        counter=counter,
+        floor=request.floor,
+        index=digest,
+        index_bytes=len(data),
+        total_bytes=index.total_bytes,
+        chunks=len(distinct_chunks(index)),
+        model_file=MODEL_FILE,
+        requires=Requires(
+            architectures=request.architectures,
+            onnx_ir=header.ir_version,
+            opset=header.opset,
+            memory_bytes=request.memory_bytes,
+            disk_bytes=index.total_bytes,
+        ),
+        golden=Golden(
+            file=GOLDEN_FILE,
+            absolute_tolerance=request.absolute_tolerance,
+            relative_tolerance=request.relative_tolerance,
+            min_accuracy=request.min_accuracy,
+        ),
+        lineage=request.lineage,
+    )
+
+
+def _check_same(existing: Manifest, wanted: Manifest, request: PushRequest) -> None:
+    # The counter was given once; lineage is for people and may be told better the second time.
+    same = msgspec.structs.replace(wanted, counter=existing.counter, lineage=existing.lineage)
+    if same != existing:
+        what = "other files" if same.index != existing.index else "other requirements or checks"
+        raise RegistryError(
+            f"{request.name}@{request.version} is in the registry already, with {what}",
+            hint="a version never changes; push this one with a new --version",
+        )
+
+
+def _pieces(file: Path) -> Iterator[tuple[ChunkRef, memoryview]]:
+    try:
+        with file.open("rb") as stream:
+            size = file.stat().st_size
+            cutter = Cutter(grid_for("artifact", size))
+            while segment := stream.read(_SEGMENT_BYTES):
+                for piece in cutter.feed(segment):
+                    yield ChunkRef(digest_of(piece), len(piece)), piece
+            for piece in cutter.finish():
+                yield ChunkRef(digest_of(piece), len(piece)), piece
+    except OSError as error:
+        raise RegistryError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _new_chunks(
+    files: tuple[tuple[str, Path], ...], index: Index, missing: set[Digest]
+) -> Iterator[StoredChunk]:
+    """Read the files again and yield what is missing: they may be larger than memory, so they are not kept."""
+    for (_, file), entry in zip(files, index.entries, strict=True):
+        expected = entry.refs()
+        for ref, piece in _pieces(file):
+            if next(expected, None) != ref:
+                raise TornReadError(f"{file} changed while it was pushed", hint="push it again")
+            if ref.digest in missing:
+                yield StoredChunk(ref.digest, ref.size, store_chunk(piece))
