@@ -33,6 +33,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Describe", "validate", "validate:validate"),
     Command("Describe", "explain", "explain:explain"),
     Command("Describe", "schema", "schema:schema"),
+    Command("Describe", "render", "render:render"),
+    Command("Describe", "lint", "lint:lint"),
+    Command("Describe", "graph", "graph:graph"),
     Command("More", "version", "version:version"),
 )  # fmt: skip
 

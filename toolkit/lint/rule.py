@@ -40,7 +40,7 @@ class Rule:
                 code=self.code,
                 severity=self.severity,
                 place=document.place(finding.path),
-                message=f"{document.title}: {finding.message}",
+                message=finding.message if document.node is None else f"{document.title}: {finding.message}",
                 why=self.why,
                 cure=self.cure,
             )

@@ -1,0 +1,133 @@
+"""`tiers render`, `tiers lint` and `tiers graph` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[3]
+TIERS_YAML = REPOSITORY / "tiers.yaml"
+GOLDEN = REPOSITORY / "tests" / "golden" / "hospital" / "objects.yaml"
+
+
+@pytest.fixture
+def tiers(tmp_path):
+    """Give `tiers(*arguments)`: the command in a folder with the hospital's tiers.yaml."""
+    (tmp_path / "tiers.yaml").write_bytes(TIERS_YAML.read_bytes())
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from toolkit.cli import main; sys.exit(main())",
+            *arguments,
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+
+    return run
+
+
+def test_render_writes_the_stream_of_the_golden(tiers):
+    done = tiers("render")
+    assert (done.returncode, done.stdout) == (0, GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_render_as_json_holds_the_same_objects(tiers):
+    listed = json.loads(tiers("render", "--json").stdout)
+    assert [each["body"] for each in listed] == list(yaml.safe_load_all(GOLDEN.read_text(encoding="utf-8")))
+    assert {each["cluster"] for each in listed} == {"main"}
+
+
+def test_render_to_a_folder_says_what_it_wrote_and_lint_reads_it(tiers):
+    done = tiers("render", "-o", "out")
+    assert done.returncode == 0
+    assert "main/180-job-seg3d.yaml" in done.stdout
+    assert "tiers lint out" in done.stderr
+    again = tiers("render", "-o", "out", "--json")
+    assert json.loads(again.stdout)["written"] == []
+    found = tiers("lint", "out")
+    assert found.returncode == 0
+    assert "out/main/160-daemonset-tiers-edge-ultrasound-jetson-orin-nx.yaml:" in found.stdout
+    assert " L206 " in found.stdout
+
+
+def test_a_lock_beside_tiers_yaml_pins_images(tiers, tmp_path):
+    digest = "sha256:" + "c" * 64
+    (tmp_path / "tiers.lock").write_text(
+        json.dumps({"format": 1, "images": {"registry.example/tiers-edge:1.0": digest}})
+    )
+    assert f"registry.example/tiers-edge:1.0@{digest}" in tiers("render").stdout
+    assert tiers("lint", "--json").stdout.strip() == "[]"
+
+
+def test_a_wrong_tiers_yaml_renders_nothing(tiers, tmp_path):
+    (tmp_path / "tiers.yaml").write_text(TIERS_YAML.read_text().replace("pool: a100", "pool: a10"))
+    done = tiers("render", "-o", "out")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+    assert "tiers.yaml:" in done.stderr
+
+
+def test_lint_ends_with_1_when_there_is_an_error(tiers, tmp_path):
+    job = {
+        "apiVersion": "batch.volcano.sh/v1alpha1",
+        "kind": "Job",
+        "metadata": {"name": "x"},
+        "spec": {"tasks": []},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    done = tiers("lint", "job.yaml")
+    assert done.returncode == 1
+    assert "job.yaml:6:3: error L101 Job x: has no task" in done.stdout
+    assert "help: " in done.stdout
+    assert "1 object: 1 error, 1 warning" in done.stderr
+
+
+def test_lint_names_a_file_that_is_not_there(tiers):
+    done = tiers("lint", "gone.yaml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "gone.yaml" in done.stderr
+
+
+def test_graph_draws(tiers):
+    done = tiers("graph")
+    assert done.returncode == 0
+    assert done.stdout.startswith("flowchart LR\n")
+    assert "job_seg3d --> pool_a100" in done.stdout
+
+
+def test_no_secret_of_tiers_yaml_reaches_an_object(tiers, tmp_path):
+    over = {
+        "tiers": {
+            "hot": {
+                "storage": [{"url": "file:///mnt/scratch", "credentials": {"file": "/root/key-of-scratch"}}]
+            }
+        },
+        "jobs": {"seg3d": {"env": {"HUB_TOKEN": {"secret": "hub/token"}}}},
+    }
+    (tmp_path / "site.yaml").write_text(json.dumps(over))
+    done = tiers("render", "-f", "tiers.yaml", "-f", "site.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "broker-login" not in done.stdout
+    assert "key-of-scratch" not in done.stdout
+    objects = {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+    assert "Secret" not in objects
+    worker = objects["Job"]["spec"]["tasks"][0]["template"]["spec"]["containers"][0]
+    token = next(each for each in worker["env"] if each["name"] == "HUB_TOKEN")
+    assert token == {"name": "HUB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
+
+
+def test_a_secret_that_is_written_out_is_refused_and_never_repeated(tiers, tmp_path):
+    literal = "hunter2-is-not-a-secret"
+    over = {"broker": {"credentials": literal}, "jobs": {"seg3d": {"env": {"HUB_TOKEN": literal}}}}
+    (tmp_path / "site.yaml").write_text(json.dumps(over))
+    done = tiers("render", "-f", "tiers.yaml", "-f", "site.yaml")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert literal not in done.stderr
