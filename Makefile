@@ -12,7 +12,7 @@ SHELL  := /bin/bash
 # Empty is off: byte code makes each start of the command 2.7 times faster, and some images switch it off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-all check fix env golden bench docs lock clean
+.PHONY: help demo test test-all check fix env golden bench docs crds lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -22,10 +22,12 @@ demo: $(STAMP)/demo ## the main job on this machine: one tiers.yaml, two devices
 
 test: $(STAMP)/dev ## the tests of every day (a few minutes); a missing part skips its tests and says how to bring it
 	@scripts/bring-mosquitto
+	@scripts/bring-crds
 	$(BIN)/python -m pytest -m "not slow and not faults" $(ARGS)
 
 test-all: $(STAMP)/train ## every test with every part, PyTorch too (5 GB); a missing part fails; what CI runs
 	@scripts/bring-mosquitto
+	@scripts/bring-crds
 	TIERS_REQUIRE_ALL=1 $(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP)/dev ## format, lint, types (also for Python 3.10), direction of imports, freshness of generated pages
@@ -50,6 +52,9 @@ docs: $(STAMP)/dev ## write docs/reference again from the code
 
 bench: $(STAMP)/dev ## the benchmarks, each with its peer (ARGS=--quick for the small form)
 	for each in benchmarks/*.py; do $(BIN)/python "$$each" $(ARGS); done
+
+crds: ## the CRDs of Volcano and KubeEdge for the tests, from their Go modules (needs Go)
+	scripts/bring-crds
 
 lock: ## resolve constraints.txt anew, for every Python at once
 	$(PYTHON) -m venv .cache/lock

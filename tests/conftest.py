@@ -46,7 +46,9 @@ def _index_answers() -> bool:
 def _crds_are_here() -> bool:
     """Look for the CRDs of Volcano and KubeEdge where tests take them from."""
     named, repository = os.environ.get("TIERS_CRDS"), Path(__file__).parents[1]
-    places = [Path(named)] if named else [repository.parent / "shared" / "crds", repository / ".cache" / "crds"]
+    places = (
+        [Path(named)] if named else [repository.parent / "shared" / "crds", repository / ".cache" / "crds"]
+    )
     return any((place / "volcano" / "batch.volcano.sh_jobs.yaml").is_file() for place in places)
 
 
@@ -55,7 +57,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
     "index": (_index_answers, "give pip a package index"),
-    "crds": (_crds_are_here, "set TIERS_CRDS to a folder with the CRDs of volcano and kubeedge"),
+    "crds": (_crds_are_here, "make crds"),
 }
 """Part -> (is it here, the command that brings it)."""
 
