@@ -49,5 +49,7 @@ def decode_desired(data: bytes, device: str) -> Desired:
     for model in desired.models:
         parse_digest(model.artifact, what=f"desired state of {device}: artifact")
         if not NAME.fullmatch(model.model) or not VERSION.fullmatch(model.version):
-            raise IntegrityError(f"desired state of {device}: {model.model[:70]!r} is not a model name and version")
+            raise IntegrityError(
+                f"desired state of {device}: {model.model[:70]!r} is not a model name and version"
+            )
     return desired

@@ -10,10 +10,10 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from toolkit.errors import IntegrityError
 from toolkit.wire.document import Document, decode_json
 from toolkit.wire.manifest import NAME
 from toolkit.wire.topics import check_label
-from toolkit.errors import IntegrityError
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,5 +83,7 @@ def decode_device_config(data: bytes, *, what: str) -> DeviceConfig:
         check_label(config.device, what=f"{what}: device")
     for model in config.models:
         if not NAME.fullmatch(model.name):
-            raise IntegrityError(f"{what}: model name {model.name[:70]!r} has characters that are not allowed")
+            raise IntegrityError(
+                f"{what}: model name {model.name[:70]!r} has characters that are not allowed"
+            )
     return config

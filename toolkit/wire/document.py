@@ -87,9 +87,15 @@ def _check_format(numbered: _Numbered, kind: type[Document], what: str) -> None:
         return
     reads = ", ".join(str(number) for number in kind.READS)
     message = f"{what} has format {numbered.format}; this version reads {kind.__name__} {reads}"
-    hint = "update tiers on this machine" if numbered.format > max(kind.READS) else "write it again with this version"
+    hint = (
+        "update tiers on this machine"
+        if numbered.format > max(kind.READS)
+        else "write it again with this version"
+    )
     raise IntegrityError(message, hint=hint)
 
 
 def _unreadable(what: str, kind: type[Document], error: Exception) -> IntegrityError:
-    return IntegrityError(f"{what} is not a {kind.__name__}: {error}", hint="it was damaged, or written by something else")
+    return IntegrityError(
+        f"{what} is not a {kind.__name__}: {error}", hint="it was damaged, or written by something else"
+    )

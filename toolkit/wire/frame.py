@@ -107,7 +107,9 @@ def encode_pieces(kind: FrameKind, artifact: Digest, epoch: int, pieces: list[Pi
     return frame
 
 
-def encode_refusal(artifact: Digest, epoch: int, refusal: Refusal, *, retry_after_ms: int = 0, text: str = "") -> bytes:
+def encode_refusal(
+    artifact: Digest, epoch: int, refusal: Refusal, *, retry_after_ms: int = 0, text: str = ""
+) -> bytes:
     """Write a REFUSAL frame; the text is for people and cut at 500 bytes."""
     header = _HEADER.pack(_MAGIC, _VERSION, FrameKind.REFUSAL, to_raw(artifact)[:8], epoch & 0xFFFFFFFF, 1)
     return header + _REFUSAL.pack(refusal, retry_after_ms) + text.encode()[:500]
@@ -124,7 +126,9 @@ def decode_frame(data: bytes) -> Frame:
     try:
         magic, version, kind_number, prefix, epoch, count = _HEADER.unpack_from(data)
         if magic != _MAGIC or version != _VERSION:
-            raise IntegrityError(f"frame begins with {data[:4]!r}; this version reads frames of version {_VERSION}")
+            raise IntegrityError(
+                f"frame begins with {data[:4]!r}; this version reads frames of version {_VERSION}"
+            )
         kind = FrameKind(kind_number)
         if kind is FrameKind.REFUSAL:
             code, retry = _REFUSAL.unpack_from(data, _HEADER.size)
@@ -150,7 +154,9 @@ def _pieces(data: memoryview, kind: FrameKind, count: int) -> Iterator[Piece]:
         body = data[position : position + length]
         position += length
         if len(body) != length or not length or offset + length > total or total > largest:
-            raise IntegrityError(f"frame has an impossible piece: offset {offset}, length {length}, total {total}")
+            raise IntegrityError(
+                f"frame has an impossible piece: offset {offset}, length {length}, total {total}"
+            )
         yield Piece(number, offset, total, body)
     if position != len(data):
         raise IntegrityError(f"frame has {len(data) - position} bytes after its last piece")

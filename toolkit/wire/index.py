@@ -116,7 +116,9 @@ def _check_entries(index: Index, digest: Digest) -> None:
         previous = path
         parts = path.split(b"/")
         if any(b"/".join(parts[:depth]) in files for depth in range(1, len(parts))):
-            raise IntegrityError(f"index {digest[:12]}: {shown(path)!r} lies below something that is not a folder")
+            raise IntegrityError(
+                f"index {digest[:12]}: {shown(path)!r} lies below something that is not a folder"
+            )
         if entry.kind != "folder":
             files.add(path)
         _check_entry(entry, digest, sizes)

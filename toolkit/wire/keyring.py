@@ -57,5 +57,7 @@ def decode_keyring(data: bytes, *, what: str = "keyring") -> Keyring:
     keyring = decode_json(data, Keyring, what=what)
     for key in keyring.keys:
         if len(key.public) != PUBLIC_KEY_BYTES:
-            raise IntegrityError(f"{what}: key {key.name!r} has {len(key.public)} bytes, an Ed25519 key has 32")
+            raise IntegrityError(
+                f"{what}: key {key.name!r} has {len(key.public)} bytes, an Ed25519 key has 32"
+            )
     return keyring

@@ -56,7 +56,7 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """NAME@VERSION or digest of what it was made from."""
     made_by: str = ""
     """The command that made it."""
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = msgspec.field(default_factory=dict)
     """Measured figures, for example {"accuracy": 0.985}."""
 
 
@@ -101,7 +101,9 @@ def decode_manifest(data: bytes) -> tuple[Digest, Manifest]:
     manifest = decode_json(data, Manifest, what="manifest")
     what = f"manifest of {manifest.name[:70]!r}"
     if not NAME.fullmatch(manifest.name) or not VERSION.fullmatch(manifest.version):
-        raise IntegrityError(f"{what}: name or version {manifest.version[:70]!r} has characters that are not allowed")
+        raise IntegrityError(
+            f"{what}: name or version {manifest.version[:70]!r} has characters that are not allowed"
+        )
     parse_digest(manifest.index, what=f"{what}: index")
     if min(manifest.counter, manifest.floor, manifest.index_bytes, manifest.total_bytes, manifest.chunks) < 0:
         raise IntegrityError(f"{what} has a negative number")

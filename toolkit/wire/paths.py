@@ -21,7 +21,9 @@ def check_path(path: bytes) -> bytes:
         UnsafePathError: it is empty, absolute, too long, or has an empty part, `.`, `..` or a NUL.
     """
     if not path or len(path) > MAX_PATH_BYTES:
-        raise UnsafePathError(f"path {shown(path[:80])!r} has {len(path)} bytes; 1 to {MAX_PATH_BYTES} are allowed")
+        raise UnsafePathError(
+            f"path {shown(path[:80])!r} has {len(path)} bytes; 1 to {MAX_PATH_BYTES} are allowed"
+        )
     for part in path.split(b"/"):
         if part in (b"", b".", b"..") or b"\0" in part or len(part) > MAX_NAME_BYTES:
             message = f"path {shown(path)!r} is refused: each part must be a plain name"

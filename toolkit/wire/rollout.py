@@ -30,6 +30,10 @@ class RolloutSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     devices: tuple[str, ...]
     """Candidates in the order in which they are taken: a stable hash of (rollout, device)."""
     waves: tuple[Wave, ...]
+    previous_version: str = ""
+    """The version that a rollback brings back; empty when there was none."""
+    previous_artifact: str = ""
+    """Its artifact id."""
     soak_seconds: float = 0.0
     """How long a finished wave must stay good before the next one begins."""
     max_failed: int = 0
@@ -41,6 +45,8 @@ class Rollout(Document, frozen=True, kw_only=True):
 
     FORMAT: ClassVar[int] = 1
     name: str
+    number: int
+    """Grows with each rollout of a site; of the rollouts of one model a driver steers only the highest."""
     seq: int
     """Grows with each change of the intent."""
     spec: RolloutSpec
@@ -56,6 +62,8 @@ def decode_rollout(data: bytes) -> Rollout:
     rollout = decode_json(data, Rollout, what="rollout")
     check_label(rollout.name, what="rollout")
     parse_digest(rollout.spec.artifact, what=f"rollout {rollout.name}: artifact")
+    if rollout.spec.previous_artifact:
+        parse_digest(rollout.spec.previous_artifact, what=f"rollout {rollout.name}: previous artifact")
     for device in rollout.spec.devices:
         check_label(device, what=f"rollout {rollout.name}: device")
     return rollout

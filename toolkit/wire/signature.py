@@ -68,7 +68,8 @@ def unseal(data: bytes, kind: SealedType, keyring: Keyring, *, what: str) -> byt
         if trusted is None:
             continue
         try:
-            Ed25519PublicKey.from_public_bytes(trusted.public).verify(signature.value, _signed_bytes(kind, sealed.payload))
+            public = Ed25519PublicKey.from_public_bytes(trusted.public)
+            public.verify(signature.value, _signed_bytes(kind, sealed.payload))
         except InvalidSignature:
             raise SignatureError(
                 f"{what}: the signature of key {signature.key} does not hold",
