@@ -48,10 +48,17 @@ def test_each_target_can_be_read(checkout, target):
 
 
 def test_nothing_is_installed_twice(checkout):
-    assert make(checkout, "--question", "env").returncode == 0
-    later = (checkout / ".venv/stamps/dev").stat().st_mtime + 10
-    os.utime(checkout / "constraints.txt", (later, later))
-    assert make(checkout, "--question", "env").returncode == 1
+    assert make(checkout, "--question", ".venv/stamps/train").returncode == 0
+
+
+@pytest.mark.parametrize("stamp", ["demo", "dev", "train"])
+@pytest.mark.parametrize("pins", ["pyproject.toml", "constraints.txt"])
+def test_a_set_is_installed_again_when_its_pins_change(checkout, stamp, pins):
+    installed = (checkout / ".venv/stamps" / stamp).stat().st_mtime
+    for other in {"pip", "demo", "dev", "train"} - {stamp}:
+        os.utime(checkout / ".venv/stamps" / other, (installed + 20, installed + 20))
+    os.utime(checkout / pins, (installed + 10, installed + 10))
+    assert make(checkout, "--question", f".venv/stamps/{stamp}").returncode == 1
 
 
 def test_the_demo_installs_neither_torch_nor_the_tools(checkout):
