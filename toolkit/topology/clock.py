@@ -51,12 +51,13 @@ class Days(Unit):
         """Read days and ranges separated by commas; a range may wrap (`sat-mon`). Raises ValueError."""
         found: set[int] = set()
         for part in text.split(","):
-            first, _, last = part.strip().partition("-")
-            if first not in _WEEK or (last or first) not in _WEEK:
+            first, dash, last = part.strip().partition("-")
+            last = last if dash else first
+            if first not in _WEEK or last not in _WEEK:
                 raise ValueError(
                     f"'{part.strip()}' is not a day such as mon or a range such as {cls.example}"
                 )
-            start, length = _WEEK.index(first), (_WEEK.index(last or first) - _WEEK.index(first)) % len(_WEEK)
+            start, length = _WEEK.index(first), (_WEEK.index(last) - _WEEK.index(first)) % len(_WEEK)
             found.update((start + step) % len(_WEEK) for step in range(length + 1))
         return cls(tuple(sorted(found)))
 

@@ -87,3 +87,8 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     """Write words for a message: `a, b and c`; nothing for no words."""
     every = list(words)
     return f" {last} ".join(part for part in (", ".join(every[:-1]), *every[-1:]) if part)
+
+
+def counted(count: int, what: str) -> str:
+    """Write a count with its noun: `1 GPU`, `8 GPUs`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

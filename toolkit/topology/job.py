@@ -126,7 +126,7 @@ class Checkpoints(Noun):
 class Retry(Noun):
     """When and how often a job is started again."""
 
-    attempts: Annotated[int, Field(ge=0, le=10_000)] = 3
+    attempts: Annotated[int, Field(ge=0, le=10_000)] = 100
     """How often; each eviction counts, so a job that may be evicted needs many."""
     after: tuple[RetryCause, ...] = (RetryCause("evicted"),)
     """What it is started again after."""

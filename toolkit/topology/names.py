@@ -105,7 +105,7 @@ def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
     except ValueError as exc:
         raise _refuse("E0310", f"'{text}' is not an address: {exc}") from exc
     if url.password is not None:
-        raise _refuse("E0312", "the address holds a password")
+        raise _refuse("E0312", "is an address with a password in it")
     if url.scheme not in schemes:
         raise _refuse(
             "E0310", f"'{text}' does not start with {' or '.join(f'{scheme}://' for scheme in schemes)}"

@@ -40,7 +40,7 @@ _ROWS = (
     Row("E0107", "a number that tools read differently", "010 is 8 in some tools and 10 in others", "write it in plain decimal digits; put quotes around it when it is a text"),
     Row("E0108", "a date", "some tools would turn it into a date, others leave it a word", "put quotes around it"),
     Row("E0109", "an anchor, an alias or a merge key", "a value would stand far from the place where it is used, and files could not be merged by key", "write the values out; what is the same for all devices of a tier goes into its 'settings'"),
-    Row("E0110", "a tag", "tags make other things out of values than what is written", "remove the word that starts with !"),
+    Row("E0110", "a tag", "tags make other things out of values than what is written", "remove the word with ! in front"),
     Row("E0111", "a key that is no word", "keys name things, and a name must be one word", "write the key as one word, followed by a colon and a space"),
     Row("E0112", "a file that cannot be read", "nothing is known about this site without it", "give a readable text file in UTF-8, or begin with: tiers init"),
     Row("E0113", "an empty file", "there is nothing to do", "begin with: tiers init"),

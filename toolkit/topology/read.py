@@ -107,7 +107,9 @@ def _report_syntax(exc: yaml.MarkedYAMLError, text: str, file: str, findings: Fi
         if "${" in line and "{" in line.replace("${", "")
         else ""
     )
-    findings.add("E0101", place, f"this is not YAML: {said}", cure=cure)
+    began = exc.context_mark.line + 1 if exc.context_mark else place.line
+    since = f"; it begins in line {began}" if began != place.line else ""
+    findings.add("E0101", place, f"this is not YAML: {said}{since}", cure=cure)
 
 
 class _Builder:
@@ -131,9 +133,7 @@ class _Builder:
         elif self._documents > 1:
             return
         elif isinstance(event, yaml.AliasEvent):
-            self._findings.add(
-                "E0109", self._place(event), f"'*{event.anchor}' repeats another part of the file"
-            )
+            self._findings.add("E0109", self._place(event), f"'*{event.anchor}' is an alias")
             self._add(Scalar(f"*{event.anchor}", self._place(event), f"*{event.anchor}"), event)
         elif isinstance(event, yaml.ScalarEvent):
             self._check_properties(event)
@@ -160,12 +160,12 @@ class _Builder:
     def _check_properties(self, event: yaml.NodeEvent) -> None:
         """Refuse anchors and tags."""
         if event.anchor is not None:
-            self._findings.add(
-                "E0109", self._place(event), f"'&{event.anchor}' marks a part of the file to repeat it"
-            )
+            self._findings.add("E0109", self._place(event), f"'&{event.anchor}' is an anchor")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self._findings.add("E0110", self._place(event), f"'{tag}' is a tag")
+            self._findings.add(
+                "E0110", self._place(event), f"'{tag.replace('tag:yaml.org,2002:', '!!')}' is a tag"
+            )
 
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         """Make a scalar; as the key of a mapping every plain word is text, unless it surprises."""
@@ -207,7 +207,7 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             parent.skip = True
         elif isinstance(node, Scalar) and node.plain and node.text == "<<":
-            self._findings.add("E0109", place, "'<<' merges another part of the file")
+            self._findings.add("E0109", place, "'<<' is a merge key")
             parent.skip = True
         elif not isinstance(node, Scalar) or node.text == "":
             self._findings.add("E0111", place, "a key must be one word")

@@ -37,7 +37,7 @@ class SecretReference(Noun):
 def _refuse_literal(value: object) -> object:
     """Refuse a secret that was written out, and a reference that names no place or several."""
     if isinstance(value, (str, int, float)):
-        raise PydanticCustomError("E0311", "a secret is written out here")
+        raise PydanticCustomError("E0311", "is a secret that is written out")
     if isinstance(value, dict) and len(value) != 1:
         raise PydanticCustomError(
             "E0206", "a reference to a secret names exactly one of secret, file and env"

@@ -60,6 +60,9 @@ images: {edge: "unknown:0", jobs: "unknown:0"}
 tiers: {edge: {}}
 """
 
+_ABOUT_THE_KEY = {"E0311", "E0312"}
+"""Problems whose message begins with the key, because the value must not be shown."""
+
 _HARMLESS = {
     "run": "true",
     "path": "unknown",
@@ -192,7 +195,9 @@ def _report(document: Fields, path: Path, error: ErrorDetails, findings: Finding
             cure=_known(path[:-1]),
         )
     elif kind in CATALOGUE:
-        findings.add(kind, place, masked(error["msg"]))
+        findings.add(
+            kind, place, f"'{key}' {error['msg']}" if kind in _ABOUT_THE_KEY else masked(error["msg"])
+        )
     elif path == ("version",):
         findings.add("E0205", place, f"version {_shown(document, path)} of this format is not known")
     elif kind == "literal_error":
@@ -202,9 +207,10 @@ def _report(document: Fields, path: Path, error: ErrorDetails, findings: Finding
         findings.add("E0301", place, message)
     elif kind in _KINDS:
         _report_kind(document, path, kind, findings)
+    elif kind == "too_short":
+        findings.add("E0309", place, f"'{key}' is empty")
     else:
-        message = error["msg"].removeprefix("Input ").removeprefix("should ").removeprefix("Value error, ")
-        findings.add("E0309", place, f"'{key}' should {message}")
+        findings.add("E0309", place, f"'{key}' {error['msg'].removeprefix('Input ')}")
 
 
 def _report_kind(document: Fields, path: Path, kind: str, findings: Findings) -> None:

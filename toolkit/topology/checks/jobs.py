@@ -6,6 +6,7 @@ Called by `load` through checks.every. Volcano accepts most of these and leaves 
 import re
 
 from toolkit.topology.checks.site import Site
+from toolkit.topology.findings import counted
 from toolkit.topology.job import Job
 from toolkit.topology.topology import PlacedPool
 
@@ -25,15 +26,16 @@ def gangs_fit_their_pool(site: Site) -> None:
             continue
         gang, each = job.gang, placed.gpus_per_node
         if gang.gpus_per_worker > each:
-            message = f"a worker wants {gang.gpus_per_worker} GPUs, a machine of '{job.pool}' has {each}"
+            message = (
+                f"a worker wants {counted(gang.gpus_per_worker, 'GPU')}, a machine of '{job.pool}' has {each}"
+            )
             site.report("E0504", ("jobs", name, "gang", "gpus_per_worker"), message)
         elif gang.gpus_per_worker:
             room = each // gang.gpus_per_worker * placed.pool.nodes.total
             if gang.minimum > room:
-                message = (
-                    f"{gang.minimum} workers with {gang.gpus_per_worker} GPUs each: '{job.pool}' has room for {room} "
-                    f"({placed.pool.nodes.total} machines with {each} GPUs)"
-                )
+                wanted = f"{counted(gang.minimum, 'worker')} with {counted(gang.gpus_per_worker, 'GPU')} each"
+                there = f"{counted(placed.pool.nodes.total, 'machine')} with {counted(each, 'GPU')}"
+                message = f"{wanted}: '{job.pool}' has room for {room} ({there})"
                 site.report("E0503", ("jobs", name, "gang", "workers"), message)
         elif not placed.pool.nodes.total:
             site.report("E0503", ("jobs", name, "gang", "workers"), f"'{job.pool}' has no machines")
@@ -53,7 +55,7 @@ def gangs_fit_their_queue(site: Site) -> None:
             continue
         wanted, most = job.gang.minimum * job.gang.gpus_per_worker, queue.capability.gpus
         if most is not None and wanted > most:
-            message = f"the gang wants {wanted} GPUs, the queue '{job.queue}' lets {most} through"
+            message = f"the gang wants {counted(wanted, 'GPU')}, the queue '{job.queue}' lets {most} through"
             site.report("E0507", ("jobs", name, "gang", "workers"), message)
 
 
@@ -87,7 +89,9 @@ def retries_outlast_evictions(site: Site) -> None:
         queue = site.topology.queues.get(job.queue or "")
         evicted = any(cause.kind == "evicted" for cause in job.retry.after)
         if queue is not None and queue.reclaimable and evicted and job.retry.attempts < _FEW_ATTEMPTS:
-            message = f"{job.retry.attempts} attempts, and the queue '{job.queue}' may be reclaimed"
+            message = (
+                f"{counted(job.retry.attempts, 'attempt')}, and the queue '{job.queue}' may be reclaimed"
+            )
             site.report("W0704", ("jobs", name, "retry", "attempts"), message)
 
 
@@ -96,7 +100,9 @@ def environment_holds_no_secret(site: Site) -> None:
     for name, job in site.sound("jobs", site.topology.jobs):
         for variable, value in job.env.items():
             if isinstance(value, str) and value and _SECRET_VARIABLE.search(variable):
-                site.report("E0311", ("jobs", name, "env", variable), f"'{variable}' is written out here")
+                site.report(
+                    "E0311", ("jobs", name, "env", variable), f"'{variable}' is a secret that is written out"
+                )
 
 
 def _placed_jobs(site: Site) -> list[tuple[str, Job, PlacedPool]]:

@@ -28,6 +28,7 @@ def models_are_on_edge_pools(site: Site) -> None:
 def fallbacks_end(site: Site) -> None:
     """E0515: no circle; E0516: a fallback is on every pool of its model."""
     models = dict(site.sound("models", site.topology.models))
+    in_a_circle: set[str] = set()
     for name, model in models.items():
         fallback = models.get(model.fallback or "")
         if fallback is None or model.fallback is None:
@@ -36,8 +37,10 @@ def fallbacks_end(site: Site) -> None:
         while (after := models[chain[-1]].fallback) is not None and after in models and after not in chain:
             chain.append(after)
         if models[chain[-1]].fallback == name:
-            message = f"{' -> '.join([*chain, name])} is a circle"
-            site.report("E0515", ("models", name, "fallback"), message)
+            if name not in in_a_circle:
+                message = f"{' -> '.join([*chain, name])} is a circle"
+                site.report("E0515", ("models", name, "fallback"), message)
+            in_a_circle.update(chain)
             continue
         missing = [pool for pool in model.pools if pool not in fallback.pools]
         if missing:

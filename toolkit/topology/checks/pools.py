@@ -4,7 +4,7 @@ Called by `load` through checks.every.
 """
 
 from toolkit.topology.checks.site import Site
-from toolkit.topology.findings import did_you_mean
+from toolkit.topology.findings import counted, did_you_mean
 from toolkit.topology.nodes import Path, find, place_of
 from toolkit.topology.topology import PlacedPool
 
@@ -56,7 +56,11 @@ def gpus_match_the_hardware(site: Site) -> None:
                 "E0523", _path(placed), f"'{hardware}' does not say how many GPUs one machine has", key=True
             )
         elif stated and stated > (known if known is not None else stated):
-            site.report("E0524", (*_path(placed), "gpus"), f"one '{hardware}' has {known} GPUs, not {stated}")
+            site.report(
+                "E0524",
+                (*_path(placed), "gpus"),
+                f"one '{hardware}' has {counted(known or 0, 'GPU')}, not {stated}",
+            )
 
 
 def device_settings_have_a_device(site: Site) -> None:

@@ -5,6 +5,7 @@ each resource, a guarantee needs a deserved of the same resource).
 """
 
 from toolkit.topology.checks.site import Site
+from toolkit.topology.findings import counted
 from toolkit.topology.queue import Queue, Resources
 from toolkit.topology.units import Bytes
 
@@ -30,7 +31,7 @@ def queues_fit_their_tier(site: Site) -> None:
         for step in ("guarantee", "deserved", "capability"):
             amount = getattr(queue, step).gpus or 0
             if amount > there:
-                message = f"{step} is {amount} GPUs, the tier {queue.tier} has {there}"
+                message = f"{step} is {counted(amount, 'GPU')}, the tier {queue.tier} has {there}"
                 site.report("E0506", ("queues", name, step, "gpus"), message)
                 break
         guarantee = queue.guarantee.gpus or 0

@@ -4,6 +4,7 @@ Called by `load` through checks.every.
 """
 
 from toolkit.topology.checks.site import Site
+from toolkit.topology.findings import counted
 from toolkit.topology.names import TierName
 from toolkit.topology.nodes import Path
 
@@ -43,7 +44,9 @@ def copies_have_places(site: Site) -> None:
             and route.copies > len(tier.storage)
             and site.shaped.is_sound("tiers", route.source, "storage")
         ):
-            message = f"{route.copies} copies, the tier {route.source} has {len(tier.storage)} storages"
+            message = (
+                f"{route.copies} copies, the tier {route.source} has {counted(len(tier.storage), 'storage')}"
+            )
             site.report("E0511", ("routes", name, "copies"), message)
 
 

@@ -4,6 +4,7 @@ Called by `load` through checks.every.
 """
 
 from toolkit.topology.checks.site import Site
+from toolkit.topology.findings import counted
 from toolkit.topology.nodes import Path
 
 
@@ -26,7 +27,7 @@ def services_fit_their_pool(site: Site) -> None:
         room = placed.gpus_per_node // service.gpus_per_replica * placed.pool.nodes.total
         if service.replicas.max > room:
             message = (
-                f"{service.replicas.max} servers with {service.gpus_per_replica} GPUs each: "
+                f"{counted(service.replicas.max, 'server')} with {counted(service.gpus_per_replica, 'GPU')} each: "
                 f"'{service.pool}' has room for {room}"
             )
             site.report("E0520", ("services", name, "replicas", "max"), message)
