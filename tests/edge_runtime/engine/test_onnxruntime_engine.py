@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edge_runtime.engine.onnxruntime_engine import DTYPES, OnnxRuntimeEngine
+from tests.contracts.engine import EngineContract, contract_model, save_model, scale_model
+from toolkit.errors import EngineError
+
+
+class TestOnnxRuntimeEngine(EngineContract):
+    @pytest.fixture
+    def engine(self, tmp_path):
+        return OnnxRuntimeEngine(contract_model(tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("dtype", sorted(DTYPES.values(), key=lambda each: each.__name__))
+def test_every_type_goes_through_unchanged(tmp_path, dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    file = save_model(
+        tmp_path / "m.onnx",
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [("x", kind, ["n"])],
+        [("y", kind, ["n"])],
+    )
+    engine = OnnxRuntimeEngine(file)
+    x = np.array([0, 1, 1], dtype)
+    y = engine.infer({"x": x})["y"]
+    assert engine.inputs[0].dtype == y.dtype == dtype
+    np.testing.assert_array_equal(y, x)
+
+
+def test_it_uses_one_thread_and_does_not_spin(tmp_path):
+    options = OnnxRuntimeEngine(contract_model(tmp_path / "m.onnx"))._session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+def test_a_model_with_several_free_axes_is_left_cold(tmp_path):
+    """Warming it up with one by one would fail, though the model is sound: it halves its second axis."""
+    file = save_model(
+        tmp_path / "m.onnx",
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [("x", TensorProto.FLOAT, ["n", "even"])],
+        [("y", TensorProto.FLOAT, ["n", "half", 2])],
+        {"shape": np.array([0, -1, 2])},
+    )
+    engine = OnnxRuntimeEngine(file)
+    with pytest.raises(EngineError):
+        engine.infer({"x": np.zeros((1, 1), np.float32)})
+    engine.warm_up()
+    assert engine.infer({"x": np.zeros((1, 6), np.float32)})["y"].shape == (1, 3, 2)
+
+
+def test_a_warm_up_that_fails_is_an_error(tmp_path):
+    file = save_model(
+        tmp_path / "m.onnx",
+        [helper.make_node("Gather", ["table", "k"], ["y"])],
+        [("k", TensorProto.INT64, ["n"])],
+        [("y", TensorProto.FLOAT, ["n"])],
+        {"table": np.zeros(0, np.float32)},
+    )
+    with pytest.raises(EngineError, match=r"m\.onnx: the model failed"):
+        OnnxRuntimeEngine(file).warm_up()
+
+
+def test_it_may_be_loaded_and_used_by_different_threads(tmp_path):
+    engine = OnnxRuntimeEngine(scale_model(tmp_path / "m.onnx", 3))
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(engine.infer({"x": np.ones((1, 4), np.float32)})["y"])
+    )
+    thread.start()
+    thread.join(30)
+    np.testing.assert_array_equal(found[0], np.full((1, 4), 3, np.float32))
+
+
+def newer_ir(good: onnx.ModelProto) -> bytes:
+    good.ir_version = 99
+    return good.SerializeToString()
+
+
+def newer_opset(good: onnx.ModelProto) -> bytes:
+    good.opset_import[0].version = 999
+    return good.SerializeToString()
+
+
+def unknown_node(good: onnx.ModelProto) -> bytes:
+    good.graph.node[0].op_type = "Frobnicate"
+    return good.SerializeToString()
+
+
+BROKEN = {
+    "empty": (lambda _: b"", "cannot be read"),
+    "text": (lambda _: b"this is not a model", "not an ONNX file"),
+    "cut": (lambda good: good.SerializeToString()[:-5], "not an ONNX file"),
+    "nothing in it": (lambda _: onnx.ModelProto().SerializeToString() or b"\x08\x0a", "cannot load it"),
+    "newer IR": (newer_ir, "IR"),
+    "newer opset": (newer_opset, "opset"),
+    "unknown node": (unknown_node, "Frobnicate"),
+}
+
+
+@pytest.mark.parametrize("case", list(BROKEN))
+def test_a_file_that_does_not_load_is_named_with_the_reason(tmp_path, case):
+    make, reason = BROKEN[case]
+    file = tmp_path / "broken.onnx"
+    file.write_bytes(make(onnx.load(contract_model(tmp_path / "good.onnx"))))
+    with pytest.raises(EngineError, match=reason) as caught:
+        OnnxRuntimeEngine(file)
+    assert str(file) in caught.value.message
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(EngineError, match=r"gone\.onnx: cannot be read as a model"):
+        OnnxRuntimeEngine(tmp_path / "gone.onnx")
+
+
+def test_tensors_of_text_are_refused_with_the_cure(tmp_path):
+    file = save_model(
+        tmp_path / "m.onnx",
+        [helper.make_node("Identity", ["words"], ["y"])],
+        [("words", TensorProto.STRING, ["n"])],
+        [("y", TensorProto.STRING, ["n"])],
+    )
+    with pytest.raises(EngineError, match=r"'words' is a tensor\(string\)") as caught:
+        OnnxRuntimeEngine(file)
+    assert "plain tensors" in caught.value.hint
