@@ -36,6 +36,10 @@ def test_copies_count_the_source(hospital):
     assert task.copies == 1
 
 
+def test_data_goes_to_the_first_storage_of_a_tier(hospital):
+    assert [target.url for target in sync_task(hospital, "checkpoints").targets] == ["s3://warm-a"]
+
+
 def test_conditions_are_carried(topology):
     when = {"older_than": "2d", "larger_than": "1MiB", "matching": "*.dcm"}
     task = sync_task(topology({"routes": {"frames": {"when": when}}}), "frames")

@@ -57,7 +57,7 @@ def namespace(topology: Topology, cluster: str) -> RenderedObject:
 
 def priority_classes(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
     """Give a PriorityClass for each entry of `priorities`."""
-    for name in sorted(topology.priorities):
+    for name in topology.priorities:
         metadata = Metadata(cluster_wide_name(topology, name), owner_labels(topology.name, "priority", name))
         view = PriorityClassView(
             topology.priorities[name], f"priorities.{name} of the topology {topology.name}"
@@ -68,7 +68,7 @@ def priority_classes(topology: Topology, cluster: str) -> Iterator[RenderedObjec
 
 def node_groups(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
     """Give a NodeGroup for each edge pool of the cluster."""
-    for placed in sorted(topology.pools(), key=lambda placed: placed.name):
+    for placed in topology.pools():
         if placed.tier_name != "edge" or topology.cluster_of("edge") != cluster:
             continue
         named = placed.pool.nodes.count is None
@@ -86,7 +86,7 @@ def node_groups(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
 
 def queues(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
     """Give a Queue for each entry of `queues` whose tier is in the cluster."""
-    for name in sorted(topology.queues):
+    for name in topology.queues:
         queue = topology.queues[name]
         if topology.cluster_of(queue.tier) != cluster:
             continue

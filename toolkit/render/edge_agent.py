@@ -98,7 +98,7 @@ def edge_agents(topology: Topology, lock: Lock, cluster: str) -> Iterator[Render
         RenderError: as `device.device_config`, or a template does not fit.
         UsageError, IntegrityError: a route that begins on the devices cannot be carried out.
     """
-    for placed in sorted(topology.pools(), key=lambda placed: placed.name):
+    for placed in topology.pools():
         if placed.tier_name == "edge" and topology.cluster_of("edge") == cluster:
             yield from _pool_agents(topology, lock, placed)
 

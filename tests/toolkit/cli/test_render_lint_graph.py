@@ -106,7 +106,9 @@ def test_no_secret_of_tiers_yaml_reaches_an_object(tiers, tmp_path):
     over = {
         "tiers": {
             "hot": {
-                "storage": [{"url": "file:///mnt/scratch", "credentials": {"file": "/root/key-of-scratch"}}]
+                "storage": [
+                    {"url": "file:///mnt/scratch", "credentials": {"file": "/etc/keys/key-of-scratch"}}
+                ]
             }
         },
         "jobs": {"seg3d": {"env": {"HUB_TOKEN": {"secret": "hub/token"}}}},

@@ -10,6 +10,7 @@ from toolkit.lint.document import from_objects
 POLICIES = ("spec", "policies")
 TASK = ("spec", "tasks", 0)
 TASK_POD = (*TASK, "template", "spec")
+WORKER = (*TASK_POD, "containers", 0)
 POD = ("spec", "template", "spec")
 CONTAINER = (*POD, "containers", 0)
 SECURITY = (*CONTAINER, "securityContext")
@@ -61,7 +62,7 @@ BAD = [
     ("L208", "deployment", (*POD, "hostNetwork"), True, "spec.template.spec.hostNetwork"),
     ("L209", "daemonset", ("spec", "updateStrategy", "type"), "RollingUpdate", "spec.updateStrategy"),
     ("L210", "daemonset", (*POD, "nodeSelector", "kubernetes.io/arch"), DROP, "spec.template.spec.nodeSelector"),
-    ("L301", "gang", (*TASK_POD, "containers", 0, "resources", "requests"), {"cpu": "1"}, None),
+    ("L301", "gang", (*WORKER, "resources", "requests"), {"cpu": "1"}, None),
     ("L301", "daemonset", (*CONTAINER, "resources"), {"requests": {"cpu": "1"}}, f"{THERE}.resources"),
     ("L302", "daemonset", (*POD, "securityContext", "runAsNonRoot"), DROP, THERE),
     ("L303", "daemonset", (*SECURITY, "allowPrivilegeEscalation"), DROP, THERE),
@@ -70,7 +71,7 @@ BAD = [
     ("L305", "daemonset", (*SECURITY, "readOnlyRootFilesystem"), DROP, THERE),
     ("L306", "daemonset", (*CONTAINER, "env"), [{"name": "MQTT_PASSWORD", "value": "x"}], f"{THERE}.env[0]"),
     ("L307", "daemonset", (*CONTAINER, "resources", "requests", "nvidia.com/gpu"), "1", f"{THERE}.resources"),
-    ("L308", "gang", (*TASK_POD, "containers", 0, "resources", "limits", "nvidia.com/gpu"), "1", "spec.tasks[0].template.spec"),
+    ("L308", "gang", (*WORKER, "resources", "limits", "nvidia.com/gpu"), "1", "spec.tasks[0].template.spec"),
 ]  # fmt: skip
 
 
@@ -102,6 +103,10 @@ def test_several_gpus_need_shared_memory(good):
     pod["volumes"] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
     container["volumeMounts"] = [{"name": "shm", "mountPath": "/dev/shm"}]  # noqa: S108
     assert lint(from_objects([good["gang"]])) == ()
+
+
+def test_a_daemon_set_needs_no_tolerations_because_its_controller_adds_them(spoil):
+    assert spoil("daemonset", (*POD, "tolerations"), []) == []
 
 
 def test_a_daemon_set_in_an_edge_application_is_not_scoped():

@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from toolkit.render.graph import draw
+from toolkit.render.objects import render
+from toolkit.render.stream import to_stream
+from toolkit.topology.load import load_texts
+
 REPOSITORY = Path(__file__).parents[3]
 PROGRAM = """
 import sys
@@ -60,6 +65,11 @@ def document(hospital_text):
     return document
 
 
+def in_this_process(document: object) -> str:
+    topology = load_texts({"site.yaml": json.dumps(document)}).topology
+    return to_stream(render(topology)) + draw(topology)
+
+
 def rendered(document: object, folder: Path, changes: dict[str, str]) -> bytes:
     folder.mkdir()
     (folder / "site.yaml").write_text(json.dumps(document))
@@ -77,3 +87,15 @@ def test_other_processes_and_other_orders_give_the_same_bytes(document, tmp_path
         other = shuffled(document, random.Random(number))
         assert json.dumps(other) != json.dumps(document)
         assert rendered(other, tmp_path / f"place {number}", place) == first
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_of_mappings_means_nothing(document, seed):
+    assert in_this_process(shuffled(document, random.Random(seed))) == in_this_process(document)
+
+
+def test_the_order_of_names_of_nodes_means_nothing(document):
+    names = document["tiers"]["edge"]["pools"]["dental"]["nodes"]["names"]
+    before = in_this_process(document)
+    names.reverse()
+    assert in_this_process(document) == before
