@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from toolkit.errors import Problem
 from toolkit.lint import kubeedge, pods, queues, volcano, volcano_admission
-from toolkit.lint.document import Document
+from toolkit.lint.document import Document, from_objects
 
 RULES = (*volcano_admission.RULES, *volcano.RULES, *queues.RULES, *kubeedge.RULES, *pods.RULES)
 """Every rule, in order of code."""
@@ -21,3 +21,8 @@ def lint(documents: Iterable[Document]) -> tuple[Problem, ...]:
             sorted(found, key=lambda problem: (problem.place.line, problem.place.column, problem.code))
         )
     return tuple(problems)
+
+
+def check_objects(bodies: Iterable[Mapping[str, object]]) -> tuple[Problem, ...]:
+    """Find every problem of objects that never were a file, such as freshly rendered ones."""
+    return lint(from_objects(bodies))

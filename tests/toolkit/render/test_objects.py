@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toolkit.lint.check import lint
-from toolkit.lint.document import from_objects
+from toolkit.lint.check import check_objects
 from toolkit.render.lock import Lock
 from toolkit.render.objects import render
 from toolkit.render.stream import to_stream
@@ -93,10 +92,10 @@ def test_only_namespaced_kinds_have_a_namespace(objects):
 
 
 def test_lint_has_nothing_to_say_but_about_digests(objects, hospital):
-    assert {problem.code for problem in lint(from_objects(each.body for each in objects))} == {"L206"}
+    assert {problem.code for problem in check_objects(each.body for each in objects)} == {"L206"}
     images = [hospital.images.edge, hospital.images.jobs]
     pinned = render(hospital, Lock(images=dict.fromkeys(images, "sha256:" + "a" * 64)))
-    assert lint(from_objects(each.body for each in pinned)) == ()
+    assert check_objects(each.body for each in pinned) == ()
 
 
 def test_a_cluster_gets_what_its_tiers_need(topology):
