@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.render.rendered import LAST_RANK, RenderedObject
@@ -54,6 +54,7 @@ def test_equal_parts_are_written_twice():
     assert "&" not in to_yaml(wrapped([labels, labels]))
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.one_of(TEXT, st.integers(), st.booleans()),
