@@ -1,0 +1,34 @@
+"""The recipes by name. A recipe is a function that returns a Config: full runs in a few lines, no flags.
+
+Flow: `python -m cloud_jobs.train --recipe NAME` -> `recipe_named` -> Config -> trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from cloud_jobs.recipes.config import Config
+from cloud_jobs.recipes.digits import digits, digits_head
+from toolkit.errors import UsageError
+
+RECIPES: dict[str, Callable[[], Config]] = {
+    "digits": digits,
+    "digits_head": digits_head,
+}
+
+
+def recipe_named(name: str) -> Config:
+    """Return the Config of a recipe.
+
+    Raises:
+        UsageError: no recipe has that name.
+
+    """
+    if name not in RECIPES:
+        near = get_close_matches(name, RECIPES, n=1)
+        raise UsageError(
+            f"there is no recipe {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            hint="recipes: " + ", ".join(sorted(RECIPES)),
+        )
+    return RECIPES[name]()
