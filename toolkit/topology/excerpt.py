@@ -23,6 +23,12 @@ def masked(text: str) -> str:
     return _AFTER_KEY.sub(_mask_value, text)
 
 
+def hide(lines: list[str], place: Place) -> None:
+    """Cut a line off where a secret begins; the text behind it may belong to the secret."""
+    if 1 <= place.line <= len(lines):
+        lines[place.line - 1] = lines[place.line - 1][: place.column - 1] + _MASK
+
+
 def excerpt(lines: list[str], place: Place) -> str:
     """Give the line of a place and carets under the word that starts there; nothing when there is no such line."""
     if not 1 <= place.line <= len(lines):

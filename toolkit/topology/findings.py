@@ -39,6 +39,11 @@ class Findings:
         self.found[Finding(code, place, message, cure or row.cure)] = None
 
     @property
+    def secrets(self) -> list[Place]:
+        """Places at which a secret stands, so that no excerpt shows it."""
+        return [finding.place for finding in self.found if finding.code == "E0311"]
+
+    @property
     def errors(self) -> bool:
         """Tell whether anything stops the command."""
         return any(CATALOGUE[finding.code].severity is Severity.ERROR for finding in self.found)

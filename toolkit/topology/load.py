@@ -13,7 +13,7 @@ from pathlib import Path
 from toolkit.errors import Place, Problem, TopologyError
 from toolkit.topology.checks.every import check_everything
 from toolkit.topology.checks.site import Site
-from toolkit.topology.excerpt import excerpt
+from toolkit.topology.excerpt import excerpt, hide
 from toolkit.topology.findings import Findings
 from toolkit.topology.inventory import add_inventory
 from toolkit.topology.merge import merge
@@ -116,6 +116,8 @@ def _load(texts: dict[str, str], given: Mapping[str, str], findings: Findings) -
     if len(sound) == len(roots) and not any(finding.code == "E0112" for finding in findings.found):
         result = _build(reduce(merge, sound), given, findings, texts)
     lines = {file: text.splitlines() for file, text in texts.items()}
+    for place in findings.secrets:
+        hide(lines.get(place.where, []), place)
     problems = findings.problems(lambda place: excerpt(lines.get(place.where, []), place), [*files, *texts])
     if result is None or findings.errors:
         raise TopologyError(problems, hint=_next_command(files, problems))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from toolkit.topology.findings import Findings, did_you_mean, listed
 from toolkit.topology.hardware import PROFILES
 from toolkit.topology.names import TIER_NAMES
-from toolkit.topology.nodes import Fields, Scalar, keys_at, matches, place_of
+from toolkit.topology.nodes import Fields, Scalar, find, keys_at, matches, place_of
 
 _MOST_LISTED = 8
 
@@ -52,7 +52,9 @@ REFERENCES = (
 def check_references(root: Fields, findings: Findings) -> None:
     """Report every name that points to nothing."""
     names = _names(root)
-    if "tiers" not in root.entries:  # `shape` says so; without it every pool and tier would be unknown
+    if not isinstance(
+        find(root, ("tiers",)), Fields
+    ):  # `shape` says so; every pool and tier would be unknown
         return
     for reference in REFERENCES:
         for path, node in matches(root, reference.pattern):

@@ -42,10 +42,12 @@ def _from_one(value: object) -> object:
     return value if isinstance(value, list | tuple) or value is None else (value,)
 
 
-StorageOrUrl = Annotated[Storage, BeforeValidator(_from_text, json_schema_input_type=str | Storage)]
+StorageOrUrl = Annotated[Storage, BeforeValidator(_from_text, json_schema_input_type=StorageUrl | Storage)]
 """A storage, or only its address."""
 Storages = Annotated[
     tuple[StorageOrUrl, ...],
-    BeforeValidator(_from_one, json_schema_input_type=str | Storage | tuple[str | Storage, ...]),
+    BeforeValidator(
+        _from_one, json_schema_input_type=StorageUrl | Storage | tuple[StorageUrl | Storage, ...]
+    ),
 ]
 """One storage or a list of them; data goes to the first, copies go to the others."""

@@ -35,12 +35,13 @@ def fill_in(root: Fields, given: Mapping[str, str], findings: Findings) -> Field
             findings.add("E0116", Place(f"--set {name}"), message)
     settled = _settle(variables, given, findings)
     entries = {key: entry for key, entry in root.entries.items() if key != "variables"}
-    filled = _fill(Fields(entries, root.place), settled, findings)
-    if declared is None or not isinstance(filled, Fields):
-        return root
-    return Fields(
-        {"variables": Entry(declared.key_place, settled, declared.replaced), **filled.entries}, root.place
+    filled = _fill_fields(Fields(entries, root.place), settled, findings)
+    if declared is None:
+        return filled
+    written = Entry(
+        declared.key_place, settled if declared.node is variables else declared.node, declared.replaced
     )
+    return Fields({"variables": written, **filled.entries}, root.place)
 
 
 def _settle(variables: Fields, given: Mapping[str, str], findings: Findings) -> Fields:
@@ -62,14 +63,19 @@ def _fill(node: Node, variables: Fields, findings: Findings) -> Node:
     if isinstance(node, Items):
         return Items(tuple(_fill(child, variables, findings) for child in node.children), node.place)
     if isinstance(node, Fields):
-        entries = {
-            key: Entry(entry.key_place, _fill(entry.node, variables, findings), entry.replaced)
-            for key, entry in node.entries.items()
-        }
-        return Fields(entries, node.place)
+        return _fill_fields(node, variables, findings)
     if not isinstance(node.value, str) or "${" not in node.value:
         return node
     return _fill_scalar(node, variables, findings)
+
+
+def _fill_fields(node: Fields, variables: Fields, findings: Findings) -> Fields:
+    """Give a mapping with the references in its values replaced; keys stay as they are."""
+    entries = {
+        key: Entry(entry.key_place, _fill(entry.node, variables, findings), entry.replaced)
+        for key, entry in node.entries.items()
+    }
+    return Fields(entries, node.place)
 
 
 def _fill_scalar(node: Scalar, variables: Fields, findings: Findings) -> Scalar:
