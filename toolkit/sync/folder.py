@@ -6,6 +6,7 @@ somebody plants below the root is refused, whatever it points to (CWE-22, CWE-59
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from collections.abc import Iterator
@@ -14,22 +15,30 @@ from contextlib import contextmanager
 from toolkit.errors import RemoteUnavailableError, TiersError, UnsafePathError
 from toolkit.wire.paths import shown
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""For a plain file: a link is refused, and a pipe that took its place does not make us wait."""
 FOLDER_MODE = 0o755
+_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+"""Linux has it; elsewhere everything is flushed."""
 
 _CURES = {
     errno.ENOSPC: "free some space there and run it again; what has arrived is kept",
     errno.EDQUOT: "raise the quota there and run it again; what has arrived is kept",
     errno.EROFS: "mount it writable",
-    errno.EACCES: "let this user write there",
-    errno.EPERM: "let this user write there",
+    errno.EACCES: "let this user read and write there",
+    errno.EPERM: "let this user read and write there",
     errno.ENOENT: "mount it, or make it with mkdir -p",
     errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
 }
 
 
 class Folder:
-    """A root and what lies below it. Usable by several threads."""
+    """A root and what lies below it. Usable by several threads.
+
+    Paths are relative, of bytes, and already checked (`wire.paths.check_path` or `remote.check_key`). A step that is a
+    link or a file raises UnsafePathError, one that is missing FileNotFoundError; other OSErrors pass through.
+    """
 
     def __init__(self, path: str) -> None:
         """Open the root, which must be there; a link to it is followed, because the operator named it.
@@ -39,76 +48,125 @@ class Folder:
         """
         self.path = path
         try:
-            self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise unavailable(error, path) from error
 
     def close(self) -> None:
         """Let go of the root."""
-        if self._root >= 0:
-            os.close(self._root)
-            self._root = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     def __del__(self) -> None:
         """Close it when it is forgotten; an error in the constructor leaves nothing to close."""
-        if getattr(self, "_root", -1) >= 0:
+        if getattr(self, "descriptor", -1) >= 0:
             self.close()
 
-    @contextmanager
-    def parent(self, path: bytes, *, create: bool = False) -> Iterator[tuple[int, bytes]]:
-        """Open the folder that `path` lies in; yield its descriptor and the last part of the path.
+    def open_folder(self, path: bytes, *, create: bool = False) -> int:
+        """Open a folder (the root for an empty path) and give its descriptor, which the caller closes.
 
         Args:
-            path: relative and already checked (`wire.paths.check_path` or `remote.check_key`).
+            path: where it is.
             create: make folders that are missing, durably.
-
-        Raises:
-            UnsafePathError: a part of the way is a link or a file.
-            FileNotFoundError: a part of the way is missing and `create` is off.
         """
-        *way, name = path.split(b"/")
-        descriptor = os.dup(self._root)
+        descriptor = os.dup(self.descriptor)
         try:
-            for part in way:
+            for part in path.split(b"/") if path else ():
                 following = self._step(descriptor, part, path, create=create)
                 os.close(descriptor)
                 descriptor = following
-            yield descriptor, name
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    @contextmanager
+    def folder(self, path: bytes, *, create: bool = False) -> Iterator[int]:
+        """Open a folder for the length of a `with`; see `open_folder`."""
+        descriptor = self.open_folder(path, create=create)
+        try:
+            yield descriptor
         finally:
             os.close(descriptor)
 
     @contextmanager
-    def folder(self, path: bytes, *, create: bool = False) -> Iterator[int]:
-        """Open a folder below the root (the root itself for an empty path); arguments and errors as in `parent`."""
-        with self.parent(path + b"/." if path else b".", create=create) as (descriptor, _):
-            yield descriptor
+    def parent(self, path: bytes, *, create: bool = False) -> Iterator[tuple[int, bytes]]:
+        """Open the folder that `path` lies in; yield its descriptor and the last part of the path."""
+        way, _, name = path.rpartition(b"/")
+        with self.folder(way, create=create) as descriptor:
+            yield descriptor, name
+
+    def flush(self) -> None:
+        """Bring everything that was written below the root to the disk, in one step (Linux' syncfs).
+
+        Raises:
+            OSError: the disk did not take it.
+        """
+        if _SYNCFS is None:
+            os.sync()
+        elif _SYNCFS(self.descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), self.path)
 
     def _step(self, descriptor: int, part: bytes, path: bytes, *, create: bool) -> int:
         try:
-            return os.open(part, _FOLDER, dir_fd=descriptor)
+            return os.open(part, FOLDER_FLAGS, dir_fd=descriptor)
         except FileNotFoundError:
             if not create:
                 raise
         except OSError as error:
-            raise _in_the_way(error, self.path, path, part) from error
+            raise self._in_the_way(error, path, part) from error
         try:
             os.mkdir(part, FOLDER_MODE, dir_fd=descriptor)
             os.fsync(descriptor)
         except FileExistsError:
             pass  # another thread or process was faster; opening says whether it is a folder
         try:
-            return os.open(part, _FOLDER, dir_fd=descriptor)
+            return os.open(part, FOLDER_FLAGS, dir_fd=descriptor)
         except OSError as error:
-            raise _in_the_way(error, self.path, path, part) from error
+            raise self._in_the_way(error, path, part) from error
+
+    def _in_the_way(self, error: OSError, path: bytes, part: bytes) -> Exception:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            return error
+        return UnsafePathError(
+            f"{self.path}/{shown(path)}: {shown(part)!r} on the way is a link or a file, not a folder",
+            hint="nothing was read or written through it; look at who put it there, and move it away",
+        )
 
 
-def _in_the_way(error: OSError, root: str, path: bytes, part: bytes) -> Exception:
-    if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-        return error
-    return UnsafePathError(
-        f"{root}/{shown(path)}: {shown(part)!r} on the way is a link or a file, not a folder",
-        hint="nothing was read or written through it; look at who put it there, and move it away",
-    )
+class Cursor:
+    """Goes from file to file of a Folder and keeps open where the last one was. For one thread; use it in a `with`."""
+
+    def __init__(self, folder: Folder) -> None:
+        """Begin nowhere."""
+        self._folder = folder
+        self._way: bytes | None = None
+        self._descriptor = -1
+
+    def at(self, path: bytes, *, create: bool = False) -> tuple[int, bytes]:
+        """Give the descriptor of the folder that `path` lies in, valid until the next call, and the last part."""
+        way, _, name = path.rpartition(b"/")
+        if way != self._way:
+            self.close()
+            self._descriptor = self._folder.open_folder(way, create=create)
+            self._way = way
+        return self._descriptor, name
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._way is not None:
+            os.close(self._descriptor)
+            self._way = None
+
+    def __enter__(self) -> Cursor:
+        """Use it in a `with`."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
 
 def unavailable(error: OSError, where: str) -> TiersError:

@@ -40,11 +40,23 @@ class Added:
     """What `PackStore.add` stored."""
 
     chunks: int = 0
+    total_bytes: int = 0
+    """Bytes of the chunks when open."""
     stored_bytes: int = 0
     """Bytes of the chunks in stored form, without trailers."""
     packs: int = 0
     skipped: int = 0
     """Chunks that the store had already."""
+
+    def __add__(self, other: Added) -> Added:
+        """Add the counts up."""
+        return Added(
+            self.chunks + other.chunks,
+            self.total_bytes + other.total_bytes,
+            self.stored_bytes + other.stored_bytes,
+            self.packs + other.packs,
+            self.skipped + other.skipped,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,16 +98,14 @@ class PackStore(Documents):
         self.refresh()
         return [digest for digest in dict.fromkeys(digests) if digest not in self._places]
 
-    def add(
-        self, chunks: Iterable[StoredChunk], *, on_pack: Callable[[int, int], None] | None = None
-    ) -> Added:
+    def add(self, chunks: Iterable[StoredChunk], *, on_pack: Callable[[Added], None] | None = None) -> Added:
         """Store chunks in packs; those that are there already are skipped.
 
         The caller vouches for the chunks, having just named and coded them. When this returns all of them are durable.
 
         Args:
             chunks: taken one after the other, at most one pack of them is held in memory.
-            on_pack: called with (chunks, stored bytes) when a pack has become durable.
+            on_pack: called with what a pack holds when it has become durable.
 
         Raises:
             RemoteUnavailableError: the Remote is full or does not answer; packs already stored stay and count.
@@ -106,15 +116,15 @@ class PackStore(Documents):
         room = MAX_PACK_BYTES - FOOTER_BYTES
         for chunk in chunks:
             if chunk.digest in self._places or chunk.digest in batch:
-                added = Added(added.chunks, added.stored_bytes, added.packs, added.skipped + 1)
+                added += Added(skipped=1)
                 continue
             need = len(chunk.stored) + ENTRY_BYTES
             if need > room:
-                added = self._flush(batch, added, on_pack)
+                added += self._flush(batch, on_pack)
                 batch, room = {}, MAX_PACK_BYTES - FOOTER_BYTES
             batch[chunk.digest] = chunk
             room -= need
-        return self._flush(batch, added, on_pack)
+        return added + self._flush(batch, on_pack)
 
     def read_stored(self, digest: Digest) -> bytes:
         """Read a chunk in its stored form, proven to be the one that it is named after.
@@ -180,11 +190,9 @@ class PackStore(Documents):
             )
         raise MissingObjectError(f"{self.remote.url} does not have chunk {digest[:12]}")
 
-    def _flush(
-        self, batch: dict[Digest, StoredChunk], added: Added, on_pack: Callable[[int, int], None] | None
-    ) -> Added:
+    def _flush(self, batch: dict[Digest, StoredChunk], on_pack: Callable[[Added], None] | None) -> Added:
         if not batch:
-            return added
+            return Added()
         pack, data = encode_pack(list(batch.values()))
         if pack in self._damaged:
             self.remote.write(f"packs/{pack}", data)  # the same chunks again: this heals it
@@ -198,9 +206,10 @@ class PackStore(Documents):
                 offset += entry.length
             self._known_packs.add(pack)
             self._damaged.pop(pack, None)
+        added = Added(len(batch), sum(chunk.size for chunk in batch.values()), offset, packs=1)
         if on_pack is not None:
-            on_pack(len(batch), offset)
-        return Added(added.chunks + len(batch), added.stored_bytes + offset, added.packs + 1, added.skipped)
+            on_pack(added)
+        return added
 
     def _list_once(self) -> None:
         if not self._listed:
