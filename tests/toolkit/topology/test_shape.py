@@ -1,8 +1,12 @@
 """One wrong line does not hide another: what is wrong is cut out, and the rest is still checked."""
 
+# ruff: noqa: E501  # a case is one line of a table
 from __future__ import annotations
 
 import pytest
+
+from toolkit.errors import TopologyError
+from toolkit.topology.load import load_texts
 
 
 @pytest.mark.parametrize(
@@ -62,10 +66,7 @@ def test_all_that_is_wrong_is_reported_and_nothing_that_only_follows(problems_of
     assert problems_of(text) == found
 
 
-def test_a_file_without_anything_that_a_site_needs_names_all_of_it(problems_of):
-    from toolkit.errors import TopologyError
-    from toolkit.topology.load import load_texts
-
+def test_a_file_without_anything_that_a_site_needs_names_all_of_it():
     with pytest.raises(TopologyError) as caught:
         load_texts({"f.yaml": "alerts: {p99: 5}\n"})
     assert [str(problem) for problem in caught.value.problems] == [

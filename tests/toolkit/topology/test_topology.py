@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from toolkit.topology.topology import PlacedPool
+from toolkit.topology.units import Bytes, Duration, Rate
+
+
+def test_pools_know_their_tier_and_hardware(hospital):
+    placed = hospital.topology.pool("a100")
+    assert isinstance(placed, PlacedPool)
+    assert (placed.tier_name, placed.gpus_per_node, placed.gpus) == ("hot", 8, 48)
+    assert placed.hardware.gpu_product == "NVIDIA-A100-SXM4-80GB"
+    with pytest.raises(KeyError):
+        hospital.topology.pool("a1000")
+
+
+def test_a_jetson_has_one_gpu_without_saying_so(hospital):
+    assert hospital.topology.pool("ultrasound").gpus == 120
+    assert hospital.topology.pool("nlp").gpus == 0
+
+
+def test_devices_have_names(hospital):
+    names = hospital.topology.pool("ultrasound").node_names
+    assert (names[0], names[-1], len(names)) == ("ultrasound-001", "ultrasound-120", 120)
+    assert hospital.topology.pool("endoscopy").node_names == ("endo-01", "endo-02")
+
+
+def test_names_of_many_devices_sort_like_their_numbers(over_site):
+    many = (
+        over_site("tiers: {edge: {pools: {nanos: {nodes: {count: 12000}}}}}\n")
+        .topology.pool("nanos")
+        .node_names
+    )
+    assert list(many) == sorted(many)
+    assert many[0] == "nanos-00001"
+
+
+def test_settings_of_a_device_come_from_three_places(hospital):
+    topology = hospital.topology
+    placed = topology.pool("endoscopy")
+    assert topology.settings_of(placed, "endo-02").download == Rate.parse("2MiB/s")
+    assert topology.settings_of(placed, "endo-01").download is None
+    assert topology.settings_of(placed, "endo-01").upload == Rate.parse("20MiB/s")
+    assert topology.settings_of(placed).disk == Bytes.parse("8GiB")
+
+
+def test_the_image_of_the_daemon(over_site):
+    topology = over_site(
+        "images: {runtimes: {onnxruntime: 'registry.example/cpu:1'}}\n"
+        "hardware: {old: {arch: arm64, gpus: 1, runtime: onnxruntime}}\n"
+        "tiers: {edge: {pools: {nanos: {hardware: old}, odd: {hardware: old, image: 'x/y:1', nodes: {count: 1}}}}}\n"
+    ).topology
+    images = {
+        placed.name: topology.edge_image(placed) for placed in topology.pools() if placed.tier_name == "edge"
+    }
+    assert images == {"boxes": "registry.example/edge:1", "nanos": "registry.example/cpu:1", "odd": "x/y:1"}
+
+
+def test_clusters_and_namespaces(over_site, hospital):
+    assert hospital.topology.cluster_of("hot") == "main"
+    assert hospital.topology.namespace("main") == "medical-imaging"
+    assert over_site("clusters: {main: {namespace: ours}}\n").topology.namespace("main") == "ours"
+    with pytest.raises(KeyError):
+        over_site("alerts: {queue: 1}\n").topology.cluster_of("cold")
+
+
+def test_a_site_s_own_profile_beats_a_known_one(over_site):
+    loaded = over_site("hardware: {jetson-orin-nano: {arch: arm64, memory: 4GiB, gpus: 1}}\n")
+    assert loaded.topology.pool("boxes").hardware.memory == Bytes.parse("4GiB")
+
+
+def test_routes_run_by_the_clock_unless_on_demand(hospital):
+    routes = hospital.topology.routes
+    assert routes["frames"].cadence == Duration.parse("10m")
+    assert routes["archive"].cadence == Duration.parse("1h")
+    assert routes["recall"].cadence is None
+
+
+def test_models_and_jobs_answer_short_questions(hospital):
+    topology = hospital.topology
+    assert list(topology.models_on("ultrasound")) == ["us-segmentation", "us-segmentation-lite"]
+    assert topology.models_on("endoscopy") == {}
+    assert topology.models["us-segmentation"].artifact == "us-segmentation"
+    job = topology.jobs["seg3d"]
+    assert job.gang.minimum == 4
+    assert job.run == ("python", "-m", "cloud_jobs.train", "--recipe", "seg3d")
+    assert [(cause.kind, cause.exit_code) for cause in job.retry.after] == [("evicted", None), ("exit", 143)]
+    login = topology.broker.credentials
+    assert (login.name, login.key) == ("broker-login", None)
+
+
+def test_a_topology_cannot_be_changed(hospital):
+    with pytest.raises(ValidationError):
+        hospital.topology.name = "other"
