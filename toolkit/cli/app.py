@@ -36,6 +36,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Describe", "render", "render:render"),
     Command("Describe", "lint", "lint:lint"),
     Command("Describe", "graph", "graph:graph"),
+    Command("Data", "sync run", "sync_run:run"),
     Command("More", "version", "version:version"),
 )  # fmt: skip
 

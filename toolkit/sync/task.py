@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import msgspec
@@ -37,7 +38,8 @@ class SyncTask(Document, frozen=True, kw_only=True):
     path: str = ""
     """Folder below each storage; empty takes the whole storage."""
     origin: str = ""
-    """Which machine the data comes from when several run the same route (a device's name); empty when one does."""
+    """Which machine the data comes from when several run the same route (a device's name); empty when one does. The
+    targets have a folder of this name below `path`, so that machines cannot write over each other's data."""
     every_seconds: float = 0.0
     """Time between two runs of an agent; 0 runs once."""
     limit_bytes_per_second: int = 0
@@ -104,3 +106,16 @@ def check_task(task: SyncTask, *, what: str = "sync task") -> SyncTask:
             f"{what} {task.route} has a negative number, or wants more copies than it has targets"
         )
     return task
+
+
+def with_folders(task: SyncTask, source: Path | None = None, target: Path | None = None) -> SyncTask:
+    """Put folders of this machine in the place of a task's storages, to try it. The layouts stay."""
+    if source is not None:
+        task = msgspec.structs.replace(task, source=_at(task.source, source))
+    if target is not None:
+        task = msgspec.structs.replace(task, targets=(_at(task.targets[0], target),), copies=0)
+    return check_task(task)
+
+
+def _at(storage: Storage, folder: Path) -> Storage:
+    return msgspec.structs.replace(storage, url=folder.absolute().as_uri())
