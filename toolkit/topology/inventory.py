@@ -14,7 +14,8 @@ from pathlib import Path
 
 from toolkit.errors import Place
 from toolkit.topology.findings import Findings, did_you_mean
-from toolkit.topology.nodes import Entry, Fields, Items, Node, Scalar, find, matches, with_entry
+from toolkit.topology.merge import merge
+from toolkit.topology.nodes import Entry, Fields, Items, Node, Scalar, find, matches
 from toolkit.topology.scalars import resolve
 
 _NEEDED = ("name", "pool")
@@ -75,8 +76,7 @@ def _with_rows(root: Fields, rows: list[list[_Cell]], named: Place, findings: Fi
         )
         return root
     pools = {str(path[-1]): path for path, _ in matches(root, ("tiers", "*", "pools", "*"))}
-    names: dict[str, list[Node]] = {}
-    document: Node = root
+    devices: dict[str, list[dict[str, _Cell]]] = {}
     for row in rows[1:]:
         if len(row) != len(header):
             findings.add(
@@ -85,33 +85,45 @@ def _with_rows(root: Fields, rows: list[list[_Cell]], named: Place, findings: Fi
             continue
         cells = dict(zip(header, row, strict=True))
         pool = cells["pool"]
-        if pool.text not in pools:
+        if pool.text in pools:
+            devices.setdefault(pool.text, []).append(cells)
+        else:
             findings.add(
                 "E0401", pool.place, f"there is no pool '{pool.text}'{did_you_mean(pool.text, pools)}"
             )
-            continue
-        names.setdefault(pool.text, []).append(_scalar(cells["name"], as_text=True))
-        document = _with_settings(document, tuple(map(str, pools[pool.text])), cells, rows[0])
-    for pool_name, added in names.items():
-        path = tuple(map(str, pools[pool_name]))
-        written = find(document, (*path, "nodes", "names"))
-        before = written.children if isinstance(written, Items) else ()
-        place = added[0].place
-        entry = Entry(place, Items((*before, *added), place))
-        document = with_entry(document, (*path, "nodes", "names"), entry)
-    return document if isinstance(document, Fields) else root
+    columns = {cell.text: cell.place for cell in rows[0]}
+    for pool_name, added in devices.items():
+        root = merge(root, _overlay(root, tuple(map(str, pools[pool_name])), added, columns))
+    return root
 
 
-def _with_settings(
-    document: Node, pool: tuple[str, ...], cells: dict[str, _Cell], header: list[_Cell]
-) -> Node:
-    """Put the further columns of one row into the settings of its device; an empty field sets nothing."""
-    for column in header:
-        cell = cells[column.text]
-        if column.text not in _NEEDED and cell.text:
-            path = (*pool, "devices", cells["name"].text, column.text)
-            document = with_entry(document, path, Entry(column.place, _scalar(cell)))
+def _overlay(
+    root: Fields, pool: tuple[str, ...], devices: list[dict[str, _Cell]], columns: dict[str, Place]
+) -> Fields:
+    """Give what the rows of one pool say, as a document to merge: names after those that are written, and settings."""
+    here = devices[0]["name"].place
+    written = find(root, (*pool, "nodes", "names"))
+    names = [_scalar(cells["name"], as_text=True) for cells in devices]
+    before = written.children if isinstance(written, Items) else ()
+    parts: dict[str, Node] = {"nodes": Fields({"names": Entry(here, Items((*before, *names), here))}, here)}
+    settings = {
+        cells["name"].text: Entry(cells["name"].place, own)
+        for cells in devices
+        if (own := _settings(cells, columns)).entries
+    }
+    if settings:
+        parts["devices"] = Fields(settings, here)
+    document = Fields({key: Entry(here, node) for key, node in parts.items()}, here)
+    for key in reversed(pool):
+        document = Fields({key: Entry(here, document)}, here)
     return document
+
+
+def _settings(cells: dict[str, _Cell], columns: dict[str, Place]) -> Fields:
+    """Give the further columns of one row; an empty field sets nothing."""
+    set_here = {column: cell for column, cell in cells.items() if column not in _NEEDED and cell.text}
+    entries = {column: Entry(columns[column], _scalar(cell)) for column, cell in set_here.items()}
+    return Fields(entries, cells["name"].place)
 
 
 def _scalar(cell: _Cell, *, as_text: bool = False) -> Scalar:

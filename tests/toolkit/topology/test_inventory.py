@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,12 @@ def test_a_file_that_is_not_there_is_named(with_inventory):
 
 def test_a_name_that_looks_like_a_number_stays_a_name(with_inventory):
     assert "17" in with_inventory("name,pool\n17,boxes\n").topology.pool("boxes").node_names
+
+
+def test_ten_thousand_devices_are_no_trouble(with_inventory):
+    """Every device with a setting of its own; work that grows with the square would take minutes."""
+    rows = "".join(f"dev-{number},boxes,{number + 1}kB/s\n" for number in range(10_000))
+    before = time.process_time()
+    loaded = with_inventory(f"name,pool,download\n{rows}")
+    assert time.process_time() - before < 10
+    assert loaded.topology.pool("boxes").pool.nodes.total == 10_002

@@ -66,11 +66,10 @@ def gpus_match_the_hardware(site: Site) -> None:
 def device_settings_have_a_device(site: Site) -> None:
     """E0526: settings name a device of their pool; E0527: only the edge tier has devices."""
     for placed in site.pools().values():
+        names = dict.fromkeys(placed.node_names)
         for name in placed.pool.devices:
-            if name not in placed.node_names:
-                message = (
-                    f"the pool '{placed.name}' has no device '{name}'{did_you_mean(name, placed.node_names)}"
-                )
+            if name not in names:
+                message = f"the pool '{placed.name}' has no device '{name}'{did_you_mean(name, names)}"
                 site.report("E0526", (*_path(placed), "devices", name), message, key=True)
         if placed.tier_name != "edge":
             for key in ("settings", "devices"):
