@@ -37,6 +37,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Describe", "lint", "lint:lint"),
     Command("Describe", "graph", "graph:graph"),
     Command("Data", "sync run", "sync_run:run"),
+    Command("Data", "sync verify", "sync_verify:verify"),
+    Command("More", "demo", "demo:demo"),
     Command("More", "version", "version:version"),
 )  # fmt: skip
 

@@ -36,6 +36,8 @@ class LocalBroker:
     port: int
     process: subprocess.Popen[bytes]
     log_file: Path
+    command: tuple[str, ...] = ()
+    """How it was started, to be typed again."""
 
     @property
     def url(self) -> str:
@@ -109,8 +111,9 @@ def _start(
 ) -> LocalBroker:
     log_file = folder / f"{kind}.log"
     with log_file.open("ab") as log:
-        process = subprocess.Popen(command(), stdin=subprocess.PIPE, stdout=log, stderr=log)
-    broker = LocalBroker(kind, port, process, log_file)
+        words = command()
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    broker = LocalBroker(kind, port, process, log_file, tuple(words))
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > deadline:
