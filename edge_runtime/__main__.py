@@ -1,0 +1,147 @@
+"""The command `tiers-edge`: run, check, status, wipe.
+
+The only file of the device that prints, reads the environment or gives an exit code. It uses argparse, because a device
+has the floor and the extra `edge` installed and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from toolkit.errors import INTERRUPTED_EXIT_CODE, TiersError, UsageError
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    command = {"run": _run, "check": _check, "status": _status, "wipe": _wipe}[options.command]
+    try:
+        return command(options)
+    except TiersError as error:
+        print(f"tiers-edge: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT_CODE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tiers-edge", description="The daemon of an edge device: installs models and serves them."
+    )
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser("run", help="run the daemon until SIGTERM")
+    run.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
+    run.add_argument(
+        "--hold",
+        action="append",
+        default=[],
+        metavar="STATE[:done]",
+        help="for drills: stop once when an installation is in this state, until a line comes on standard input",
+    )
+
+    check = commands.add_parser(
+        "check", help="say what this machine can do; with --config also disk and broker"
+    )
+    check.add_argument("--config", type=Path, help="the device's configuration (JSON)")
+    check.add_argument("--json", action="store_true", help="print JSON")
+
+    status = commands.add_parser("status", help="say where the device stands")
+    status.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
+    status.add_argument("--json", action="store_true", help="print JSON")
+
+    wipe = commands.add_parser("wipe", help="delete all models and memory of the device")
+    wipe.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
+    wipe.add_argument("--yes", action="store_true", help="really do it")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from edge_runtime.config import read_settings
+    from edge_runtime.daemon import Daemon
+    from edge_runtime.drill import Drill
+    from edge_runtime.serving.loop import run
+
+    settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
+    drill = Drill(options.hold, _announce, _wait_for_line)
+    run(Daemon(settings, drill).run())
+    return 0
+
+
+def _announce(model: str, point: str) -> None:
+    sys.stdout.write(msgspec.json.encode({"holding": point, "model": model}).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _wait_for_line() -> None:
+    sys.stdin.readline()
+
+
+def _check(options: argparse.Namespace) -> int:
+    from edge_runtime.check import check_machine, check_settings
+    from edge_runtime.config import read_settings
+
+    lines = check_machine()
+    if options.config is not None:
+        lines += check_settings(read_settings(options.config, os.environ.get("NODE_NAME", "")))
+    if options.json:
+        print(msgspec.json.encode({line.subject: line.finding for line in lines}).decode())
+    else:
+        for line in lines:
+            print(f"{'NO' if line.error else 'ok':3} {line.subject:12} {line.finding}")
+    failed = [line.error for line in lines if line.error is not None]
+    if failed:
+        raise failed[0]
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from edge_runtime.config import read_settings
+    from edge_runtime.status import read_status
+
+    settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
+    status = read_status(Path(settings.config.state))
+    if options.json:
+        print(msgspec.json.encode(status).decode())
+        return 0
+    where = f"serves on {status.address}" if status.running else "does not run"
+    print(f"{settings.config.device} {where}; {status.starts} starts; desired state {status.desired_seq}")
+    for model in status.models:
+        print(
+            f"{model.model}: {model.state.value} {model.version}, serving {model.serving_version or 'nothing'}"
+        )
+        if model.code:
+            print(f"  {model.code}: {model.reason}")
+    return 0
+
+
+def _wipe(options: argparse.Namespace) -> int:
+    from edge_runtime.config import read_settings
+    from edge_runtime.status import wipe
+
+    settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
+    if not options.yes:
+        raise UsageError(
+            f"this deletes all models and memory of {settings.config.device} in {settings.config.state}",
+            hint=f"to do it: tiers-edge wipe --config {options.config} --yes",
+        )
+    found = wipe(Path(settings.config.state))
+    print("wiped" if found else "there was nothing to wipe")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Read a device's configuration and keyring from their files; what comes out is complete and checked.
+
+`__main__` calls it before anything else is done; `daemon` gets the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from toolkit.errors import UsageError
+from toolkit.wire.device_config import DeviceConfig, decode_device_config
+from toolkit.wire.keyring import Keyring, decode_keyring
+from toolkit.wire.topics import check_label
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a daemon needs to start."""
+
+    config: DeviceConfig
+    """With the name of the device filled in."""
+    keyring: Keyring
+
+
+def read_settings(file: Path, node_name: str) -> Settings:
+    """Read a configuration file and the keyring that it names.
+
+    Args:
+        file: JSON, see `wire.device_config`; relative paths in it are relative to its folder.
+        node_name: name of the device if the file gives none, as a DaemonSet passes it in NODE_NAME.
+
+    Raises:
+        UsageError: a file cannot be read, or the device has no name.
+        IntegrityError: a file is damaged, or a name cannot be used.
+    """
+    config = decode_device_config(
+        _read(file, "the configuration", "give the path of the file: --config FILE"), what=str(file)
+    )
+    name = config.device or node_name
+    if not name:
+        raise UsageError(
+            f"{file}: the device has no name", hint="set device in the file, or NODE_NAME in the environment"
+        )
+    check_label(name, what=f"{file}: device")
+    names = [model.name for model in config.models]
+    for model in names:
+        if names.count(model) > 1:
+            raise UsageError(f"{file}: model {model} stands there twice", hint="remove one of the two")
+    keyring_file = file.parent / config.keyring_file
+    data = _read(keyring_file, "the keyring", "a device gets its keyring when it is enrolled")
+    keyring = decode_keyring(data, what=str(keyring_file))
+    state = str(file.parent / config.state)
+    return Settings(msgspec.structs.replace(config, device=name, state=state), keyring)
+
+
+def _read(file: Path, what: str, hint: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{what} {file} cannot be read: {error.strerror or error}", hint=hint) from error

@@ -1,0 +1,221 @@
+"""Put the daemon together, run it, and end it in good order.
+
+    event loop (main thread)   serving: connections, models
+    control                    decides: installations, transfers, reports
+    disk, loader               work for control
+    link, pump                 bring messages to control
+    model NAME VERSION         owns one engine
+
+The server listens first, so that somebody who asks too early gets an answer; then control takes up what the state
+folder remembers, and serves it without waiting for any network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+from edge_runtime.activate import Activator
+from edge_runtime.config import Settings
+from edge_runtime.control import Control
+from edge_runtime.drill import Drill
+from edge_runtime.facts import free_disk, free_memory, newest_onnx_ir, read_fingerprint
+from edge_runtime.folders import Folders, write_whole
+from edge_runtime.install import Installer, Workshop
+from edge_runtime.line import Inbox, Line
+from edge_runtime.metrics import Condition, metrics_page
+from edge_runtime.offers import Offers
+from edge_runtime.reports import Reports
+from edge_runtime.serving.models import ModelTable
+from edge_runtime.serving.server import Server
+from edge_runtime.shelf import Shelf
+from edge_runtime.store import Store
+from edge_runtime.transfer import Fetches, Surroundings
+from edge_runtime.trial import Trials
+from edge_runtime.worker import Worker
+from toolkit.link.link import LastWill, Link
+from toolkit.link.paho_link import PahoLink
+from toolkit.link.presets import PRESETS
+from toolkit.link.settings import settings_from_config
+from toolkit.protocol.offer import Ability
+from toolkit.protocol.pace import PaceSettings
+from toolkit.wire.device_config import DeviceConfig
+from toolkit.wire.document import Document, encode_json
+from toolkit.wire.report import Presence
+from toolkit.wire.topics import Topics
+
+log = logging.getLogger(__name__)
+
+
+class ServingPlace(Document, frozen=True, kw_only=True):
+    """STATE/serving.json: where this device's daemon serves."""
+
+    FORMAT: ClassVar[int] = 1
+    device: str
+    host: str
+    port: int
+    pid: int
+
+
+class Daemon:
+    """One device's daemon."""
+
+    def __init__(self, settings: Settings, drill: Drill) -> None:
+        """Open the state folder and take it for this process.
+
+        Raises:
+            StoreError: the folder cannot be used, or another daemon has it.
+            TiersError: the address to serve on is not allowed.
+        """
+        config = settings.config
+        self._settings = settings
+        self._drill = drill
+        self._folders = Folders(Path(config.state))
+        self._folders.prepare()
+        self._lock = self._folders.lock()
+        self._store = Store(self._folders.database)
+        self._starts = self._store.next("starts")
+        self._fingerprint = read_fingerprint()
+        self._inbox = Inbox()
+        self._disk = Worker("disk", self._inbox.post)
+        self._loader = Worker("loader", self._inbox.post)
+        self._trials = Trials(self._inbox.post)
+        self._table = ModelTable(config.models)
+        self._control: Control | None = None
+        self._installer: Installer | None = None
+        page = metrics_page(self._table, self._fingerprint, self._condition)
+        self._server = Server(config.serving, self._table, page)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Raises:
+            TiersError: the port cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        try:
+            await self._server.start()
+            self._say_where()
+            self._control = self._make_control(loop)
+            self._control.start()
+            await ended.wait()
+            log.info("ending")
+        finally:
+            await self._end(loop)
+
+    async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._trials.close()
+        if self._control is not None:
+            await loop.run_in_executor(None, self._control.stop)
+        self._folders.serving.unlink(missing_ok=True)
+        await self._server.stop()
+        await self._table.close()
+        for worker in (self._loader, self._disk):
+            await loop.run_in_executor(None, worker.close)
+        self._store.close()
+        os.close(self._lock)
+
+    # ------------------------------------------------------------ the parts
+    def _make_control(self, loop: asyncio.AbstractEventLoop) -> Control:
+        config = self._settings.config
+        topics = Topics(config.site)
+        line = Line(config.device, topics, lambda: open_link(config, topics))
+        shelf = Shelf(self._store, self._folders)
+        around = Surroundings(
+            device=config.device,
+            store=self._store,
+            folders=self._folders,
+            disk=self._disk,
+            send=line.request,
+            now=time.monotonic,
+            max_frame_bytes=PRESETS[config.broker.preset].max_payload_bytes,
+            settings=PaceSettings(),
+        )
+        fetches = Fetches(around, self._starts)
+        workshop = Workshop(
+            store=self._store,
+            folders=self._folders,
+            shelf=shelf,
+            disk=self._disk,
+            offers=Offers(
+                shelf=shelf,
+                store=self._store,
+                disk=self._disk,
+                keyring=self._settings.keyring,
+                ability=ability_of(config, self._folders, self._fingerprint.architecture),
+                want_manifest=line.want_manifest,
+                start_fetch=fetches.start_index,
+            ),
+            fetches=fetches,
+            trials=self._trials,
+            activator=Activator(self._table, loop, self._loader, self._inbox.post),
+            reports=Reports(
+                device=config.device,
+                store=self._store,
+                starts=self._starts,
+                fingerprint=self._fingerprint,
+                manifest=shelf.manifest,
+                send=line.report,
+            ),
+            drill=self._drill,
+            now=time.monotonic,
+        )
+        self._installer = Installer(config.models, workshop)
+        return Control(self._settings, topics, self._inbox, line, workshop, self._installer)
+
+    def _say_where(self) -> None:
+        config = self._settings.config
+        place = ServingPlace(
+            device=config.device, host=config.serving.host, port=self._server.port, pid=os.getpid()
+        )
+        write_whole(self._folders.serving, encode_json(place))
+        log.info("device %s serves on %s:%d", place.device, place.host, place.port)
+
+    def _condition(self) -> Condition:
+        installations = self._installer.installations if self._installer else {}
+        return Condition(
+            states={model: held.state for model, held in installations.items()},
+            connected=self._control is not None and self._control.connected,
+            refused_documents=self._control.refused if self._control else 0,
+        )
+
+
+def open_link(config: DeviceConfig, topics: Topics) -> Link:
+    """Make the device's link, with the last will that says offline.
+
+    Raises:
+        UnreachableError: the password file cannot be read.
+    """
+    will = Presence(device=config.device, state="offline")
+    return PahoLink(
+        settings_from_config(config.broker, f"edge-{config.site}-{config.device}"),
+        will=LastWill(topics.presence(config.device), encode_json(will)),
+    )
+
+
+def ability_of(config: DeviceConfig, folders: Folders, architecture: str) -> Callable[[], Ability]:
+    """Give a function that says what the device can do at the moment."""
+    onnx_ir = lru_cache(newest_onnx_ir)
+
+    def ability() -> Ability:
+        disk = free_disk(folders.state)
+        if config.disk_budget_bytes:
+            disk = min(disk, max(config.disk_budget_bytes - folders.used_bytes(), 0))
+        return Ability(
+            architecture=architecture,
+            onnx_ir=onnx_ir(),
+            free_memory_bytes=free_memory(),
+            free_disk_bytes=disk,
+        )
+
+    return ability

@@ -1,0 +1,106 @@
+"""What this machine is: the `Fingerprint` in its reports, and what it can do now for `protocol.offer`.
+
+Everything is read from files and package metadata, so nothing heavy is imported; each fact may be missing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from toolkit.errors import EngineError, MissingExtraError
+from toolkit.wire.fingerprint import Fingerprint
+
+_RELEASE = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
+_ROOT: Final = Path("/")
+OLDEST_IR: Final = 8
+NEWEST_IR: Final = 40
+
+
+def read_fingerprint(root: Path = _ROOT) -> Fingerprint:
+    """Say what this machine is. `root` is where its /proc and /etc lie; tests give another one."""
+    return Fingerprint(
+        architecture=platform.machine(),
+        device_model=_text(root / "proc/device-tree/model").rstrip("\0"),
+        l4t=_l4t(root),
+        tensorrt=package_version("tensorrt"),
+        onnxruntime=package_version("onnxruntime") or package_version("onnxruntime-gpu"),
+        python=platform.python_version(),
+        tiers=package_version("tiers"),
+        memory_bytes=_memory(root, "MemTotal"),
+    )
+
+
+def free_memory(root: Path = _ROOT) -> int:
+    """Give the bytes of memory that a new program could have."""
+    return _memory(root, "MemAvailable")
+
+
+def free_disk(folder: Path) -> int:
+    """Give the bytes that this user may still write below a folder."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def package_version(name: str) -> str:
+    """Give the version of an installed package; empty when it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def newest_onnx_ir() -> int:
+    """Give the newest ONNX IR version that this machine's engine loads, by trying; 0 when there is no engine."""
+    from edge_runtime.engine.choose import open_engine
+
+    newest = 0
+    with tempfile.TemporaryDirectory(prefix="tiers-edge-") as folder:
+        file = Path(folder) / "probe.onnx"
+        for ir in range(OLDEST_IR, NEWEST_IR):
+            file.write_bytes(smallest_model(ir))
+            try:
+                open_engine(file).close()
+            except (EngineError, MissingExtraError):
+                break
+            newest = ir
+    return newest
+
+
+def smallest_model(ir: int) -> bytes:
+    """Write the smallest ONNX model, y = Identity(x), of an IR version (field numbers: onnx.proto, ModelProto)."""
+    one_float = _field(1, _number(1, 1) + _field(2, _field(1, _number(1, 1))))
+    node = _field(1, b"x") + _field(2, b"y") + _field(4, b"Identity")
+    names = [_field(1, name) + _field(2, one_float) for name in (b"x", b"y")]
+    graph = _field(1, node) + _field(2, b"g") + _field(11, names[0]) + _field(12, names[1])
+    return _number(1, ir) + _field(7, graph) + _field(8, _field(1, b"") + _number(2, 13))
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def _number(number: int, value: int) -> bytes:
+    return bytes([number << 3, value])
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _l4t(root: Path) -> str:
+    found = _RELEASE.match(_text(root / "etc/nv_tegra_release"))
+    return f"{found[1]}.{found[2]}" if found else ""
+
+
+def _memory(root: Path, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", _text(root / "proc/meminfo"), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0

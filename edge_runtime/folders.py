@@ -1,0 +1,126 @@
+"""The files of a state folder and how they are written: never in place, always durable before anybody may rely on them.
+
+    STATE/edge.sqlite                 see `store`
+    STATE/lock                        held by the daemon that runs
+    STATE/serving.json                where it serves; written anew at each start
+    STATE/indexes/ARTIFACT            bytes of the index, checked
+    STATE/parts/ARTIFACT              chunks one after the other, those of the bitmap are true
+    STATE/versions/ARTIFACT/...       files of a version, each byte checked; a folder is there whole or not at all
+
+Names below `parts`, `indexes` and `versions` are digests, so nothing that came over a link is ever a path here except
+the paths of an index, which `wire.paths` has checked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Paths of a state folder."""
+
+    state: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.state / "edge.sqlite"
+
+    @property
+    def serving(self) -> Path:
+        """Where the daemon says at which address it serves."""
+        return self.state / "serving.json"
+
+    def index(self, artifact: str) -> Path:
+        """File of an artifact's index."""
+        return self.state / "indexes" / artifact
+
+    def part(self, artifact: str) -> Path:
+        """File of an artifact's chunks."""
+        return self.state / "parts" / artifact
+
+    def version(self, artifact: str) -> Path:
+        """Folder of an artifact's files."""
+        return self.state / "versions" / artifact
+
+    def prepare(self) -> None:
+        """Make the folders.
+
+        Raises:
+            StoreError: the state folder cannot be written.
+        """
+        try:
+            for name in ("indexes", "parts", "versions"):
+                (self.state / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            hint = "choose another folder (state), or make it writable for this user"
+            raise StoreError(f"state folder {self.state} cannot be used: {error}", hint=hint) from error
+
+    def lock(self) -> int:
+        """Take the folder for this process, until the returned descriptor is closed or the process ends.
+
+        Raises:
+            StoreError: another daemon has it.
+        """
+        descriptor = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            message = f"another tiers-edge runs on {self.state}"
+            raise StoreError(message, hint="stop it, or give this one a state folder of its own") from error
+        return descriptor
+
+    def stored(self) -> set[str]:
+        """Give the artifacts of which anything lies here."""
+        found: set[str] = set()
+        for name in ("indexes", "parts", "versions"):
+            with suppress(FileNotFoundError):
+                found |= {path.name.partition(".")[0] for path in (self.state / name).iterdir()}
+        return found
+
+    def used_bytes(self) -> int:
+        """Give what artifacts take on the disk."""
+        total = 0
+        for name in ("indexes", "parts", "versions"):
+            for path in (self.state / name).rglob("*"):
+                with suppress(FileNotFoundError):
+                    stat = path.lstat()
+                    total += stat.st_blocks * 512
+        return total
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all, also after a power cut."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all that is in it; nothing happens when it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

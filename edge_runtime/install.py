@@ -1,0 +1,307 @@
+"""Carry out what `protocol.install` decides: save each arrow, report it, then do its actions and tell how they ended.
+
+No rule lives here. `control` brings desired documents, link events and time; `offers`, `transfer`, `shelf`, `trial` and
+`activate` do the work of the states and come back through `_give`. Everything here runs in the control thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from edge_runtime.activate import Activator, Loadable
+from edge_runtime.drill import Drill
+from edge_runtime.folders import Folders
+from edge_runtime.golden import Finding
+from edge_runtime.offers import Offers
+from edge_runtime.reports import Reports
+from edge_runtime.seed import Find
+from edge_runtime.shelf import SEEDED_AT_ONCE, Shelf
+from edge_runtime.store import Store
+from edge_runtime.transfer import Fetches, disk_failure
+from edge_runtime.trial import Trial, Trials
+from edge_runtime.worker import Worker
+from toolkit.errors import TiersError
+from toolkit.protocol.exchange import Finished, GivenUp
+from toolkit.protocol.install import needs, step
+from toolkit.protocol.installation import (
+    Action,
+    Event,
+    Given,
+    Installation,
+    Needs,
+    Offer,
+    Offered,
+    Outcome,
+    Restarted,
+    Rules,
+    Serving,
+    Struck,
+    Tick,
+    Withdrawn,
+)
+from toolkit.wire.desired import Desired
+from toolkit.wire.device_config import ModelConfig
+from toolkit.wire.digest import Digest
+from toolkit.wire.index import distinct_chunks
+from toolkit.wire.manifest import Manifest
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What does the work of the states."""
+
+    store: Store
+    folders: Folders
+    shelf: Shelf
+    disk: Worker
+    offers: Offers
+    fetches: Fetches
+    trials: Trials
+    activator: Activator
+    reports: Reports
+    drill: Drill
+    now: Callable[[], float]
+
+
+class Installer:
+    """All installations of a device."""
+
+    def __init__(self, models: Iterable[ModelConfig], workshop: Workshop) -> None:
+        """Take up what the store remembers; nothing is done before `restart`."""
+        self._configs = {each.name: each for each in models}
+        self._shop = workshop
+        self._held = workshop.store.installations()
+        self._failures: dict[str, int] = {}
+        self._do: dict[Action, Callable[[Installation], None]] = {
+            Action.SERVE: self._serve,
+            Action.STOP: self._stop,
+            Action.CLEAN: self._clean,
+            Action.CHECK_OFFER: self._check_offer,
+            Action.AWAIT_WINDOW: self._await_window,
+            Action.SEED: self._seed,
+            Action.DOWNLOAD: self._download,
+            Action.ASSEMBLE: self._assemble,
+            Action.CHECK_GOLDEN: self._check_golden,
+            Action.PREPARE: self._prepare,
+        }
+
+    # ------------------------------------------------------------ what control calls
+    def restart(self) -> None:
+        """Take up all installations after a start."""
+        for model in list(self._held):
+            self._give(model, Restarted())
+        self._shop.disk.submit(partial(self._shop.shelf.clean, self._needs), _nothing, _log_failure)
+
+    def obey(self, desired: Desired) -> None:
+        """Make the installations follow a desired document that has been accepted."""
+        wanted = {each.model: each for each in desired.models}
+        for model in set(self._held) - set(wanted):
+            self._give(model, Withdrawn())
+        for each in desired.models:
+            offer = Offer(version=each.version, artifact=each.artifact, rollout=each.rollout)
+            self._give(each.model, Offered(offer))
+
+    def tick(self) -> None:
+        """Let time pass, and look whether the engines are well."""
+        for model in list(self._held):
+            self._look_at_engine(model)
+            self._give(model, Tick())
+        self._shop.reports.progress(self._shop.now(), self._held, self._shop.fetches.chunks)
+
+    @property
+    def installations(self) -> dict[str, Installation]:
+        """Give all installations by model."""
+        return dict(self._held)
+
+    # ------------------------------------------------------------ one step
+    def _give(self, model: str, given: Given) -> None:
+        held = self._held.get(model) or Installation(model=model)
+        if isinstance(given, Outcome) and given.attempt == held.attempt:
+            self._shop.drill.ending(model, held.state)
+        config = self._configs.get(model)
+        rules = Rules(config.probation_seconds) if config else Rules()
+        new, actions = step(held, given, self._shop.now(), rules)
+        if new != held:
+            self._held[model] = new
+            seq = self._shop.store.save_installation(new)
+            if new.state is not held.state or new.code:
+                log.info("%s: %s -> %s %s", model, held.state.value, new.state.value, new.reason)
+            self._shop.reports.changed(seq, self._held, self._shop.fetches.chunks)
+            if new.state is not held.state:
+                self._shop.drill.entered(model, new.state)
+        for action in actions:
+            self._perform(action, new)
+
+    def _perform(self, action: Action, held: Installation) -> None:
+        try:
+            self._do[action](held)
+        except (TiersError, OSError) as error:
+            log.warning("%s: %s failed: %s", held.model, action.value, error)
+            self._end(held, Event.FAIL, *disk_failure(error))
+
+    def _end(self, held: Installation, event: Event, code: str = "", reason: str = "") -> None:
+        self._give(held.model, Outcome(held.attempt, event, code, reason))
+
+    def _needs(self) -> list[Needs]:
+        return [needs(each) for each in list(self._held.values())]
+
+    # ------------------------------------------------------------ actions
+    def _serve(self, held: Installation) -> None:
+        model, activator = held.model, self._shop.activator
+        if not held.good or model not in self._configs:
+            activator.withdraw(model, lambda _: self._serves(model, ""))
+            return
+        first = held.good[0]
+
+        def done(problem: str) -> None:
+            if problem:
+                log.error("%s %s does not load: %s", model, first.version, problem)
+                self._give(model, Struck(first.artifact, problem, fatal=True))
+            else:
+                self._failures[model] = activator.failures(model, first.version)
+                self._serves(model, first.artifact)
+
+        try:
+            loadable = self._loadable(model, first.version, first.artifact)
+        except TiersError as error:
+            done(error.message)
+        else:
+            activator.serve(loadable, done)
+
+    def _serves(self, model: str, artifact: str) -> None:
+        self._give(model, Serving(artifact))
+        self._give(model, Tick())
+
+    def _stop(self, held: Installation) -> None:
+        self._shop.offers.stop(held.model)
+        self._shop.fetches.stop(held.model)
+        self._shop.trials.stop(held.model)
+        self._shop.activator.drop(held.model)
+
+    def _clean(self, _: Installation) -> None:
+        self._shop.disk.submit(partial(self._shop.shelf.clean, self._needs), _nothing, _log_failure)
+
+    def _check_offer(self, held: Installation) -> None:
+        if held.model not in self._configs:
+            why = f"the configuration of this device names no model {held.model}"
+            self._end(held, Event.REFUSE, "not-configured", f"{why}; add it under models")
+        elif held.offer is not None:
+            self._shop.offers.check(held, held.offer, partial(self._give, held.model))
+
+    def _await_window(self, held: Installation) -> None:
+        # Maintenance windows come with a later format of the desired document; until then it is always open.
+        self._end(held, Event.WINDOW)
+
+    def _seed(self, held: Installation) -> None:
+        artifact = self._artifact(held)
+        self._on_disk(
+            held,
+            partial(self._shop.shelf.plan_seeding, artifact),
+            lambda finds: self._seed_some(held, artifact, finds),
+        )
+
+    def _seed_some(self, held: Installation, artifact: Digest, finds: list[Find]) -> None:
+        if not finds:
+            self._end(held, Event.SEEDED)
+        elif self._held[held.model].attempt == held.attempt:
+            now, later = finds[:SEEDED_AT_ONCE], finds[SEEDED_AT_ONCE:]
+            job = partial(self._shop.shelf.seed, artifact, now)
+            self._on_disk(held, job, lambda _: self._seed_some(held, artifact, later))
+
+    def _download(self, held: Installation) -> None:
+        artifact = self._artifact(held)
+
+        def done(ending: Finished | GivenUp) -> None:
+            if isinstance(ending, GivenUp):
+                self._end(held, Event.FAIL, ending.code, ending.reason)
+            else:
+                self._end(held, Event.DOWNLOADED)
+
+        self._on_disk(
+            held,
+            lambda: distinct_chunks(self._shop.shelf.index(artifact)),
+            lambda chunks: self._shop.fetches.start_chunks(held.model, artifact, chunks, done),
+        )
+
+    def _assemble(self, held: Installation) -> None:
+        def done(lost: int) -> None:
+            if lost:
+                log.warning("%s: %d stored chunks were damaged", held.model, lost)
+            self._end(held, Event.CHUNKS_LOST if lost else Event.VERIFIED)
+
+        self._on_disk(held, partial(self._shop.shelf.assemble, self._artifact(held)), done)
+
+    def _check_golden(self, held: Installation) -> None:
+        artifact = self._artifact(held)
+        config = self._configs[held.model]
+        manifest = self._shop.shelf.manifest(artifact)
+
+        def done(finding: Finding) -> None:
+            log.info("%s: golden check: %s", held.model, finding)
+            if finding.code:
+                self._end(held, Event.FAIL, finding.code, finding.reason)
+            else:
+                self._end(held, Event.PASSED)
+
+        trial = Trial(held.model, self._shop.folders.version(artifact), manifest, config)
+        self._shop.trials.start(trial, done)
+
+    def _prepare(self, held: Installation) -> None:
+        artifact = self._artifact(held)
+        version = held.offer.version if held.offer else ""
+
+        def done(problem: str) -> None:
+            if problem:
+                self._end(held, Event.FAIL, "load-failed", problem)
+            else:
+                self._end(held, Event.PREPARED)
+
+        self._shop.activator.prepare(self._loadable(held.model, version, artifact), done)
+
+    # ------------------------------------------------------------ inside
+    def _on_disk(self, held: Installation, job: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Let the disk thread work for an attempt; its failure is the attempt's failure."""
+
+        def failed(error: Exception) -> None:
+            self._end(held, Event.FAIL, *disk_failure(error))
+
+        def finished(result: T) -> None:
+            if self._held[held.model].attempt == held.attempt:
+                done(result)
+
+        self._shop.disk.submit(job, finished, failed)
+
+    def _loadable(self, model: str, version: str, artifact: str) -> Loadable:
+        manifest: Manifest = self._shop.shelf.manifest(artifact)
+        file = self._shop.folders.version(artifact) / manifest.model_file
+        return Loadable(version, artifact, file, self._configs[model])
+
+    def _look_at_engine(self, model: str) -> None:
+        held = self._held[model]
+        if not held.good or held.serving != held.good[0].artifact:
+            return
+        failures = self._shop.activator.failures(model, held.good[0].version)
+        for _ in range(failures - self._failures.get(model, 0)):
+            self._give(model, Struck(held.serving, "its engine failed an inference"))
+        self._failures[model] = failures
+
+    @staticmethod
+    def _artifact(held: Installation) -> Digest:
+        if held.offer is None:
+            raise TiersError(f"{held.model}: work without an offer")
+        return held.offer.artifact
+
+
+def _nothing(_: object) -> None:
+    """Take an outcome that nobody waits for."""
+
+
+def _log_failure(error: Exception) -> None:
+    log.warning("cleaning up failed: %s", error)

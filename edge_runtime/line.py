@@ -1,0 +1,92 @@
+"""How calls and messages reach the control thread, and how the device's messages leave: `Inbox` and `Line`.
+
+`daemon` makes both; `control` takes calls out of the inbox and lets the line tell the fleet what it decides.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from queue import Empty, Queue, SimpleQueue
+from typing import Final
+
+from toolkit.errors import TiersError
+from toolkit.link.link import Link, LinkEvent
+from toolkit.wire.digest import Digest
+from toolkit.wire.document import encode_json
+from toolkit.wire.report import Presence
+from toolkit.wire.topics import Topics
+
+log = logging.getLogger(__name__)
+GOODBYE_SECONDS: Final = 2.0
+
+
+class Inbox:
+    """Calls that wait for the control thread. Any thread may `post`."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Hand a call over."""
+        self._calls.put(call)
+
+    def take(self, seconds: float) -> Callable[[], None] | None:
+        """Give the next call, or None after so many seconds."""
+        try:
+            return self._calls.get(timeout=seconds)
+        except Empty:
+            return None
+
+
+class Line:
+    """The device's end of the link: what it publishes and subscribes. It works the same without a link."""
+
+    def __init__(self, device: str, topics: Topics, open_link: Callable[[], Link]) -> None:
+        """Prepare; `open_link` makes a link that has not been connected."""
+        self._device = device
+        self._topics = topics
+        self._open_link = open_link
+        self.link: Link | None = None
+
+    def open(self) -> Queue[LinkEvent] | None:
+        """Make the link and begin to connect; None (and a line in the log) if its settings cannot work."""
+        try:
+            link = self._open_link()
+            link.subscribe(self._topics.desired(self._device), qos=1)
+            link.subscribe(self._topics.data(self._device))
+            link.connect()
+        except TiersError as error:
+            log.error("no link: %s; %s", error.message, error.hint)  # noqa: TRY400 -- explained, not a fault
+            return None
+        self.link = link
+        return link.events
+
+    def want_manifest(self, artifact: Digest) -> None:
+        """Ask the broker for an artifact's manifest."""
+        if self.link is not None:
+            self.link.subscribe(self._topics.manifest(artifact), qos=1)
+
+    def request(self, payload: bytes) -> None:
+        """Ask the depot."""
+        if self.link is not None:
+            self.link.publish(self._topics.request(self._device), payload)
+
+    def report(self, payload: bytes) -> None:
+        """Say where the device stands."""
+        if self.link is not None:
+            self.link.publish(self._topics.state(self._device), payload, qos=1, retain=True)
+
+    def present(self, state: Presence) -> None:
+        """Say whether the device is there."""
+        if self.link is not None:
+            topic = self._topics.presence(self._device)
+            self.link.publish(topic, encode_json(state), qos=1, retain=True)
+
+    def close(self) -> None:
+        """Say goodbye and close the link."""
+        if self.link is not None:
+            self.present(Presence(device=self._device, state="offline"))
+            self.link.flush(GOODBYE_SECONDS)
+            self.link.close()

@@ -1,0 +1,166 @@
+"""Bring what an offer needs to be judged, and judge it: the work of OFFERED.
+
+The sealed manifest comes retained over the link (or from the store after a restart), `protocol.offer` judges it, then
+the index is fetched and judged too. The answer is one `Outcome`: ACCEPT, REFUSE or FAIL.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from edge_runtime.shelf import Shelf
+from edge_runtime.store import Store
+from edge_runtime.transfer import disk_failure
+from edge_runtime.worker import Worker
+from toolkit.protocol.exchange import GivenUp
+from toolkit.protocol.installation import Event, Installation, Offer, Outcome
+from toolkit.protocol.offer import Ability, Refused, judge, read_index, read_manifest
+from toolkit.wire.digest import Digest
+from toolkit.wire.index import Index
+from toolkit.wire.keyring import Keyring
+from toolkit.wire.manifest import Manifest
+
+log = logging.getLogger(__name__)
+Answer = Callable[[Outcome], None]
+StartFetch = Callable[[str, Digest, Manifest, Callable[[bytes | GivenUp], None]], None]
+
+
+@dataclass(frozen=True)
+class _Open:
+    """An offer that waits for its manifest or its index."""
+
+    held: Installation
+    offer: Offer
+    answer: Answer
+
+    def end(self, event: Event, code: str = "", reason: str = "") -> None:
+        self.answer(Outcome(self.held.attempt, event, code, reason))
+
+
+class Offers:
+    """The offers that are being judged; one a model. For the control thread."""
+
+    def __init__(
+        self,
+        *,
+        shelf: Shelf,
+        store: Store,
+        disk: Worker,
+        keyring: Keyring,
+        ability: Callable[[], Ability],
+        want_manifest: Callable[[Digest], None],
+        start_fetch: StartFetch,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            shelf: artifacts on this device.
+            store: where accepted manifests are kept.
+            disk: the disk thread.
+            keyring: whom this device trusts.
+            ability: what the device can do now.
+            want_manifest: subscribes to an artifact's manifest.
+            start_fetch: begins to fetch an index for a model.
+        """
+        self._shelf = shelf
+        self._store = store
+        self._disk = disk
+        self._keyring = keyring
+        self._ability = ability
+        self._want_manifest = want_manifest
+        self._start_fetch = start_fetch
+        self._open: dict[str, _Open] = {}
+
+    def check(self, held: Installation, offer: Offer, answer: Answer) -> None:
+        """Judge an offer; `answer` follows, at once or when manifest and index have come."""
+        self._open[held.model] = _Open(held, offer, answer)
+        sealed = self._store.sealed_manifest(offer.artifact)
+        if sealed is not None:
+            self._judge(held.model, sealed)
+        else:
+            self._want_manifest(offer.artifact)
+
+    def stop(self, model: str) -> None:
+        """Judge this model's offer no further."""
+        self._open.pop(model, None)
+
+    def manifest_arrived(self, artifact: str, sealed: bytes) -> None:
+        """Take in a manifest that came over the link."""
+        for model, open_offer in list(self._open.items()):
+            waits = self._store.sealed_manifest(artifact) is None
+            if open_offer.offer.artifact == artifact and waits:
+                self._judge(model, sealed)
+
+    def _judge(self, model: str, sealed: bytes) -> None:
+        waiting = self._open[model]
+        offer, held = waiting.offer, waiting.held
+        manifest = read_manifest(sealed, self._keyring, model, offer)
+        if isinstance(manifest, Refused):
+            self._refuse(waiting, manifest)
+            return
+        held_bytes = self._shelf.held_bytes(offer.artifact) if self._known(offer) else 0
+        refused = judge(manifest, self._ability(), floor=held.floor, held_bytes=held_bytes)
+        if refused is not None:
+            self._refuse(waiting, refused)
+            return
+        self._store.save_manifest(offer.artifact, model, sealed)
+        self._disk.submit(
+            partial(self._shelf.index_bytes, offer.artifact),
+            lambda data: self._have_index(waiting, manifest, data),
+            lambda error: self._failed(waiting, error),
+        )
+
+    def _have_index(self, waiting: _Open, manifest: Manifest, data: bytes | None) -> None:
+        if data is not None and not isinstance(read_index(data, manifest), Refused):
+            self._accept(waiting, manifest)
+        elif self._is_current(waiting):
+            self._start_fetch(
+                waiting.held.model,
+                waiting.offer.artifact,
+                manifest,
+                lambda result: self._fetched(waiting, manifest, result),
+            )
+
+    def _fetched(self, waiting: _Open, manifest: Manifest, result: bytes | GivenUp) -> None:
+        if isinstance(result, GivenUp):
+            self._end(waiting, Event.FAIL, result.code, result.reason)
+            return
+        index: Index | Refused = read_index(result, manifest)
+        if isinstance(index, Refused):
+            self._refuse(waiting, index)
+            return
+        self._disk.submit(
+            partial(self._shelf.save_index, waiting.offer.artifact, result),
+            lambda _: self._accept(waiting, manifest),
+            lambda error: self._failed(waiting, error),
+        )
+
+    # ------------------------------------------------------------ endings
+    def _known(self, offer: Offer) -> bool:
+        return self._store.sealed_manifest(offer.artifact) is not None
+
+    def _is_current(self, waiting: _Open) -> bool:
+        return self._open.get(waiting.held.model) is waiting
+
+    def _accept(self, waiting: _Open, manifest: Manifest) -> None:
+        if self._is_current(waiting):
+            del self._open[waiting.held.model]
+            outcome = Outcome(
+                waiting.held.attempt, Event.ACCEPT, counter=manifest.counter, floor=manifest.floor
+            )
+            waiting.answer(outcome)
+
+    def _refuse(self, waiting: _Open, refused: Refused) -> None:
+        log.warning("%s %s is refused: %s", waiting.held.model, waiting.offer.version, refused.reason)
+        self._end(waiting, Event.REFUSE, refused.code, refused.reason)
+
+    def _failed(self, waiting: _Open, error: Exception) -> None:
+        self._end(waiting, Event.FAIL, *disk_failure(error))
+
+    def _end(self, waiting: _Open, event: Event, code: str, reason: str) -> None:
+        if self._is_current(waiting):
+            del self._open[waiting.held.model]
+            waiting.end(event, code, reason)

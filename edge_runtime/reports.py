@@ -1,0 +1,140 @@
+"""Tell the fleet where this device stands: one retained report for each change, numbered across restarts.
+
+`install` calls `changed` after it has saved an arrow; `control` calls `again` at each connection, because a broker may
+have lost what it retained, and `progress` from time to time while something is being fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from edge_runtime.store import Store, Tally
+from toolkit.errors import TiersError
+from toolkit.protocol.installation import Installation
+from toolkit.wire.document import encode_json
+from toolkit.wire.fingerprint import Fingerprint
+from toolkit.wire.manifest import Manifest
+from toolkit.wire.report import ModelReport, Report
+from toolkit.wire.states import InstallState
+
+PROGRESS_SECONDS: Final = 2.0
+"""At most this often a report tells of nothing but progress."""
+MAX_REASON: Final = 300
+
+
+class Progress(Protocol):
+    """What is known of a fetch while it runs."""
+
+    @property
+    def tally(self) -> Tally:
+        """What has come so far."""
+
+    @property
+    def have(self) -> int:
+        """Number of chunks that are durable."""
+
+
+class Reports:
+    """Makes and sends the reports of a device. For the control thread."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        store: Store,
+        starts: int,
+        fingerprint: Fingerprint,
+        manifest: Callable[[str], Manifest],
+        send: Callable[[bytes], None],
+    ) -> None:
+        """Prepare; `manifest` gives the manifest of an artifact that was accepted, `send` publishes a report."""
+        self._device = device
+        self._store = store
+        self._starts = starts
+        self._fingerprint = fingerprint
+        self._manifest = manifest
+        self._send = send
+        self._last: tuple[ModelReport, ...] = ()
+        self._sent_at = 0.0
+
+    def changed(self, seq: int, held: Mapping[str, Installation], fetching: Mapping[str, Progress]) -> None:
+        """Send the report `seq`, which tells of an arrow that has just been saved."""
+        self._last = tuple(self._describe(each, fetching.get(each.model)) for each in held.values())
+        self._publish(seq)
+
+    def again(self) -> None:
+        """Send the last report once more."""
+        self._publish(self._store.count("report_seq"))
+
+    def progress(
+        self, now: float, held: Mapping[str, Installation], fetching: Mapping[str, Progress]
+    ) -> None:
+        """Send a report if chunks have come since the last one, and that is not too recent."""
+        if now - self._sent_at < PROGRESS_SECONDS:
+            return
+        self._sent_at = now
+        models = tuple(self._describe(each, fetching.get(each.model)) for each in held.values())
+        if models != self._last:
+            self._last = models
+            self._publish(self._store.next("report_seq"))
+
+    def _publish(self, seq: int) -> None:
+        report = Report(
+            device=self._device,
+            seq=seq,
+            desired_seq=self._store.count("desired_seq"),
+            starts=self._starts,
+            models=self._last,
+            fingerprint=self._fingerprint,
+        )
+        self._send(encode_json(report))
+
+    def _describe(self, held: Installation, progress: Progress | None) -> ModelReport:
+        artifact = held.offer.artifact if held.offer else ""
+        tally = progress.tally if progress is not None else self._store.tally(artifact)
+        chunks = self._chunks(artifact)
+        if progress is not None:
+            have = progress.have
+        elif self._is_whole(held):
+            have = chunks
+        else:
+            have = self._store.bitmap(artifact, chunks).count
+        return ModelReport(
+            model=held.model,
+            state=held.state,
+            version=held.offer.version if held.offer else "",
+            artifact=artifact,
+            rollout=held.offer.rollout if held.offer else "",
+            serving_version=self._serving_version(held),
+            code=held.code,
+            reason=held.reason[:MAX_REASON],
+            chunks_total=chunks,
+            chunks_have=have,
+            chunks_seeded=tally.seeded,
+            bytes_received=tally.received,
+            bytes_resent=tally.resent,
+            chunks_bad=tally.bad,
+        )
+
+    def _chunks(self, artifact: str) -> int:
+        try:
+            return self._manifest(artifact).chunks
+        except TiersError:
+            return 0  # not accepted yet
+
+    @staticmethod
+    def _is_whole(held: Installation) -> bool:
+        whole = {InstallState.STAGED, InstallState.ACTIVATING, InstallState.PROBATION, InstallState.ACTIVE}
+        return held.state in whole
+
+    def _serving_version(self, held: Installation) -> str:
+        if not held.serving:
+            return ""
+        for each in held.good:
+            if each.artifact == held.serving:
+                return each.version
+        try:
+            return self._manifest(held.serving).version
+        except TiersError:
+            return ""

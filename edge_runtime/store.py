@@ -1,0 +1,204 @@
+"""What a device remembers across restarts: installations, bitmaps, the last desired document and counters, in SQLite.
+
+The only door to sqlite3 besides the outbox. `install` saves each arrow here before it acts, `disk` writes a bitmap here
+after the data it speaks of is durable. Files lie beside it, see `folders`. Any thread may call; calls take turns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, Literal
+
+from toolkit.errors import StoreError
+from toolkit.protocol.bitmap import Bitmap
+from toolkit.protocol.installation import Installation
+from toolkit.wire.document import decode_json, encode_json
+
+LAYOUT: Final = 1
+Counter = Literal["starts", "report_seq", "desired_seq", "desired_fence"]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What has come for an artifact: chunks taken from this device, bytes over the link, damaged chunks."""
+
+    seeded: int = 0
+    received: int = 0
+    resent: int = 0
+    bad: int = 0
+
+
+class Store:
+    """The database of a state folder."""
+
+    def __init__(self, file: Path) -> None:
+        """Open the database, making it if need be.
+
+        Raises:
+            StoreError: it cannot be opened, or is of a newer layout.
+        """
+        self._lock = threading.Lock()
+        self._file = file
+        try:
+            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._prepare()
+        except sqlite3.Error as error:
+            hint = f"look at the disk; to begin anew: tiers-edge wipe --state {file.parent}"
+            raise StoreError(f"{file} cannot be used: {error}", hint=hint) from error
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+    # ------------------------------------------------------------ counters and the desired document
+    def count(self, name: Counter) -> int:
+        """Give a counter's value; 0 before it was ever set."""
+        with self._transaction() as db:
+            return self._count(db, name)
+
+    def next(self, name: Counter) -> int:
+        """Add one to a counter and give its new value."""
+        with self._transaction() as db:
+            return self._next(db, name)
+
+    def desired(self) -> bytes | None:
+        """Give the last desired document that was obeyed, or None."""
+        with self._transaction() as db:
+            row = db.execute("SELECT payload FROM desired").fetchone()
+            return bytes(row[0]) if row else None
+
+    def save_desired(self, payload: bytes, seq: int, fence: int) -> None:
+        """Keep a desired document together with its high-water marks, before it is obeyed."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO desired VALUES (1, ?)", (payload,))
+            self._set(db, "desired_seq", seq)
+            self._set(db, "desired_fence", fence)
+
+    # ------------------------------------------------------------ installations
+    def installations(self) -> dict[str, Installation]:
+        """Give all installations by model.
+
+        Raises:
+            StoreError: one cannot be read.
+        """
+        with self._transaction() as db:
+            rows = db.execute("SELECT model, document FROM installation ORDER BY model").fetchall()
+        try:
+            return {
+                model: decode_json(bytes(document), Installation, what=f"installation of {model}")
+                for model, document in rows
+            }
+        except Exception as error:
+            raise StoreError(f"{self._file}: {error}") from error
+
+    def save_installation(self, installation: Installation) -> int:
+        """Keep an installation as it is after an arrow; give the number of the report that tells of it."""
+        with self._transaction() as db:
+            row = (installation.model, encode_json(installation))
+            db.execute("INSERT OR REPLACE INTO installation VALUES (?, ?)", row)
+            return self._next(db, "report_seq")
+
+    # ------------------------------------------------------------ artifacts
+    def artifacts(self) -> dict[str, str]:
+        """Give all artifacts that are known, and the model of each."""
+        with self._transaction() as db:
+            return dict(db.execute("SELECT artifact, model FROM artifact").fetchall())
+
+    def sealed_manifest(self, artifact: str) -> bytes | None:
+        """Give an artifact's manifest as it came, or None."""
+        with self._transaction() as db:
+            row = db.execute("SELECT sealed FROM artifact WHERE artifact = ?", (artifact,)).fetchone()
+            return bytes(row[0]) if row else None
+
+    def save_manifest(self, artifact: str, model: str, sealed: bytes) -> None:
+        """Keep an artifact's manifest; its bitmap and counts stay if they are there."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO artifact (artifact, model, sealed) VALUES (?, ?, ?)"
+                " ON CONFLICT (artifact) DO UPDATE SET sealed = excluded.sealed",
+                (artifact, model, sealed),
+            )
+
+    def bitmap(self, artifact: str, chunks: int) -> Bitmap:
+        """Give the bitmap of an artifact's part file; empty when there is none of this size."""
+        with self._transaction() as db:
+            row = db.execute("SELECT chunks, bitmap FROM artifact WHERE artifact = ?", (artifact,)).fetchone()
+        if row is None or row[0] != chunks or not row[1]:
+            return Bitmap.empty(chunks)
+        return Bitmap.load(chunks, bytes(row[1]))
+
+    def save_bitmap(self, artifact: str, bitmap: Bitmap) -> None:
+        """Keep a bitmap. The data that it speaks of must be durable already."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE artifact SET chunks = ?, bitmap = ? WHERE artifact = ?",
+                (bitmap.size, bitmap.raw, artifact),
+            )
+
+    def tally(self, artifact: str) -> Tally:
+        """Give what has come for an artifact, as last saved."""
+        with self._transaction() as db:
+            query = "SELECT seeded, received, resent, bad FROM artifact WHERE artifact = ?"
+            row = db.execute(query, (artifact,)).fetchone()
+        return Tally(*row) if row else Tally()
+
+    def save_tally(self, artifact: str, tally: Tally) -> None:
+        """Keep what has come for an artifact."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE artifact SET seeded = ?, received = ?, resent = ?, bad = ? WHERE artifact = ?",
+                (tally.seeded, tally.received, tally.resent, tally.bad, artifact),
+            )
+
+    def forget(self, artifact: str) -> None:
+        """Forget an artifact."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM artifact WHERE artifact = ?", (artifact,))
+
+    # ------------------------------------------------------------ inside
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                hint = "look at the disk: is it full, or read-only?"
+                raise StoreError(f"{self._file} cannot be written: {error}", hint=hint) from error
+
+    def _prepare(self) -> None:
+        (layout,) = self._db.execute("PRAGMA user_version").fetchone()
+        if layout > LAYOUT:
+            message = f"{self._file} has layout {layout}; this version reads {LAYOUT}"
+            raise StoreError(message, hint="update tiers on this device, or begin anew: tiers-edge wipe")
+        if layout == 0:
+            schema = (files("edge_runtime") / "schema.sql").read_text(encoding="utf-8")
+            self._db.executescript(f"BEGIN; {schema}; PRAGMA user_version = {LAYOUT}; COMMIT;")
+
+    @staticmethod
+    def _count(db: sqlite3.Connection, name: Counter) -> int:
+        row = db.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    @staticmethod
+    def _set(db: sqlite3.Connection, name: Counter, value: int) -> None:
+        db.execute("INSERT OR REPLACE INTO counter VALUES (?, ?)", (name, value))
+
+    def _next(self, db: sqlite3.Connection, name: Counter) -> int:
+        value = self._count(db, name) + 1
+        self._set(db, name, value)
+        return value

@@ -1,0 +1,333 @@
+"""Carry out what `protocol.transfer` decides: publish requests, let the disk check and write, commit, count.
+
+One `Fetch` an artifact that is being fetched; `install` starts and stops them, `daemon` brings link events and time.
+Everything but the disk's jobs runs in the control thread. The order on disk is always data, fdatasync, bitmap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edge_runtime.folders import Folders
+from edge_runtime.part import Part
+from edge_runtime.store import Store, Tally
+from edge_runtime.worker import Worker
+from toolkit.errors import IntegrityError
+from toolkit.protocol import index_transfer, transfer
+from toolkit.protocol.exchange import (
+    ChunkBad,
+    ChunkStored,
+    Commit,
+    Committed,
+    Disconnected,
+    Finished,
+    FrameArrived,
+    GivenUp,
+    Reconnected,
+    Request,
+    Tick,
+)
+from toolkit.protocol.exchange import Store as StoreChunk
+from toolkit.protocol.index_transfer import IndexArrived
+from toolkit.protocol.pace import PaceSettings
+from toolkit.wire.chunk import open_chunk
+from toolkit.wire.digest import Digest
+from toolkit.wire.index import ChunkRef
+from toolkit.wire.manifest import Manifest
+from toolkit.wire.request import ChunkRequest, encode_request
+
+log = logging.getLogger(__name__)
+LinkNews = FrameArrived | Tick | Reconnected | Disconnected
+_STARTS = 1 << 10
+_EPOCHS_A_START = 1 << 22
+_EPOCHS_A_FETCH = 1 << 16
+"""An epoch has 32 bits. Numbers from here on keep a late frame from being taken for the answer to a new request."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every fetch needs."""
+
+    device: str
+    store: Store
+    folders: Folders
+    disk: Worker
+    send: Callable[[bytes], None]
+    """Publishes a request."""
+    now: Callable[[], float]
+    max_frame_bytes: int
+    settings: PaceSettings
+
+
+class IndexFetch:
+    """Fetches an index. `done` gets its bytes, or why not."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        artifact: Digest,
+        manifest: Manifest,
+        epoch: int,
+        done: Callable[[bytes | GivenUp], None],
+    ) -> None:
+        """Prepare; `Reconnected` makes it begin."""
+        self._around = around
+        self._done: Callable[[bytes | GivenUp], None] | None = done
+        self._artifact = artifact
+        self._base = around.store.tally(artifact)
+        self._held = index_transfer.begin(
+            around.device,
+            artifact,
+            manifest.index,
+            manifest.index_bytes,
+            epoch=epoch,
+            max_frame_bytes=around.max_frame_bytes,
+            settings=around.settings,
+        )
+
+    @property
+    def tally(self) -> Tally:
+        """What has come for the artifact so far, before this fetch too."""
+        base, held = self._base, self._held
+        return replace(base, received=base.received + held.received, resent=base.resent + held.resent)
+
+    def tell(self, event: LinkNews) -> None:
+        """Take in what happened and do what follows."""
+        self._held, actions = index_transfer.step(self._held, event, self._around.now())
+        for action in actions:
+            if isinstance(action, Request):
+                self._around.send(encode_request(action.request))
+                continue
+            self._around.store.save_tally(self._artifact, self.tally)
+            done, self._done = self._done, None
+            if done is not None:
+                done(action.data if isinstance(action, IndexArrived) else action)
+
+    def stop(self) -> None:
+        """Give up."""
+        self._done = None
+
+
+class ChunkFetch:
+    """Fetches the chunks that the bitmap lacks. `done` gets `Finished` or why not."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        artifact: Digest,
+        chunks: tuple[ChunkRef, ...],
+        epoch: int,
+        done: Callable[[Finished | GivenUp], None],
+    ) -> None:
+        """Open the part file on the disk thread, then begin (when `Reconnected` has been told)."""
+        self._around = around
+        self._artifact = artifact
+        self._chunks = chunks
+        self._done: Callable[[Finished | GivenUp], None] | None = done
+        self._base = around.store.tally(artifact)
+        self._part: Part | None = None
+        self._connected = False
+        self._held: transfer.Transfer | None = None
+        around.disk.submit(
+            lambda: Part(around.folders.part(artifact), chunks),
+            lambda part: self._begin(part, epoch),
+            self._disk_failed,
+        )
+
+    @property
+    def tally(self) -> Tally:
+        """What has come for the artifact so far, before this fetch too."""
+        if self._held is None:
+            return self._base
+        base, counters = self._base, self._held.counters
+        return replace(
+            base,
+            received=base.received + counters.received,
+            resent=base.resent + counters.resent,
+            bad=base.bad + counters.bad,
+        )
+
+    @property
+    def have(self) -> int:
+        """Number of chunks that are durable."""
+        if self._held is None:
+            return self._around.store.bitmap(self._artifact, len(self._chunks)).count
+        return self._held.have.count
+
+    def tell(self, event: LinkNews) -> None:
+        """Take in what happened and do what follows."""
+        if isinstance(event, Reconnected | Disconnected):
+            self._connected = isinstance(event, Reconnected)
+        self._step(event)
+
+    def stop(self) -> None:
+        """Give up; jobs that are queued still end."""
+        self._done = None
+        part, self._part = self._part, None
+        if part is not None:
+            self._around.disk.submit(part.close, lambda _: None, lambda _: None)
+
+    # ------------------------------------------------------------ inside
+    def _begin(self, part: Part, epoch: int) -> None:
+        self._part = part
+        if self._done is None:
+            self.stop()
+            return
+        around = self._around
+        self._held, actions = transfer.begin(
+            around.device,
+            self._artifact,
+            self._chunks,
+            around.store.bitmap(self._artifact, len(self._chunks)),
+            epoch=epoch,
+            max_frame_bytes=around.max_frame_bytes,
+            settings=around.settings,
+        )
+        self._act(actions)
+        if self._connected:
+            self._step(Reconnected())
+
+    def _step(self, event: transfer.TransferEvent) -> None:
+        if self._held is None or self._done is None:
+            return
+        self._held, actions = transfer.step(self._held, event, self._around.now())
+        self._act(actions)
+
+    def _act(self, actions: tuple[transfer.TransferAction, ...]) -> None:
+        for action in actions:
+            if isinstance(action, Request):
+                self._request(action.request)
+            elif isinstance(action, StoreChunk):
+                self._store(action)
+            elif isinstance(action, Commit):
+                self._commit(action)
+            else:
+                self._finish(action)
+
+    def _request(self, request: ChunkRequest) -> None:
+        self._around.send(encode_request(request))
+
+    def _store(self, action: StoreChunk) -> None:
+        part, chunk = self._part, self._chunks[action.number]
+
+        def job() -> bool:
+            try:
+                data = open_chunk(action.stored, chunk.digest, chunk.size)
+            except IntegrityError as error:
+                log.warning("%s: %s", self._artifact[:12], error)
+                return False
+            if part is not None:
+                part.write(action.number, data)
+            return True
+
+        def done(good: bool) -> None:  # noqa: FBT001 -- a callback
+            self._step(ChunkStored(action.number) if good else ChunkBad(action.number))
+
+        self._around.disk.submit(job, done, self._disk_failed)
+
+    def _commit(self, action: Commit) -> None:
+        part, store, tally = self._part, self._around.store, self.tally
+
+        def job() -> None:
+            if part is None:
+                return
+            part.sync()
+            have = store.bitmap(self._artifact, len(self._chunks)).with_set(action.numbers)
+            store.save_bitmap(self._artifact, have)
+            store.save_tally(self._artifact, tally)
+
+        self._around.disk.submit(job, lambda _: self._step(Committed(action.numbers)), self._disk_failed)
+
+    def _disk_failed(self, error: Exception) -> None:
+        self._finish(GivenUp(*disk_failure(error)))
+
+    def _finish(self, ending: Finished | GivenUp) -> None:
+        done = self._done
+        self._around.store.save_tally(self._artifact, self.tally)
+        self.stop()
+        if done is not None:
+            done(ending)
+
+
+class Fetches:
+    """What is being fetched for each model; at most one fetch a model. For the control thread."""
+
+    def __init__(self, around: Surroundings, starts: int) -> None:
+        """Prepare; `starts` keeps the epochs of this start apart from those of the last one."""
+        self._around = around
+        self._epoch = (starts % _STARTS) * _EPOCHS_A_START
+        self._connected = False
+        self._indexes: dict[str, IndexFetch] = {}
+        self.chunks: dict[str, ChunkFetch] = {}
+
+    def start_index(
+        self, model: str, artifact: Digest, manifest: Manifest, done: Callable[[bytes | GivenUp], None]
+    ) -> None:
+        """Begin to fetch an index."""
+        self.stop(model)
+
+        def ended(result: bytes | GivenUp) -> None:
+            self._indexes.pop(model, None)
+            done(result)
+
+        fetch = IndexFetch(self._around, artifact, manifest, self._next_epoch(), ended)
+        self._indexes[model] = fetch
+        if self._connected:
+            fetch.tell(Reconnected())
+
+    def start_chunks(
+        self,
+        model: str,
+        artifact: Digest,
+        chunks: tuple[ChunkRef, ...],
+        done: Callable[[Finished | GivenUp], None],
+    ) -> None:
+        """Begin to fetch what is lacking of an artifact."""
+        self.stop(model)
+
+        def ended(result: Finished | GivenUp) -> None:
+            self.chunks.pop(model, None)
+            done(result)
+
+        fetch = ChunkFetch(self._around, artifact, chunks, self._next_epoch(), ended)
+        self.chunks[model] = fetch
+        if self._connected:
+            fetch.tell(Reconnected())
+
+    def stop(self, model: str) -> None:
+        """Give up what is being fetched for a model."""
+        index, chunks = self._indexes.pop(model, None), self.chunks.pop(model, None)
+        if index is not None:
+            index.stop()
+        if chunks is not None:
+            chunks.stop()
+
+    def tell(self, event: LinkNews) -> None:
+        """Pass on what happened on the link, or that time has passed."""
+        if isinstance(event, Reconnected | Disconnected):
+            self._connected = isinstance(event, Reconnected)
+        for index in list(self._indexes.values()):
+            index.tell(event)
+        for chunks in list(self.chunks.values()):
+            chunks.tell(event)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is being fetched."""
+        return bool(self._indexes or self.chunks)
+
+    def _next_epoch(self) -> int:
+        self._epoch += _EPOCHS_A_FETCH
+        return self._epoch
+
+
+def disk_failure(error: Exception) -> tuple[str, str]:
+    """Give the code and the reason of a disk that cannot be written or read."""
+    full = isinstance(error, OSError) and error.errno in _FULL
+    return ("no-space" if full else "io-error"), f"the disk: {error}"
+
+
+_FULL = frozenset({28, 122})
+"""ENOSPC and EDQUOT."""

@@ -1,0 +1,428 @@
+"""What the tests of the daemon stand on: keys, artifacts made in memory, a depot that can be paused and can lie.
+
+The depot here is the tests’ own, so that every frame can be counted, held back or damaged; the real one has its tests
+in tests/toolkit/fleet and meets the daemon in tests/e2e.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, Queue
+
+import numpy as np
+import onnx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from onnx import TensorProto, helper, numpy_helper
+
+from toolkit.link.link import Arrived
+from toolkit.link.paho_link import PahoLink
+from toolkit.link.settings import settings_from_url
+from toolkit.wire.chunk import ARTIFACT, cut, store_chunk
+from toolkit.wire.desired import Desired, DesiredModel
+from toolkit.wire.device_config import BrokerConfig, DeviceConfig, ModelConfig, ServingConfig
+from toolkit.wire.digest import Digest, digest_of
+from toolkit.wire.document import encode_json
+from toolkit.wire.frame import FrameKind, Piece, Refusal, encode_pieces, encode_refusal
+from toolkit.wire.index import ChunkRef, Entry, Index, distinct_chunks, encode_index, file_entry
+from toolkit.wire.keyring import Keyring, TrustedKey
+from toolkit.wire.manifest import Golden, Manifest, encode_manifest
+from toolkit.wire.report import ModelReport, Report, decode_report
+from toolkit.wire.request import decode_request
+from toolkit.wire.signature import seal
+from toolkit.wire.topics import Topics
+
+SITE, DEVICE, MODEL = "north", "us-001", "linear"
+TOPICS = Topics(SITE)
+WAIT_SECONDS = 60.0
+
+
+# ---------------------------------------------------------------- artifacts
+def linear_model(weight: float, *, ballast: bytes = b"", ir: int = 8) -> bytes:
+    """ONNX: scores = image @ W, W = weight × a fixed matrix. `ballast` makes the file larger, as weights would."""
+    matrix = np.arange(12, dtype=np.float32).reshape(4, 3) * np.float32(weight)
+    constants = [numpy_helper.from_array(matrix, "W")]
+    nodes = [helper.make_node("MatMul", ["image", "W"], ["scores"])]
+    if ballast:
+        constants.append(numpy_helper.from_array(np.frombuffer(ballast, np.uint8), "ballast"))
+        nodes.append(helper.make_node("Shape", ["ballast"], ["ballast_shape"]))
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 3])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=ir)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def golden_file(weight: float, count: int = 8) -> bytes:
+    images = np.random.default_rng(7).random((count, 4), np.float32)
+    scores = images @ (np.arange(12, dtype=np.float32).reshape(4, 3) * np.float32(weight))
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"input.image": images, "output.scores": scores, "labels": scores.argmax(axis=1)})
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Made:
+    """An artifact as a registry holds it."""
+
+    artifact: Digest
+    manifest: Manifest
+    sealed: bytes
+    index: bytes
+    chunks: tuple[ChunkRef, ...]
+    stored: dict[Digest, bytes]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a site."""
+
+    registry: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    operator: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+
+    @property
+    def keyring(self) -> Keyring:
+        return Keyring(
+            keys=(
+                TrustedKey(
+                    public=self.registry.public_key().public_bytes_raw(), roles=("registry",), name="r"
+                ),
+                TrustedKey(
+                    public=self.operator.public_key().public_bytes_raw(), roles=("operator",), name="o"
+                ),
+            )
+        )
+
+    def make(
+        self,
+        version: str,
+        files: dict[str, bytes],
+        *,
+        change: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+        entries: tuple[Entry, ...] | None = None,
+        key: Ed25519PrivateKey | None = None,
+    ) -> Made:
+        """Make an artifact of these files, the way a registry does."""
+        stored: dict[Digest, bytes] = {}
+        made: list[Entry] = []
+        for path, data in sorted(files.items()):
+            refs = []
+            for piece in cut(data, ARTIFACT):
+                refs.append(ChunkRef(digest_of(piece), len(piece)))
+                stored[refs[-1].digest] = store_chunk(piece)
+            made.append(file_entry(path.encode(), refs) if path.isprintable() else None)
+        index = Index(entries=entries if entries is not None else tuple(made))
+        digest, index_bytes = encode_index(index)
+        chunks = distinct_chunks(index)
+        manifest = change(
+            Manifest(
+                kind="model",
+                name=MODEL,
+                version=version,
+                counter=int(version[1:]),
+                index=digest,
+                index_bytes=len(index_bytes),
+                total_bytes=index.total_bytes,
+                chunks=len(chunks),
+                model_file="model.onnx",
+                golden=Golden(file="golden.npz", min_accuracy=0.5) if "golden.npz" in files else None,
+            )
+        )
+        artifact, payload = encode_manifest(manifest)
+        sealed = seal(payload, "manifest", key or self.registry)
+        return Made(artifact, manifest, sealed, index_bytes, chunks, stored)
+
+    def model(self, version: str, *, ballast: bytes = b"", weight: float | None = None) -> Made:
+        """Make a version of the linear model; its weight is its number."""
+        weight = float(version[1:]) if weight is None else weight
+        files = {"model.onnx": linear_model(weight, ballast=ballast), "golden.npz": golden_file(weight)}
+        return self.make(version, files)
+
+
+# ---------------------------------------------------------------- the depot
+class Depot:
+    """Serves artifacts over the broker and steers one device; counts every chunk that it sends."""
+
+    def __init__(self, url: str, keys: Keys) -> None:
+        self.keys = keys
+        self.made: dict[Digest, Made] = {}
+        self.sent: list[tuple[Digest, int]] = []
+        self.seq = 0
+        self.reports: Queue[Report] = Queue()
+        self.last: Report | None = None
+        self.history: list[Report] = []
+        self.presence = ""
+        self.allowance = threading.Semaphore(0)
+        self.limit: int | None = None
+        """Chunks that may still be sent; None is no limit."""
+        self.damage: Callable[[Digest, int, bytes], bytes] = lambda _artifact, _number, stored: stored
+        self.reached_limit = threading.Event()
+        self._link = PahoLink(settings_from_url(url, "test-depot"))
+        self._link.subscribe(TOPICS.request("+"))
+        self._link.subscribe(TOPICS.state(DEVICE), qos=1)
+        self._link.subscribe(TOPICS.presence(DEVICE), qos=1)
+        self._link.connect()
+        self._ending = threading.Event()
+        self._waiting: list[tuple[Digest, int, int]] = []
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ending.set()
+        self._thread.join(10)
+        self._link.close()
+
+    # ---- steering
+    def offer(self, made: Made, *, rollout: str = "r1", seq: int | None = None, **changes: object) -> None:
+        """Put an artifact on offer and say that the device shall run it."""
+        self.made[made.artifact] = made
+        self._link.publish(TOPICS.manifest(made.artifact), made.sealed, qos=1, retain=True)
+        model = DesiredModel(
+            model=MODEL, version=made.manifest.version, artifact=made.artifact, rollout=rollout
+        )
+        self.desire((model,), seq=seq, **changes)
+
+    def desire(
+        self,
+        models: tuple[DesiredModel, ...],
+        *,
+        seq: int | None = None,
+        key: Ed25519PrivateKey | None = None,
+        device: str = DEVICE,
+        fence: int = 1,
+    ) -> None:
+        self.seq = self.seq + 1 if seq is None else seq
+        desired = Desired(device=device, seq=self.seq, fence=fence, models=models)
+        sealed = seal(encode_json(desired), "desired", key or self.keys.operator)
+        self._link.publish(TOPICS.desired(DEVICE), sealed, qos=1, retain=True)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self._link.publish(topic, payload, qos=1, retain=True)
+
+    # ---- watching
+    def wait_for(self, what: Callable[[ModelReport], bool], seconds: float = WAIT_SECONDS) -> ModelReport:
+        """Wait for a report of the model."""
+        seen: list[str] = []
+        try:
+            while True:
+                report = self.reports.get(timeout=seconds)
+                for model in report.models:
+                    seen.append(f"{model.state.value} {model.version} {model.code}")
+                    if what(model):
+                        return model
+        except Empty:
+            pytest.fail(f"the report did not come; these did: {seen}")
+
+    def wait_for_state(self, state: str, version: str, seconds: float = WAIT_SECONDS) -> ModelReport:
+        return self.wait_for(lambda model: model.state.value == state and model.version == version, seconds)
+
+    def chunks_sent(self, made: Made) -> list[int]:
+        return [number for artifact, number in self.sent if artifact == made.artifact]
+
+    # ---- serving
+    def pause_after(self, chunks: int) -> None:
+        """Send so many chunks more, then wait for `resume`."""
+        with self._lock:
+            self.limit = chunks
+            self.reached_limit.clear()
+
+    def resume(self) -> None:
+        with self._lock:
+            self.limit = None
+            waiting, self._waiting = self._waiting, []
+        for artifact, epoch, number in waiting:
+            self._send(artifact, epoch, number)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                event = self._link.events.get(timeout=0.05)
+            except Empty:
+                continue
+            if not isinstance(event, Arrived) or not event.payload:
+                continue
+            if event.topic == TOPICS.state(DEVICE):
+                self.last = decode_report(event.payload, DEVICE)
+                self.history.append(self.last)
+                self.reports.put(self.last)
+            elif event.topic == TOPICS.presence(DEVICE):
+                self.presence = json.loads(event.payload)["state"]
+            elif event.topic == TOPICS.request(DEVICE):
+                self._answer(event.payload)
+
+    def _answer(self, payload: bytes) -> None:
+        request = decode_request(payload)
+        made = self.made.get(request.artifact)
+        if made is None:
+            frame = encode_refusal(request.artifact, request.epoch, Refusal.UNKNOWN_ARTIFACT)
+            self._link.publish(TOPICS.data(DEVICE), frame)
+        elif request.index_from is not None:
+            data = made.index[request.index_from : request.index_from + 200_000]
+            pieces = [Piece(0, request.index_from, len(made.index), data)]
+            frame = encode_pieces(FrameKind.INDEX, made.artifact, request.epoch, pieces)
+            self._link.publish(TOPICS.data(DEVICE), frame)
+        else:
+            for run in request.runs:
+                for number in range(run.first, run.first + run.length):
+                    self._send(made.artifact, request.epoch, number)
+
+    def _send(self, artifact: Digest, epoch: int, number: int) -> None:
+        with self._lock:
+            if self.limit is not None:
+                if self.limit == 0:
+                    self._waiting.append((artifact, epoch, number))
+                    self.reached_limit.set()
+                    return
+                self.limit -= 1
+            self.sent.append((artifact, number))
+        made = self.made[artifact]
+        stored = self.damage(artifact, number, made.stored[made.chunks[number].digest])
+        frame = encode_pieces(FrameKind.CHUNKS, artifact, epoch, [Piece(number, 0, len(stored), stored)])
+        self._link.publish(TOPICS.data(DEVICE), frame)
+
+
+# ---------------------------------------------------------------- the device
+class Device:
+    """A daemon in a process of its own."""
+
+    def __init__(
+        self, folder: Path, port: int, keys: Keys, models: tuple[ModelConfig, ...] | None = None
+    ) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "keyring.json").write_bytes(encode_json(keys.keyring))
+        self.config = DeviceConfig(
+            site=SITE,
+            device=DEVICE,
+            state="state",
+            keyring_file="keyring.json",
+            broker=BrokerConfig(host="127.0.0.1", port=port, tls=False),
+            serving=ServingConfig(port=0),
+            models=models or (ModelConfig(name=MODEL),),
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.write_config()
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "device.json"
+
+    def write_config(self) -> None:
+        self.config_file.write_bytes(encode_json(self.config))
+
+    def start(self, *options: str) -> None:
+        """Start the daemon; wait until it serves."""
+        (self.state / "serving.json").unlink(missing_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "edge_runtime", "run", "--config", str(self.config_file), *options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+
+    def held(self) -> str:
+        """Wait until the daemon stops at a point of `--hold`, and give the point."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"the daemon ended: {self.log()}"
+        return str(json.loads(line)["holding"])
+
+    def go_on(self) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self._reap()
+
+    def stop(self) -> int:
+        """SIGTERM; give the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self._reap()
+
+    def _reap(self) -> int:
+        assert self.process is not None
+        code = self.process.wait(timeout=30)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self.process = None
+        return code
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def port(self) -> int:
+        pause = threading.Event()
+        for _ in range(1000):
+            if (self.state / "serving.json").exists():
+                return int(json.loads((self.state / "serving.json").read_bytes())["port"])
+            assert self.process is not None
+            assert self.process.poll() is None, self.log()
+            pause.wait(0.01)
+        pytest.fail(f"the daemon does not serve: {self.log()}")
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def infer(self, row: list[float]) -> tuple[str, list[float]]:
+        """Ask the model; give the version that answered and its scores."""
+        body = {"inputs": [{"name": "image", "shape": [1, 4], "datatype": "FP32", "data": row}]}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=10)
+        try:
+            connection.request("POST", f"/v2/models/{MODEL}/infer", json.dumps(body))
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return answer["model_version"], answer["outputs"][0]["data"]
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys()
+
+
+@pytest.fixture
+def depot(mosquitto, keys: Keys) -> Iterator[Depot]:
+    depot = Depot(f"mqtt://127.0.0.1:{mosquitto.port}", keys)
+    yield depot
+    depot.close()
+
+
+@pytest.fixture
+def device(mosquitto, keys: Keys, tmp_path: Path) -> Iterator[Device]:
+    device = Device(tmp_path / "device", mosquitto.port, keys)
+    yield device
+    if device.process is not None:
+        device.kill()

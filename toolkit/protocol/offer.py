@@ -1,0 +1,120 @@
+"""Whether a device takes what it is offered: seal, identity, floor, needs, space, and the index. Pure.
+
+`edge_runtime.install` brings manifest and index and turns the answer into ACCEPT or REFUSE for `install.step`. Nothing
+is fetched before `judge` is content, and nothing is written before `read_index` is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from toolkit.errors import IntegrityError, SignatureError, UnsafePathError
+from toolkit.protocol.installation import Offer
+from toolkit.wire.digest import digest_of
+from toolkit.wire.index import MAX_INDEX_BYTES, Index, decode_index, distinct_chunks
+from toolkit.wire.keyring import Keyring
+from toolkit.wire.manifest import Manifest, decode_manifest
+from toolkit.wire.signature import unseal
+
+SPARE_BYTES: Final = 16 * 1024 * 1024
+"""Left free on the disk for the database, logs and whoever else lives there."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why not: a stable word, and a line for people with the cure."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ability:
+    """What the device can do at the moment."""
+
+    architecture: str
+    onnx_ir: int
+    """Newest ONNX IR version that its engine loads; 0 when it has none."""
+    free_memory_bytes: int
+    free_disk_bytes: int
+    """What artifacts may still take: free space of the disk, or what is left of the budget if that is less."""
+
+
+def read_manifest(sealed: bytes, keyring: Keyring, model: str, offer: Offer) -> Manifest | Refused:
+    """Open a sealed manifest and check that it is the one that the offer names."""
+    what = f"manifest of {model} {offer.version}"
+    try:
+        payload = unseal(sealed, "manifest", keyring, what=what)
+        if digest_of(payload) != offer.artifact:
+            return Refused(
+                "manifest-mismatch", f"{what} is not the one that the rollout names; push and roll out again"
+            )
+        _, manifest = decode_manifest(payload)
+    except SignatureError as error:
+        return Refused("bad-seal", _line(error))
+    except IntegrityError as error:
+        return Refused("bad-manifest", _line(error))
+    if (manifest.name, manifest.version) != (model, offer.version):
+        return Refused("wrong-model", f"{what} speaks of {manifest.name} {manifest.version}")
+    return manifest
+
+
+def judge(manifest: Manifest, ability: Ability, *, floor: int, held_bytes: int) -> Refused | None:
+    """Check a manifest against the device.
+
+    Args:
+        manifest: whose seal has been opened.
+        ability: what the device can do now.
+        floor: lowest counter that may be installed.
+        held_bytes: bytes that the artifact takes on the disk already.
+    """
+    what = f"{manifest.name} {manifest.version}"
+    requires = manifest.requires
+    if manifest.kind != "model":
+        return Refused("wrong-kind", f"{what} is of kind {manifest.kind}; this version installs models")
+    if manifest.counter < floor:
+        why = f"{what} has counter {manifest.counter}, and this device goes no lower than {floor}"
+        return Refused("below-floor", why)
+    if not 0 < manifest.index_bytes <= MAX_INDEX_BYTES:
+        return Refused("bad-manifest", f"{what} claims an index of {manifest.index_bytes} bytes")
+    if requires.architectures and ability.architecture not in requires.architectures:
+        wanted = ", ".join(requires.architectures)
+        return Refused("wrong-architecture", f"{what} is for {wanted}; this device is {ability.architecture}")
+    if requires.onnx_ir > ability.onnx_ir:
+        why = f"{what} has ONNX IR {requires.onnx_ir}; the engine here reads up to {ability.onnx_ir}"
+        return Refused("onnx-too-new", f"{why}; export it with an older IR or update the engine")
+    if requires.memory_bytes > ability.free_memory_bytes:
+        why = f"{what} needs {requires.memory_bytes} bytes of memory, {ability.free_memory_bytes} are free"
+        return Refused("no-memory", why)
+    # The part file and the unpacked version exist side by side until every byte has been checked.
+    needed = max(requires.disk_bytes, manifest.total_bytes) + manifest.total_bytes - held_bytes
+    if needed + manifest.index_bytes + SPARE_BYTES > ability.free_disk_bytes:
+        why = f"{what} needs {needed} bytes of disk and {SPARE_BYTES} to spare"
+        return Refused("no-space", f"{why}; {ability.free_disk_bytes} are free for artifacts")
+    return None
+
+
+def read_index(data: bytes, manifest: Manifest) -> Index | Refused:
+    """Read the index that a manifest names and check that the two agree."""
+    what = f"index of {manifest.name} {manifest.version}"
+    try:
+        index = decode_index(data, manifest.index)
+    except UnsafePathError as error:
+        return Refused("unsafe-path", f"{what}: {_line(error)}")
+    except IntegrityError as error:
+        return Refused("bad-index", f"{what}: {_line(error)}")
+    if index.total_bytes != manifest.total_bytes or len(distinct_chunks(index)) != manifest.chunks:
+        return Refused("bad-index", f"{what} has other sizes than its manifest says")
+    if any(entry.kind == "link" for entry in index.entries):
+        return Refused("unsafe-path", f"{what} holds a link; artifacts have files and folders only")
+    files = {entry.path for entry in index.entries if entry.kind == "file"}
+    golden = [manifest.golden.file] if manifest.golden else []
+    for named in (manifest.model_file, *golden):
+        if named.encode() not in files:
+            return Refused("bad-index", f"{what} lacks the file {named!r} that its manifest names")
+    return index
+
+
+def _line(error: IntegrityError) -> str:
+    return f"{error.message}; {error.hint}" if error.hint else error.message
