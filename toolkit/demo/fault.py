@@ -6,6 +6,7 @@ A demo that cannot fail shows nothing; tests/e2e/test_demo.py runs each of these
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 
 from toolkit.errors import UsageError
 
@@ -22,6 +23,19 @@ class Fault(str, Enum):
     """Offer a v2 that loads and answers, but hits fewer images than its manifest promises."""
     DEAD_DEPOT = "dead-depot"
     """End the depot before the first rollout."""
+
+
+def flip_stored_bytes(registry: Path) -> int:
+    """Flip a byte here and there in the first half of each pack, where chunks lie; return how many were flipped."""
+    flipped = 0
+    for pack in sorted((registry / "packs").iterdir()):
+        data = bytearray(pack.read_bytes())
+        for place in range(64, len(data) // 2, 2_048):
+            data[place] ^= 0xFF
+            flipped += 1
+        pack.chmod(0o644)
+        pack.write_bytes(bytes(data))
+    return flipped
 
 
 def named(name: str) -> Fault:

@@ -59,7 +59,7 @@ def find_material() -> Material:
 
 
 def dicom_folder() -> Path:
-    """Give pydicom's folder of real DICOM files.
+    """Give pydicom's data folder: 188 DICOM files of CT, MR, ultrasound and more, and a few others.
 
     Raises:
         MissingExtraError: pydicom is not installed.
@@ -67,12 +67,12 @@ def dicom_folder() -> Path:
     found = find_spec("pydicom")
     if found is None or found.origin is None:
         raise MissingExtraError("the demo's DICOM files", extra="demo")
-    return Path(found.origin).parent / "data" / "test_files"
+    return Path(found.origin).parent / "data"
 
 
 def lay_out_frames(folder: Path) -> int:
     """Fill a folder with what an edge device collects: the DICOM files and a generated tree; return the file count."""
-    shutil.copytree(dicom_folder(), folder / "dicom", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(dicom_folder(), folder / "dicom", ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
     dice = random.Random(_SEED)  # noqa: S311 -- test data, the same each time
     for number in range(_GENERATED_FILES):
         path = folder / "generated" / f"day-{number % 7}" / f"frame-{number:04}.raw"

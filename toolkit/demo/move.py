@@ -26,6 +26,8 @@ def move(site: Site, evidence: Evidence) -> None:
     """
     source = site.folder / "data" / "edge" / "frames"
     files = lay_out_frames(source)
+    for tier in ("hot", "warm", "warm-copy", "cold"):
+        (site.folder / "data" / tier).mkdir(exist_ok=True)
     first = [_hop(site, route) for route in HOPS]
     moved = sum(each["bytes_moved"] for each in first)
     evidence.good("sync, first", f"{files} files over three hops, {moved / _MIB:.1f} MiB moved", hops=first)

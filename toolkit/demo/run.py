@@ -10,13 +10,13 @@ from pathlib import Path
 from toolkit.demo.command import Commands
 from toolkit.demo.describe import describe
 from toolkit.demo.evidence import Evidence, Row
-from toolkit.demo.fault import Fault
+from toolkit.demo.fault import Fault, flip_stored_bytes
 from toolkit.demo.gang import train
 from toolkit.demo.howto import write_howto
 from toolkit.demo.material import damage, find_material
 from toolkit.demo.move import move
 from toolkit.demo.refuse import refuse
-from toolkit.demo.ship import Offer, infer, ship
+from toolkit.demo.ship import Offer, infer, push, ship
 from toolkit.demo.site import Site
 from toolkit.errors import TiersError
 
@@ -71,7 +71,11 @@ def _steps(site: Site, evidence: Evidence, fault: Fault) -> list[tuple[str, Call
     def first() -> None:
         key = "rogue.pem" if fault is Fault.WRONG_SIGNATURE else "registry.pem"
         wait = "8s" if fault is Fault.DEAD_DEPOT else "60s"
-        shipped.append(ship(site, evidence, Offer("1", material.v1, material.golden_v1, key=key, wait=wait)))
+        offer = Offer("1", material.v1, material.golden_v1, key=key, wait=wait)
+        if fault is Fault.CORRUPT_CHUNK:
+            push(site, offer)
+            flip_stored_bytes(site.registry)
+        shipped.append(ship(site, evidence, offer))
 
     def second() -> None:
         offer = Offer("2", material.v2, material.golden_v2)

@@ -39,19 +39,18 @@ tiers:
     pools:
       demo: {{hardware: this-computer, nodes: {{names: [{devices}]}}}}
   hot: {{storage: {{url: "{data}/hot"}}}}
-  warm: {{storage: {{url: "{data}/warm"}}}}
+  warm: {{storage: [{{url: "{data}/warm"}}, {{url: "{data}/warm-copy"}}]}}
   cold: {{storage: {{url: "{data}/cold", layout: packs}}}}
 models:
   {model}:
     source: {model}@1
     pools: [demo]
     precision: fp32
-    rollout: {{canary: 1, waves: [100%], soak: 0s}}
+    rollout: {{canary: 1, waves: [100%], soak: 0s, abort_if: {{error_rate: ">1%"}}}}
 routes:
   demo-1: {{from: edge, to: hot, path: frames}}
   demo-2: {{from: hot, to: warm, path: frames}}
   demo-3: {{from: warm, to: cold, path: frames}}
-  mirror: {{from: warm, to: cold, path: studies}}
 """
 
 
