@@ -57,25 +57,24 @@ def test_any_row_of_yaml_signs(signs):
     problems_of("".join(signs))
 
 
-@quick
-@given(
-    st.integers(min_value=0, max_value=len(LINES) - 1),
-    st.sampled_from(["delete", "double", "indent", "null", "list", "number", "text", "map"]),
-)
-def test_the_example_with_one_line_changed(number, change):
-    line = LINES[number]
-    key = line.partition(":")[0]
-    changed = {
-        "delete": "",
-        "double": line + line,
-        "indent": "  " + line,
-        "null": f"{key}:\n",
-        "list": f"{key}: [1, two]\n",
-        "number": f"{key}: 7\n",
-        "text": f"{key}: something\n",
-        "map": f"{key}: {{a: 1}}\n",
-    }[change]
-    problems_of("".join([*LINES[:number], changed, *LINES[number + 1 :]]))
+CHANGES = {
+    "left out": "",
+    "twice": "{line}{line}",
+    "too far in": "  {line}",
+    "without a value": "{key}:\n",
+    "a list": "{key}: [1, two]\n",
+    "a number": "{key}: 7\n",
+    "a text": "{key}: something\n",
+    "keys": "{key}: {{a: 1, path: 2, run: [3], from: edge}}\n",
+    "an open bracket": "{key}: [\n",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_example_with_any_one_line_changed(change):
+    for number, line in enumerate(LINES):
+        changed = CHANGES[change].format(line=line, key=line.partition(":")[0])
+        problems_of("".join([*LINES[:number], changed, *LINES[number + 1 :]]))
 
 
 values = st.recursive(

@@ -29,6 +29,8 @@ from toolkit.topology.load import load_texts
         ("models:\n  detector: {canary: 2, ttl: 7d}\n",
          ["2:14 E0201 'canary' is not a key of models.detector; it belongs into 'rollout'",
           "2:25 E0201 'ttl' is not a key of models.detector"]),
+        # keys that get a stand-in where they belong, in a noun where they do not
+        ("alerts: {path: x, run: y}\n", ["1:10 E0201 'path' is not a key of alerts", "1:19 E0201 'run' is not a key of alerts"]),
         # what is missing at the top does not hide the rest
         ("broker: {ulr: x}\nalerts: {p99: 5}\n",
          ["1:10 E0201 'ulr' is not a key of broker", "2:15 E0304 '5' has no unit; a duration is written like 30m"]),
