@@ -36,6 +36,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Describe", "render", "render:render"),
     Command("Describe", "lint", "lint:lint"),
     Command("Describe", "graph", "graph:graph"),
+    Command("Jobs", "job submit", "job_submit:submit"),
+    Command("Jobs", "job logs", "job_logs:logs"),
     Command("Data", "sync run", "sync_run:run"),
     Command("Data", "sync verify", "sync_verify:verify"),
     Command("More", "demo", "demo:demo"),

@@ -27,8 +27,13 @@ _MaxDeleteOption = Annotated[
     ),
 ]
 
+_CheckOption = Annotated[
+    bool,
+    typer.Option("--check", help="Read what the target has, whatever its times say; mends rotten files."),
+]
 
-def run(
+
+def run(  # noqa: PLR0913, PLR0917 -- the options of the command
     route: _RouteArgument,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
@@ -36,6 +41,7 @@ def run(
     to_dir: _ToOption = None,
     dry_run: _DryRunOption = False,
     max_delete: _MaxDeleteOption = None,
+    check: _CheckOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Move changed data along a route: only missing chunks, compressed and verified. Run it again to go on."""
@@ -48,7 +54,7 @@ def run(
     planned = sync_task(load(files, variables_of(assignments)).topology, route)
     task = with_folders(planned, from_dir, to_dir)
     with watching(route) as listen:
-        result = run_task(task, listen=listen, dry_run=dry_run, max_delete=max_delete)
+        result = run_task(task, listen=listen, dry_run=dry_run, max_delete=max_delete, check=check)
     show(result, summary(result), Output.TABLE, as_json=as_json)
     report_run(result)
     if result.exit_code:

@@ -36,6 +36,7 @@ def run_task(
     listen: Listener = unheard,
     dry_run: bool = False,
     max_delete: int | None = None,
+    check: bool = False,
     remotes: Callable[[str], Remote] = open_remote,
 ) -> SyncResult:
     """Carry out a task.
@@ -45,6 +46,7 @@ def run_task(
         listen: hears what is going on.
         dry_run: look and compare, change nothing.
         max_delete: most files that may be deleted in one target; None allows half of them.
+        check: read what mirrors have and believe no sizes and times; mends what has rotted there.
         remotes: opens the Remote behind a URL, for layouts that need one.
 
     Returns:
@@ -57,9 +59,9 @@ def run_task(
         UsageError: the task asks for what cannot be done.
     """
     started = time.monotonic()
-    run = _Run(
-        check_task(task), listen, max_delete, remotes, Pace(task.limit_bytes_per_second), dry_run=dry_run
-    )
+    check_task(task)
+    pace = Pace(task.limit_bytes_per_second)
+    run = _Run(task, listen, remotes, pace, max_delete=max_delete, dry_run=dry_run, check=check)
     source = run.open_source()
     try:
         found = source.look()
@@ -96,10 +98,11 @@ class _Run:
 
     task: SyncTask
     listen: Listener
-    max_delete: int | None
     remotes: Callable[[str], Remote]
     pace: Pace
+    max_delete: int | None
     dry_run: bool
+    check: bool
     _held: frozenset[Entry] | None = None
 
     @property
@@ -178,7 +181,9 @@ class _Run:
 
     def _wish(self, found: Scan) -> Wish:
         keep_all = self.task.then == "remove_source"
-        return Wish(found.index, found.left_out, keep_all=keep_all, max_delete=self.max_delete)
+        return Wish(
+            found.index, found.left_out, keep_all=keep_all, max_delete=self.max_delete, check=self.check
+        )
 
     def _open_target(self, place: Storage) -> Target:
         if place.layout == "mirror":

@@ -27,6 +27,8 @@ class Wish:
     """Nothing is deleted, because the source is emptied after each run."""
     max_delete: int | None = None
     """Most files that may be deleted; None allows half of them."""
+    check: bool = False
+    """Read what the target has, and believe no sizes and times: finds and mends bits that have turned."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -73,6 +74,22 @@ def decode_task(data: bytes, *, what: str = "sync task") -> SyncTask:
         UnsafePathError: its path would leave the storage.
     """
     return check_task(decode_json(data, SyncTask, what=what), what=what)
+
+
+def encode_tasks(tasks: Iterable[SyncTask]) -> bytes:
+    """Give the JSON of all tasks of an agent: one array."""
+    return b"[" + b",".join(encode_task(task) for task in tasks) + b"]"
+
+
+def decode_tasks(data: bytes, *, what: str = "sync tasks") -> tuple[SyncTask, ...]:
+    """Read the tasks of an agent. Errors as in `decode_task`, and IntegrityError when it is not an array."""
+    try:
+        parts = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise IntegrityError(f"{what}: not a JSON array of tasks: {error}", hint="render it again") from error
+    return tuple(
+        decode_task(bytes(part), what=f"{what}, number {number}") for number, part in enumerate(parts, 1)
+    )
 
 
 def check_task(task: SyncTask, *, what: str = "sync task") -> SyncTask:

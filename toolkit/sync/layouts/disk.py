@@ -33,6 +33,10 @@ class Found(NamedTuple):
             return self.size == entry.size and same_time(self.mtime_ns, entry.mtime_ns)
         return self.kind == "folder" or self.target == entry.target
 
+    def looks_like(self, entry: Entry) -> bool:
+        """Whether mode and time are those of the entry."""
+        return self.mode == entry.mode and same_time(self.mtime_ns, entry.mtime_ns)
+
 
 def same_time(on_disk_ns: int, wanted_ns: int) -> bool:
     """Whether a time was kept as well as a file system keeps times: to the nanosecond, microsecond or second."""

@@ -80,6 +80,18 @@ class MirrorTarget:
         """Where it is."""
         return Path(self._path).absolute().as_uri()
 
+    def held(self) -> Index:
+        """Give what the route has written here.
+
+        Raises:
+            SyncError: nothing yet.
+        """
+        head, index = self._read_state("head")
+        if head is None:
+            hint = f"tiers sync run {self._task.route}"
+            raise SyncError(f"route {self._task.route} has brought nothing to {self._path} yet", hint=hint)
+        return index
+
     def plan(self, wish: Wish) -> Plan:
         """Compare the mirror with what it shall hold; see `Target.plan`."""
         self._wish = wish
@@ -98,7 +110,9 @@ class MirrorTarget:
             raise unavailable(error, self._path) from error
         after = merged(wish.new, self._old, left_out=wish.left_out, keep_all=wish.keep_all)
         staying = {entry.path for entry in after.entries}
-        self._plan = make_plan(wish.new, owned, self._disk, staying=staying, keep_all=wish.keep_all)
+        self._plan = make_plan(
+            wish.new, owned, self._disk, staying=staying, keep_all=wish.keep_all, check=wish.check
+        )
         deletions = len(self._plan.remove) + sum(
             self._disk[path].kind != "folder" for path in self._plan.clear
         )
@@ -224,7 +238,8 @@ class MirrorTarget:
                 right = self._drafts.right_chunks(path, entry, cursor)
                 places = list(placed(entry))
                 if len(right) == len(places) and self._disk[entry.path].size == entry.size:
-                    self._plan.retouch.append(entry)
+                    if not self._disk[entry.path].looks_like(entry):
+                        self._plan.retouch.append(entry)
                 elif entry.path in owned:
                     self._plan.drafts.append(entry)
                     have.update(

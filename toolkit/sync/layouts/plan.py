@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from toolkit.sync.events import FileProblem, file_problem
-from toolkit.sync.layouts.disk import Found, same_time
+from toolkit.sync.layouts.disk import Found
 from toolkit.sync.merge import parents_of
 from toolkit.wire.index import Entry, Index
 
@@ -49,7 +49,13 @@ class MirrorPlan:
 
 
 def make_plan(
-    new: Index, owned: Owned, disk: Mapping[bytes, Found], *, staying: Collection[bytes], keep_all: bool
+    new: Index,
+    owned: Owned,
+    disk: Mapping[bytes, Found],
+    *,
+    staying: Collection[bytes],
+    keep_all: bool,
+    check: bool = False,
 ) -> MirrorPlan:
     """Compare what shall be with what is.
 
@@ -59,17 +65,21 @@ def make_plan(
         disk: what lies there.
         staying: paths that are not deleted: those of `new` and those that the target keeps.
         keep_all: nothing may be deleted, not even to make room.
+        check: examine every file, also those whose size and time say that they are right.
     """
-    return _Planner(new, owned, disk, keep_all=keep_all).plan(staying)
+    return _Planner(new, owned, disk, keep_all=keep_all, check=check).plan(staying)
 
 
 class _Planner:
-    def __init__(self, new: Index, owned: Owned, disk: Mapping[bytes, Found], *, keep_all: bool) -> None:
+    def __init__(
+        self, new: Index, owned: Owned, disk: Mapping[bytes, Found], *, keep_all: bool, check: bool
+    ) -> None:
         self._new = new
         self._wanted = {entry.path: entry for entry in new.entries}
         self._owned = owned
         self._disk = disk
         self._keep_all = keep_all
+        self._check = check
         self._clear: set[bytes] = set()
         self._way: dict[bytes, bytes | None] = {}
         self._plan = MirrorPlan()
@@ -96,10 +106,10 @@ class _Planner:
         elif found.kind != "file":
             if self._makes_room(entry):
                 self._plan.drafts.append(entry)
-        elif written := self._as_written(entry.path):
+        elif not self._check and (written := self._as_written(entry.path)):
             if written.chunks != entry.chunks:
                 self._plan.drafts.append(entry)
-            elif not _looks_like(found, entry):
+            elif not found.looks_like(entry):
                 self._plan.retouch.append(entry)
         else:
             self._plan.examine.append(entry)
@@ -114,7 +124,7 @@ class _Planner:
     def _folder(self, entry: Entry) -> None:
         found = self._disk.get(entry.path)
         if found is not None and found.kind == "folder":
-            if not _looks_like(found, entry):
+            if not found.looks_like(entry):
                 self._plan.folders.append(entry)
         elif found is None or self._makes_room(entry):
             self._plan.folders.append(entry)
@@ -175,10 +185,6 @@ class _Planner:
 
     def _below(self, path: bytes) -> Iterable[bytes]:
         return [other for other in self._disk if other.startswith(path + b"/")]
-
-
-def _looks_like(found: Found, entry: Entry) -> bool:
-    return found.mode == entry.mode and same_time(found.mtime_ns, entry.mtime_ns)
 
 
 def _depth(path: bytes) -> tuple[int, bytes]:

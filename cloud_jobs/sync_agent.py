@@ -1,0 +1,125 @@
+"""Run the routes that begin in a tier, each in its own time: `python -m cloud_jobs.sync_agent TASKS.json`.
+
+Flow: `toolkit.routes` makes SyncTasks of tiers.yaml, the rendered pod mounts them as one JSON array, this agent hands
+them one after the other to `toolkit.sync.run`. A run that fails is tried again when it is due again; nothing is lost
+by ending the agent at any moment, because every run goes on where the last one stopped. One line of JSON a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from toolkit.errors import TiersError, UsageError
+from toolkit.sync.result import SyncResult
+from toolkit.sync.run import run_task
+from toolkit.sync.task import SyncTask, decode_tasks
+
+log = logging.getLogger("tiers.sync_agent")
+
+
+class Schedule:
+    """When each task is due. Tasks that wait for a demand never are; one without a period is due once."""
+
+    def __init__(self, tasks: Iterable[SyncTask], now: float) -> None:
+        """Let every task be due at once; `now` is in seconds of any clock that only grows."""
+        self._due: list[tuple[float, int, SyncTask]] = [
+            (now, number, task) for number, task in enumerate(tasks) if task.trigger == "schedule"
+        ]
+
+    def wait(self, now: float) -> float | None:
+        """Give the seconds until the next task is due, 0 if one is; None when none ever will be."""
+        return max(0.0, min(self._due)[0] - now) if self._due else None
+
+    def take(self, now: float) -> SyncTask:
+        """Give the task that is due and plan its next run; runs that were missed are not made up for."""
+        due = min(self._due, key=lambda entry: entry[:2])
+        self._due.remove(due)
+        when, number, task = due
+        if task.every_seconds:
+            self._due.append((max(when + task.every_seconds, now), number, task))
+        return task
+
+
+def run_one(task: SyncTask, write: Callable[[str], object]) -> int:
+    """Carry out a task, write one line of JSON about it, and give its exit code; an error is not passed on."""
+    try:
+        result = run_task(task)
+    except TiersError as error:
+        log.error("route %s: %s; %s", task.route, error.message, error.hint)  # noqa: TRY400 -- the message says it all
+        write(_line({"route": task.route, "exit_code": error.exit_code, "error": error.message}))
+        return error.exit_code
+    write(_line(_shortly(result)))
+    for target in result.targets:
+        if target.error:
+            log.error("route %s: %s; %s", task.route, target.error, target.hint)
+    return result.exit_code
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until SIGTERM or Ctrl-C, or once with --once; give the exit code: the worst one of --once, else 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud_jobs.sync_agent", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("tasks", type=Path, help="JSON array of sync tasks")
+    parser.add_argument("--once", action="store_true", help="run each scheduled task once and end")
+    given = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    tasks = _read(given.tasks)
+    if given.once:
+        return max((run_one(task, _print) for task in tasks if task.trigger == "schedule"), default=0)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    schedule = Schedule(tasks, time.monotonic())
+    while not stop.is_set():
+        wait = schedule.wait(time.monotonic())
+        if not stop.wait(wait):
+            run_one(schedule.take(time.monotonic()), _print)
+    return 0
+
+
+def _read(file: Path) -> tuple[SyncTask, ...]:
+    try:
+        return decode_tasks(file.read_bytes(), what=str(file))
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", hint="give the file that the pod mounts") from error
+
+
+def _shortly(result: SyncResult) -> dict[str, object]:
+    return {
+        "route": result.route,
+        "exit_code": result.exit_code,
+        "files": result.files,
+        "bytes_read": result.bytes_read,
+        "bytes_moved": result.bytes_moved,
+        "bytes_saved": result.bytes_saved,
+        "deleted": sum(target.deleted for target in result.targets),
+        "removed": result.removed,
+        "left": sum(len(target.problems) for target in result.targets) + len(result.problems),
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _line(values: dict[str, object]) -> str:
+    return msgspec.json.encode(values).decode()
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except TiersError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        sys.exit(error.exit_code)
