@@ -33,6 +33,8 @@ def answers_of(model: bytes, samples: NDArray[np.float32]) -> NDArray[np.float32
 def golden_of(model: bytes, samples: NDArray[np.float32], labels: NDArray[np.int64]) -> bytes:
     """Return the bytes of a .npz with these samples, their labels and the model's answers. Equal input, equal bytes."""
     buffer = io.BytesIO()
-    arrays = {f"input.{INPUT}": samples, f"output.{OUTPUT}": answers_of(model, samples), "labels": labels}
-    np.savez(buffer, allow_pickle=False, **arrays)
+    answers = answers_of(model, samples)
+    np.savez(
+        buffer, allow_pickle=False, **{f"input.{INPUT}": samples, f"output.{OUTPUT}": answers}, labels=labels
+    )
     return buffer.getvalue()

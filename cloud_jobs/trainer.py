@@ -36,7 +36,7 @@ class Pace:
 
     checkpoint_seconds: float = 600.0
     checkpoint_steps: int = 0
-    log_steps: int = 50
+    log_steps: int = 200
 
 
 @dataclass(frozen=True)

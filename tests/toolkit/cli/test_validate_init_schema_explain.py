@@ -33,7 +33,7 @@ def test_a_valid_site_is_counted_on_one_line(tiers):
     done = tiers("validate")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "tiers.yaml is valid: 4 tiers, 8 pools, 146 machines, 178 gpus, 2 models, 1 job, 5 routes, 1 service\n"
+        "tiers.yaml is valid: 4 tiers, 8 pools, 146 machines, 178 gpus, 2 models, 2 jobs, 5 routes, 1 service\n"
     )
 
 

@@ -16,7 +16,8 @@ from toolkit.render.objects import render
 
 def job(topology, **changes):
     changed = topology({"jobs": {"seg3d": changes}})
-    return next(each.body for each in render(changed) if each.kind == "Job")
+    bodies = (each.body for each in render(changed) if each.kind == "Job")
+    return next(body for body in bodies if body["metadata"]["name"] == "seg3d")
 
 
 def pod(body):
