@@ -91,7 +91,8 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._url = b""
         self._headers: dict[str, str] = {}
-        self._head_bytes = 0
+        self._head_came = 0  # bytes read while the head was not complete
+        self._head_size = 0  # bytes of the parts that were recognised
         self._head_done = False
         self._body = bytearray()
 
@@ -111,10 +112,10 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         if not self._head_done:
-            self._head_bytes += len(data)
+            self._head_came += len(data)
         try:
             self._parser.feed_data(data)
-            if not self._head_done and self._head_bytes > self._limits.head_bytes:
+            if not self._head_done and self._head_came > self._limits.head_bytes:
                 self._refuse(self._head_too_long())
         except httptools.HttpParserError as exc:
             refusal = self._refusal or error_response(400, f"not a request that HTTP/1.1 allows: {exc}")
@@ -124,10 +125,12 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """Keep a half-closed connection until its requests are answered."""
-        self._deaf = self._ending = True
-        self._read_until = math.inf
-        return self._task is not None or bool(self._queue)
+        """Take a client that sends no more for one that is gone, so that its requests cost the engine nothing.
+
+        TCP cannot tell a half-closed connection from a closed one before the answer is written, which is too late.
+        """
+        self._deaf = True
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the client; a request of it that still waits is abandoned."""
@@ -178,8 +181,7 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Collect the target; it may come in pieces."""
         self._url += url
-        if len(self._url) > self._limits.head_bytes:
-            self._leave(self._head_too_long())
+        self._grow_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header."""
@@ -187,8 +189,7 @@ class Connection(asyncio.Protocol):
         if key in self._headers and key in ONCE:
             self._leave(error_response(400, f"header {key} is there twice"))
         self._headers[key] = value.decode("latin-1").strip()
-        if len(self._headers) > self._limits.headers:
-            self._leave(self._head_too_long())
+        self._grow_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         """Refuse before the body is read what would be refused after it."""
@@ -244,6 +245,11 @@ class Connection(asyncio.Protocol):
         self._begin()
 
     # ------------------------------------------------------------ answering
+    def _grow_head(self, count: int) -> None:
+        self._head_size += count
+        if self._head_size > self._limits.head_bytes or len(self._headers) > self._limits.headers:
+            self._leave(self._head_too_long())
+
     def _head_too_long(self) -> Response:
         limits = self._limits
         return error_response(
@@ -307,6 +313,9 @@ class Connection(asyncio.Protocol):
         if not keep:
             self._queue.clear()
             self._deaf = self._ending = True
+            if not self._floor.draining:
+                self._linger()
+                return
         self._advance()
 
     def _write(self, response: Response, *, version: str, keep_alive: bool, with_body: bool) -> None:

@@ -164,7 +164,9 @@ def _from_json(raw: msgspec.Raw, dtype: np.dtype[np.generic], shape: Sequence[in
             array: Array = np.array(values, dtype)
     except (ValueError, OverflowError, FloatingPointError) as exc:
         raise BadRequestError(f"{where}: data does not fit {NAMES[dtype]}{list(shape)}: {exc}") from exc
-    if array.ndim > 1 and array.shape != tuple(shape):
+    if (
+        array.ndim > 1 and array.size and array.shape != tuple(shape)
+    ):  # an empty list hides the axes inside it
         raise BadRequestError(f"{where}: data has shape {list(array.shape)}, but shape says {list(shape)}")
     return _reshape(array, shape, where)
 
