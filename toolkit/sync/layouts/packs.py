@@ -110,7 +110,7 @@ class PackStore(Documents):
         Raises:
             RemoteUnavailableError: the Remote is full or does not answer; packs already stored stay and count.
         """
-        self._list_once()
+        self.refresh()
         added = Added()
         batch: dict[Digest, StoredChunk] = {}
         room = MAX_PACK_BYTES - FOOTER_BYTES

@@ -1,0 +1,44 @@
+"""Which transport a URL gets, and what is said about those that are not there."""
+
+from __future__ import annotations
+
+import pytest
+
+from toolkit.errors import MissingExtraError, UsageError
+from toolkit.sync.remotes.choose import folder_of, open_remote
+
+
+def test_a_file_url_is_a_folder(tmp_path):
+    remote = open_remote((tmp_path / "ä b").as_uri(), create=True)
+    remote.write("refs/a", b"x")
+    assert (tmp_path / "ä b/refs/a").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("url", ["file:///srv/a", "file://localhost/srv/a"])
+def test_the_folder_of_a_url(url):
+    assert folder_of(url) == "/srv/a"
+
+
+@pytest.mark.parametrize(
+    "url", ["/srv/a", "file:srv", "file://elsewhere/srv", "http://host/a", "", "file://"]
+)
+def test_what_is_no_place_is_refused_with_the_three_that_are(url):
+    with pytest.raises(UsageError) as caught:
+        folder_of(url)
+    assert "file:///folder, s3://bucket or sftp://host/folder" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"), [("s3://b", "obstore", "s3"), ("sftp://h/d", "asyncssh", "ssh")]
+)
+def test_a_transport_of_an_extra_names_the_install_line_or_says_that_it_comes(url, package, extra):
+    from importlib.util import find_spec
+
+    with pytest.raises(UsageError) as caught:
+        open_remote(url)
+    if find_spec(package) is None:
+        assert isinstance(caught.value, MissingExtraError)
+        assert f"tiers[{extra}]" in caught.value.hint
+    else:
+        assert "folders only" in caught.value.message
+    assert caught.value.exit_code == 2
