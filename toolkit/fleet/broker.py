@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,7 +57,7 @@ class LocalBroker:
 
 def find_mosquitto() -> str | None:
     """Give the path of the Mosquitto server, on the PATH or where servers live."""
-    return shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), *_SERVER_FOLDERS]))
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path=os.pathsep.join(_SERVER_FOLDERS))
 
 
 def start_broker(
@@ -79,13 +78,11 @@ def start_broker(
     chosen_port = port or _free_port()
     mosquitto = find_mosquitto() if kind != "amqtt" else None
     if mosquitto is not None:
-        return _start(
-            "mosquitto", chosen_port, folder, lambda: _mosquitto_command(mosquitto, chosen_port, folder)
-        )
+        return _start("mosquitto", chosen_port, folder, _mosquitto_command(mosquitto, chosen_port, folder))
     if kind == "mosquitto" or find_spec("amqtt") is None:
         raise MissingExtraError("a local broker without Mosquitto (apt-get install mosquitto)", extra="demo")
     command = [sys.executable, "-m", "toolkit.fleet.amqtt_process", str(chosen_port)]
-    return _start("amqtt", chosen_port, folder, lambda: command)
+    return _start("amqtt", chosen_port, folder, command)
 
 
 def _mosquitto_command(mosquitto: str, port: int, folder: Path) -> list[str]:
@@ -106,14 +103,11 @@ def _mosquitto_command(mosquitto: str, port: int, folder: Path) -> list[str]:
     return [mosquitto, "-c", str(config)]
 
 
-def _start(
-    kind: Literal["mosquitto", "amqtt"], port: int, folder: Path, command: Callable[[], list[str]]
-) -> LocalBroker:
+def _start(kind: Literal["mosquitto", "amqtt"], port: int, folder: Path, command: list[str]) -> LocalBroker:
     log_file = folder / f"{kind}.log"
     with log_file.open("ab") as log:
-        words = command()
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=log, stderr=log)
-    broker = LocalBroker(kind, port, process, log_file, tuple(words))
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    broker = LocalBroker(kind, port, process, log_file, tuple(command))
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > deadline:

@@ -235,8 +235,11 @@ def _loaded(held: Serving, event: Loaded | Unreadable, now: float) -> Step:
     held = _charged(held, work.device, sent, now)
     if isinstance(event, Unreadable):
         held = replace(held, queues=_drop(held, work))
-        frame = encode_refusal(work.artifact, work.epoch, Refusal.DAMAGED, text=event.reason)
-        actions += [Send(work.device, frame), Refused(work.device, Refusal.DAMAGED, event.reason)]
+        pause = BUSY_MS if event.refusal is Refusal.BUSY else 0
+        frame = encode_refusal(
+            work.artifact, work.epoch, event.refusal, retry_after_ms=pause, text=event.reason
+        )
+        actions += [Send(work.device, frame), Refused(work.device, event.refusal, event.reason)]
     return held, tuple(actions)
 
 

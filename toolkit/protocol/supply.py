@@ -81,11 +81,13 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """The store's own copy is damaged or gone; `reason` names pack and chunk. `data` is what came before it."""
+    """The store's copy is damaged or gone (`reason` names pack and chunk), or the store does not answer now (BUSY)."""
 
     work: Work
     reason: str
     data: tuple[bytes, ...] = ()
+    """What was read before."""
+    refusal: Refusal = Refusal.DAMAGED
 
 
 @dataclass(frozen=True)

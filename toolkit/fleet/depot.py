@@ -1,0 +1,302 @@
+"""The depot: answers devices' requests with chunks out of the registry, and lays out the manifests of rollouts.
+
+    request -> protocol.serve -> what to read -> store (every chunk is checked as it is read) -> frames -> device
+
+It holds no state that matters: several depots share the requests of a site, and one that is killed is replaced by
+starting another. What it sends it has proven; a damaged store is told to the device and the log, never passed on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty
+
+from toolkit.errors import (
+    IntegrityError,
+    MissingObjectError,
+    RemoteUnavailableError,
+    TiersError,
+    UnreachableError,
+)
+from toolkit.link.link import Arrived, Connected, Disconnected, Link, LinkEvent
+from toolkit.protocol.serve import begin, step
+from toolkit.protocol.supply import (
+    Asked,
+    Limits,
+    Load,
+    Loaded,
+    LookUp,
+    Offer,
+    Offered,
+    Refused,
+    Send,
+    ServeEvent,
+    Tick,
+    Unknown,
+    Unreadable,
+    Wake,
+    Work,
+)
+from toolkit.registry.catalogue import open_artifact
+from toolkit.sync.layouts.packs import PackStore
+from toolkit.wire.digest import Digest, digest_of
+from toolkit.wire.frame import Refusal
+from toolkit.wire.index import ChunkRef, decode_index, distinct_chunks
+from toolkit.wire.keyring import Keyring
+from toolkit.wire.rollout import decode_rollout
+from toolkit.wire.signature import unseal
+from toolkit.wire.topics import Topics
+
+GROUP = "depot"
+PATIENCE_SECONDS = 4.0
+"""How long the first connection may take, all attempts together; later the broker is waited for without end."""
+_POLL_SECONDS = 0.25
+"""How soon a depot notices that it shall stop."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class DepotCounters:
+    """What a depot has done since it started; for metrics and tests."""
+
+    requests: int = 0
+    frames: int = 0
+    bytes_sent: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """Refusal, in lower case, or `unreadable` -> how often."""
+    damaged: set[str] = field(default_factory=set)
+    """Messages that name pack and chunk."""
+    manifests: int = 0
+    """Manifests laid out."""
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """An artifact that is served: where its index and chunks are."""
+
+    index: Digest
+    index_bytes: int
+    refs: tuple[ChunkRef, ...]
+
+
+class Depot:
+    """Serves one site from one registry; `run` it in a thread of its own."""
+
+    def __init__(
+        self,
+        link: Link,
+        topics: Topics,
+        open_store: Callable[[], PackStore],
+        keyring: Keyring,
+        *,
+        limits: Limits | None = None,
+        gate: Callable[[int], None] | None = None,
+    ) -> None:
+        """Prepare a depot.
+
+        Args:
+            link: to the site's broker, not connected yet; the depot closes it.
+            topics: of the site.
+            open_store: opens the registry; asked again while the registry is away, because a depot may start before it.
+            keyring: whose manifests and rollouts count.
+            limits: largest frame and byte rates; nothing means 256 KiB and no rates.
+            gate: called with the number of each frame, from 0, before it is sent, in the depot's thread; the depot
+                waits for it to return. For whoever wants to hold or count the traffic.
+        """
+        self._link = link
+        self._topics = topics
+        self._open_store = open_store
+        self._keyring = keyring
+        self._gate = gate
+        self._store: PackStore | None = None
+        self._shelves: dict[Digest, _Shelf] = {}
+        self._laid_out: dict[str, tuple[Digest, ...]] = {}
+        self._held = begin(limits or Limits(), time.monotonic())
+        self._wake_at: float | None = None
+        self._work: Work | None = None
+        self.counters = DepotCounters()
+
+    def run(self, stop: threading.Event, *, ready: Callable[[], None] | None = None) -> None:
+        """Serve until `stop` is set; `ready` is called once the depot is connected.
+
+        Raises:
+            UnreachableError: the broker cannot be reached at the start. Later it is waited for.
+        """
+        try:
+            self._link.subscribe(f"$share/{GROUP}/{self._topics.request('+')}")
+            self._link.subscribe(self._topics.rollout("+"), qos=1)
+            self._link.connect()
+            self._await_connection()
+            if ready is not None:
+                ready()
+            while not stop.is_set():
+                self._turn()
+        finally:
+            self._link.close()
+
+    def _await_connection(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        reason = "no answer"
+        while (left := deadline - time.monotonic()) > 0:
+            event = self._take(left)
+            if isinstance(event, Connected):
+                return
+            if isinstance(
+                event, Arrived
+            ):  # what is retained may come before we are told that we are connected
+                self._arrived(event)
+            elif event is not None:
+                reason = event.reason
+        raise UnreachableError(
+            f"the broker cannot be reached: {reason}",
+            hint="start it, or name another one with --broker mqtts://HOST:PORT",
+        )
+
+    def _turn(self) -> None:
+        """Take one event, if there is one, then do one batch of work: so new requests never wait for a whole transfer."""
+        event = self._take(0.0 if self._work is not None else self._pause())
+        if isinstance(event, Arrived):
+            self._arrived(event)
+        elif isinstance(event, Connected):
+            log.warning("the broker is back")
+            self._lay_out_again()
+        elif isinstance(event, Disconnected):
+            log.warning("the broker is away: %s", event.reason)
+        if self._work is not None:
+            work, self._work = self._work, None
+            self._tell(self._load(work))
+        elif self._wake_at is not None and time.monotonic() >= self._wake_at:
+            self._tell(Tick())
+
+    def _take(self, seconds: float) -> LinkEvent | None:
+        try:
+            return self._link.events.get(timeout=max(0.0, seconds))
+        except Empty:
+            return None
+
+    def _pause(self) -> float:
+        if self._wake_at is None:
+            return _POLL_SECONDS
+        return min(_POLL_SECONDS, max(0.0, self._wake_at - time.monotonic()))
+
+    def _arrived(self, event: Arrived) -> None:
+        prefix = self._topics.rollout("+").removesuffix("+")
+        if event.topic.startswith(prefix):
+            self._rollout(event.topic.removeprefix(prefix), event.payload)
+            return
+        try:
+            device = self._topics.device_of(event.topic)
+        except IntegrityError as error:
+            log.warning("ignored: %s", error.message)
+            return
+        self.counters.requests += 1
+        self._tell(Asked(device, event.payload))
+
+    # ------------------------------------------------------------ manifests
+    def _rollout(self, name: str, data: bytes) -> None:
+        if not data:
+            self._laid_out.pop(name, None)
+            return
+        try:
+            rollout = decode_rollout(unseal(data, "rollout", self._keyring, what=f"rollout {name}"))
+        except TiersError as error:
+            log.warning("rollout %s does not count: %s", name, error.message)
+            return
+        named = (rollout.spec.artifact, *filter(None, [Digest(rollout.spec.previous_artifact)]))
+        self._laid_out[name] = named
+        for artifact in named:
+            self._lay_out(artifact)
+
+    def _lay_out_again(self) -> None:
+        for artifact in dict.fromkeys(artifact for named in self._laid_out.values() for artifact in named):
+            self._lay_out(artifact)
+
+    def _lay_out(self, artifact: Digest) -> None:
+        try:
+            opened = open_artifact(self._registry(), artifact, self._keyring)
+        except TiersError as error:
+            log.warning("manifest %s is not laid out: %s", artifact[:12], error.message)
+            return
+        self._link.publish(self._topics.manifest(artifact), opened.sealed, qos=1, retain=True)
+        self.counters.manifests += 1
+
+    # ------------------------------------------------------------ chunks
+    def _tell(self, event: ServeEvent) -> None:
+        """Hand an event to the protocol and do what it wants done; a batch to load waits for `_turn`."""
+        self._held, actions = step(self._held, event, time.monotonic())
+        self._wake_at = None
+        for action in actions:
+            if isinstance(action, Send):
+                self._send(action)
+            elif isinstance(action, Load):
+                self._work = action.work
+            elif isinstance(action, LookUp):
+                self._tell(self._look_up(action.artifact))
+            elif isinstance(action, Wake):
+                self._wake_at = time.monotonic() + action.seconds
+            else:
+                self._note(action)
+
+    def _send(self, action: Send) -> None:
+        if self._gate is not None:
+            self._gate(self.counters.frames)
+        self._link.publish(self._topics.data(action.device), action.payload)
+        self.counters.frames += 1
+        self.counters.bytes_sent += len(action.payload)
+
+    def _look_up(self, artifact: Digest) -> ServeEvent:
+        try:
+            store = self._registry()
+            manifest = open_artifact(store, artifact, self._keyring).manifest
+            index = store.get_index_bytes(manifest.index)
+            refs = distinct_chunks(decode_index(index, manifest.index))
+        except TiersError as error:
+            log.warning("artifact %s cannot be served: %s", artifact[:12], error.message)
+            return Unknown(artifact, error.message)
+        self._shelves[artifact] = _Shelf(manifest.index, len(index), refs)
+        return Offered(Offer(artifact, len(index), tuple(ref.size for ref in refs)))
+
+    def _load(self, work: Work) -> Loaded | Unreadable:
+        shelf = self._shelves[work.artifact]
+        data: list[bytes] = []
+        try:
+            store = self._registry()
+            if work.index_from is not None:
+                data.append(_index_part(store, shelf, work))
+            for number in work.numbers:
+                data.append(store.read_stored(shelf.refs[number].digest))  # noqa: PERF401  # what came before is sent
+        except (IntegrityError, MissingObjectError) as error:
+            self.counters.damaged.add(error.message)
+            log.error("the registry is damaged: %s; try: %s", error.message, error.hint)  # noqa: TRY400  # no traceback
+            return Unreadable(work, error.message, tuple(data))
+        except RemoteUnavailableError as error:
+            log.warning("the registry is away: %s", error.message)
+            return Unreadable(work, "the registry does not answer", tuple(data), Refusal.BUSY)
+        return Loaded(work, tuple(data))
+
+    def _registry(self) -> PackStore:
+        if self._store is None:
+            self._store = self._open_store()
+        return self._store
+
+    def _note(self, refused: Refused) -> None:
+        kind = refused.refusal.name.lower() if refused.refusal is not None else "unreadable"
+        self.counters.refused[kind] += 1
+        log.info("device %s: %s: %s", refused.device, kind, refused.reason)
+
+
+def _index_part(store: PackStore, shelf: _Shelf, work: Work) -> bytes:
+    index = store.get_index_bytes(shelf.index)
+    if digest_of(index) != shelf.index:
+        raise IntegrityError(
+            f"index {shelf.index[:12]} in {store.remote.url} is damaged",
+            hint=f"remove indexes/{shelf.index} there and push the model again",
+        )
+    first = work.index_from or 0
+    return index[first : first + work.length]
