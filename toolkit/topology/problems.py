@@ -64,7 +64,7 @@ _ROWS = (
     Row("E0305", "not a percentage", "0.5 means half to one reader and half of a hundredth to another", "write a number from 0 to 100 and %, such as 25%"),
     Row("E0306", "neither a count nor a percentage", "it is not clear how many machines are meant", "write a count such as 2, or a percentage such as 25%"),
     Row("E0307", "not a threshold", "it is not clear which side is the bad one", 'write > and the limit in quotes, such as ">1%" or ">500ms"'),
-    Row("E0308", "not a time of day or a day of the week", "the hours cannot be told", 'write a time as "08:00" in quotes, days as mon-fri or mon,wed'),
+    Row("E0308", "not a time, a day or a time zone", "the hours cannot be told", 'write a time as "08:00" in quotes, days as mon-fri or mon,wed, zones as Europe/Berlin'),
     Row("E0309", "a value outside its range", "it cannot be what is meant, or nothing could hold it", "choose a value inside the range that the message names"),
     Row("E0310", "not an address", "nothing could be reached there", "write the address with its scheme, such as file:///data, s3://bucket/prefix, sftp://host/path, mqtts://host:8883"),
     Row("E0311", "a secret written out", "everybody who reads the repository would have it", "change that secret now; then name its place: {secret: NAME/KEY}, {file: PATH} or {env: NAME}"),
@@ -112,6 +112,7 @@ _ROWS = (
     Row("E0526", "settings for a device that is not there", "they would hold for nobody", "use the name of a device of this pool"),
     Row("E0527", "settings that only devices have, elsewhere", "servers do not read them", "move them to a pool of the tier edge"),
     Row("E0528", "an hour that ends before it begins", "the peak would never hold", "let 'from' be before 'to'; write two peaks for hours over midnight"),
+    Row("E0529", "memory of a share that nothing limits", "pods that take turns on a GPU can each take all of its memory", "remove memory, or share by mps or vgpu"),
     # ------------------------------------------------------------------ E06 names that Kubernetes would refuse later
     Row("E0601", "a job name that is no Service name", "Volcano accepts it and its pods then wait for ever", "begin with a letter and use at most 63 letters, digits and -, counting the names of the pods"),
     Row("E0602", "a name that is too long", "names made from it would be longer than the 63 characters that Kubernetes takes", "choose a shorter name"),

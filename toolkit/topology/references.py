@@ -12,7 +12,7 @@ from toolkit.topology.hardware import PROFILES
 from toolkit.topology.names import TIER_NAMES
 from toolkit.topology.nodes import Fields, Scalar, find, keys_at, matches, place_of
 
-_MOST_LISTED = 8
+_MOST_LISTED = 20
 
 
 @dataclass(frozen=True)

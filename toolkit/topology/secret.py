@@ -3,12 +3,36 @@
 Stands under broker, storage and job; render turns it into a Kubernetes secret reference, the CLI resolves the others.
 """
 
+import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from toolkit.topology.noun import Noun
+
+_REFERENCE = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/[-._A-Za-z0-9]{1,253})?$"
+_ENVIRONMENT = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def _check_secret_name(text: str) -> str:
+    """Take NAME or NAME/KEY of a Kubernetes Secret; the value is never shown, it could be the secret."""
+    if re.fullmatch(_REFERENCE, text, re.ASCII) is None:
+        raise PydanticCustomError("E0311", "is neither NAME nor NAME/KEY, so it could be the secret itself")
+    return text
+
+
+def _check_environment_name(text: str) -> str:
+    """Take the name of an environment variable; the value is never shown, it could be the secret."""
+    if re.fullmatch(_ENVIRONMENT, text, re.ASCII) is None:
+        raise PydanticCustomError("E0311", "is not the name of a variable, so it could be the secret itself")
+    return text
+
+
+SecretName = Annotated[str, AfterValidator(_check_secret_name), Field(json_schema_extra={"pattern": _REFERENCE})]
+EnvironmentName = Annotated[
+    str, AfterValidator(_check_environment_name), Field(json_schema_extra={"pattern": _ENVIRONMENT})
+]
 
 
 class SecretReference(Noun):
@@ -16,11 +40,11 @@ class SecretReference(Noun):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    secret: str | None = None
+    secret: SecretName | None = None
     """A Kubernetes Secret, `name` for all of its keys or `name/key` for one."""
     file: str | None = None
     """A file that holds the secret, read when it is needed."""
-    env: str | None = None
+    env: EnvironmentName | None = None
     """An environment variable that holds the secret, read when it is needed."""
 
     @property

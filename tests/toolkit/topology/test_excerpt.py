@@ -59,6 +59,8 @@ def test_all_else_stays_readable(line):
         "broker: {url: 'ftp://tiers:hunter2@broker.example'}\n",
         "broker: {credentials: hunter2}\n",
         "broker: {credentials: [hunter2]}\n",
+        "broker: {credentials: {secret: 'hunter2!'}}\n",
+        "broker:\n  credentials:\n    secret: Hunter2-hunter2\n",
         "broker: {pasword: 1, password: hunter2}\n",
         "registry: 's3://key:hunter2@bucket'\n",
         "jobs:\n  a: {pool: nope, gang: {workers: 1}, run: x, env: {DB_PASSWORD: hunter2}}\n",

@@ -94,3 +94,39 @@ def test_models_and_jobs_answer_short_questions(hospital):
 def test_a_topology_cannot_be_changed(hospital):
     with pytest.raises(ValidationError):
         hospital.topology.name = "other"
+
+
+EVERYTHING = """
+inventory: devices.csv
+hardware: {box: {arch: arm64, cpus: 4, memory: 8GiB, gpus: 1, compute_capability: 8.7, jetpack: 6, runtime: tensorrt}}
+tiers:
+  edge:
+    pools:
+      carts:
+        hardware: box
+        nodes: {names: [cart-1], labels: {example.com/site: north}}
+        devices: {cart-1: {hold: true, install_window: {days: sat-sun, opens: "22:00", closes: "04:00"}}}
+  hot:
+    pools:
+      gpu:
+        gpu: {share: vgpu, replicas: 2, memory: 40GiB}
+        spot: {provider: gke}
+        placement: {labels: {rack: a1}, tolerations: [{key: team, value: imaging, effect: NoSchedule}]}
+monitoring: {kind: operator, url: "http://prometheus.monitoring:9090", labels: {release: prometheus}}
+network: {lines: [{from: edge, to: hot, rate: 100Mbit/s, latency: 20ms}]}
+prices: {currency: EUR, machine_hour: {gpu: 12.5}, gib_month: {warm: 0.02}}
+"""
+
+
+def test_every_optional_key_is_taken(over_site, tmp_path):
+    (tmp_path / "devices.csv").write_text("name,pool\n")
+    loaded = over_site(EVERYTHING.replace("devices.csv", str(tmp_path / "devices.csv")))
+    topology = loaded.topology
+    placed = topology.pool("carts")
+    window = topology.settings_of(placed, "cart-1").install_window
+    assert (str(window.days), str(window.opens), str(window.closes)) == ("sat-sun", "22:00", "04:00")
+    assert topology.pool("gpu").pool.gpu.memory == Bytes.parse("40GiB")
+    assert topology.pool("gpu").pool.placement.tolerations[0].value == "imaging"
+    assert topology.network.lines[0].rate == Rate.parse("100Mbit/s")
+    assert topology.prices.machine_hour == {"gpu": 12.5}
+    assert topology.monitoring.kind == "operator"

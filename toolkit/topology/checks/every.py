@@ -15,6 +15,7 @@ RULES: tuple[Callable[[Site], None], ...] = (
     pools.pool_names_are_unique,
     pools.pools_say_which_machines,
     pools.gpus_match_the_hardware,
+    pools.shares_of_gpus_make_sense,
     pools.device_settings_have_a_device,
     pools.old_jetsons_are_noted,
     queues.amounts_are_in_order,
@@ -35,6 +36,7 @@ RULES: tuple[Callable[[Site], None], ...] = (
     routes.triggers_agree,
     services.services_fit_their_pool,
     services.replicas_are_in_order,
+    services.peaks_have_a_time_zone,
     services.thresholds_do_not_swing,
 )
 """Every rule, in the order of the file."""

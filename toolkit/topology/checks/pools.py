@@ -63,6 +63,20 @@ def gpus_match_the_hardware(site: Site) -> None:
             )
 
 
+def shares_of_gpus_make_sense(site: Site) -> None:
+    """E0524: only a machine with GPUs can share them; E0529: time slices do not limit memory."""
+    for placed in site.pools().values():
+        sharing = placed.pool.gpu
+        if sharing is None:
+            continue
+        if not placed.gpus_per_node:
+            message = f"one '{placed.pool.hardware}' has no GPU to share"
+            site.report("E0524", (*_path(placed), "gpu"), message, key=True)
+        elif sharing.share == "timeslice" and sharing.memory is not None:
+            message = f"{sharing.memory} for each pod, and time slices do not hold anybody to it"
+            site.report("E0529", (*_path(placed), "gpu", "memory"), message)
+
+
 def device_settings_have_a_device(site: Site) -> None:
     """E0526: settings name a device of their pool; E0527: only the edge tier has devices."""
     for placed in site.pools().values():

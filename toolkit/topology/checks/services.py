@@ -3,8 +3,10 @@
 Called by `load` through checks.every.
 """
 
+from zoneinfo import available_timezones
+
 from toolkit.topology.checks.site import Site
-from toolkit.topology.findings import counted
+from toolkit.topology.findings import counted, did_you_mean
 from toolkit.topology.nodes import Path
 
 
@@ -47,6 +49,18 @@ def replicas_are_in_order(site: Site) -> None:
                 )
             if peak.opens >= peak.closes:
                 site.report("E0528", (*path, "to"), f"the peak is from {peak.opens} to {peak.closes}")
+
+
+def peaks_have_a_time_zone(site: Site) -> None:
+    """E0308: a time zone of the IANA database; not checked on a machine that has no copy of it."""
+    for name, service in site.sound("services", site.topology.services):
+        zone = service.scale.timezone if service.scale else "UTC"
+        if zone == "UTC":
+            continue
+        known = available_timezones()
+        if known and zone not in known:
+            message = f"'{zone}' is not a time zone{did_you_mean(zone, known)}"
+            site.report("E0308", ("services", name, "scale", "timezone"), message)
 
 
 def thresholds_do_not_swing(site: Site) -> None:
