@@ -24,14 +24,14 @@ def train(material: Material, commands: Commands, evidence: Evidence) -> None:
     if find_spec("torch") is None:
         evidence.good(STEP, "not run: PyTorch is not installed (pip install 'tiers[train]')", trained=False)
         return
-    output = evidence.folder / "trained"
-    submit = ("job", "submit", "digits", "--local", "-f", material.topology, "--output-dir", output)
-    answer = commands.ask(*submit)
-    metrics = answer.get("metrics")
+    folder = evidence.folder / "jobs"
+    answer = commands.ask(
+        "job", "submit", "digits", "--local", "--no-follow", "-f", material.topology, "--root", folder
+    )
+    metrics, seconds = answer.get("metrics"), answer.get("seconds")
     score = metrics.get("score") if isinstance(metrics, dict) else None
-    seconds = answer.get("seconds")
     if not isinstance(score, float) or not isinstance(seconds, float):
-        raise GateRefusedError("the gang left no metrics", hint=f"look into {output}")
+        raise GateRefusedError("the gang left no metrics", hint=f"look into {folder}")
     if score < LEAST_SCORE:
         raise GateRefusedError(
             f"the gang's model hits {score:.1%} of the held-out images, at least {LEAST_SCORE:.0%} were asked"
