@@ -7,6 +7,7 @@
     d/DEVICE/st        from a device retained, QoS 1   Report
     d/DEVICE/up        from a device retained, QoS 1   Presence (the last will says offline)
     r/ROLLOUT          to drivers    retained, QoS 1   sealed Rollout
+    e/CLIENT           to itself              QoS 1   a number: the echo by which a client of ours knows what has come
 
 Seven slashes are what AWS IoT Core allows; an empty retained payload means "cleared".
 """
@@ -76,6 +77,10 @@ class Topics:
     def rollout(self, name: str) -> str:
         """Topic of a rollout; `+` for all."""
         return f"{self.root}/r/{name if name == '+' else check_label(name, what='rollout')}"
+
+    def echo(self, client: str) -> str:
+        """Topic on which a client talks to itself, to learn that all that was retained has reached it."""
+        return f"{self.root}/e/{check_label(client, what='client')}"
 
     def device_of(self, topic: str) -> str:
         """Read the device's name out of one of its topics.

@@ -1,0 +1,172 @@
+"""From tiers.yaml to a rollout's document: which devices, in which waves, back to which version. Pure.
+
+Comes after `topology` and `registry`, before `rollout`, which seals and publishes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from toolkit.errors import RolloutError
+from toolkit.fleet.wanted import leading, reports_of, resume
+from toolkit.protocol.waves import Progress, RolloutState, order_of, step
+from toolkit.topology.findings import did_you_mean
+from toolkit.topology.model import Model
+from toolkit.topology.rollout import Rollout as Settings
+from toolkit.topology.topology import Topology
+from toolkit.wire.desired import Desired
+from toolkit.wire.report import Report
+from toolkit.wire.rollout import Rollout, Wave
+
+_LONGEST_NAME = 63
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Who may get a version."""
+
+    devices: tuple[str, ...]
+    held: tuple[str, ...] = ()
+    """Devices that are left out because tiers.yaml says `hold` of them."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A version and its artifact; both empty when there is none."""
+
+    version: str = ""
+    artifact: str = ""
+
+
+def model_named(topology: Topology, name: str) -> Model:
+    """Give a model of tiers.yaml.
+
+    Raises:
+        RolloutError: there is none of this name, or devices could not take what its source names.
+    """
+    model = topology.models.get(name)
+    if model is None:
+        known = ", ".join(topology.models) or "none"
+        raise RolloutError(
+            f"tiers.yaml has no model {name!r}{did_you_mean(name, topology.models)}",
+            hint=f"add it under models:, or choose one of: {known}",
+        )
+    if model.artifact != name:
+        raise RolloutError(
+            f"model {name} has a source named {model.artifact}, and devices take only one of the model's own name",
+            hint=f"push it as {name}, and write source: {name}@{model.version}",
+        )
+    return model
+
+
+def candidates(topology: Topology, name: str, chosen: Sequence[str] = ()) -> Candidates:
+    """Give the devices of a model's pools, or the chosen ones of them, without those on hold.
+
+    Raises:
+        RolloutError: a chosen device is in none of the pools, or nobody is left.
+    """
+    settings = {
+        device: topology.settings_of(placed, device)
+        for pool in topology.models[name].pools
+        for placed in [topology.pool(pool)]
+        for device in placed.node_names
+    }
+    pools = ", ".join(topology.models[name].pools) or "none"
+    for device in chosen:
+        if device not in settings:
+            raise RolloutError(
+                f"device {device!r} is in no pool of model {name} ({pools}){did_you_mean(device, settings)}",
+                hint=f"add it to a pool of the model, or leave --device out: tiers rollout start {name}",
+            )
+    wanted = tuple(dict.fromkeys(chosen)) or tuple(settings)
+    held = tuple(device for device in wanted if settings[device].hold)
+    devices = tuple(device for device in wanted if not settings[device].hold)
+    if not devices:
+        why = (
+            f"its devices are on hold ({', '.join(held[:5])})"
+            if held
+            else f"its pools ({pools}) have no device"
+        )
+        raise RolloutError(
+            f"nobody can get model {name}: {why}",
+            hint=f"tiers explain models.{name}.pools, then give a pool nodes or take hold away",
+        )
+    return Candidates(devices, held)
+
+
+def waves_of(settings: Settings, total: int) -> tuple[Wave, ...]:
+    """Give the waves as numbers of devices: the canary, then each share rounded up, at last everybody."""
+    reach = [share.of(total) for share in (settings.canary, *settings.waves)]
+    growing: list[int] = []
+    for devices in (*reach, total):
+        if not growing or devices > growing[-1]:
+            growing.append(devices)
+    return tuple(Wave(devices=devices) for devices in growing)
+
+
+def default_name(model: str, version: str, number: int) -> str:
+    """Give MODEL-VERSION-NUMBER in characters that a topic and a Kubernetes label take, at most 63."""
+    end = f"-{number}"
+    text = re.sub(r"[^a-z0-9.-]", "-", f"{model}-{version}".lower())
+    return text[: _LONGEST_NAME - len(end)].rstrip(".-") + end
+
+
+def next_number(rollouts: Iterable[Rollout]) -> int:
+    """Give the number of the next rollout of a site."""
+    return max((rollout.number for rollout in rollouts), default=0) + 1
+
+
+def ordered(name: str, devices: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the devices in the order in which the rollout takes them."""
+    return order_of(name, devices)
+
+
+def is_under_way(rollout: Rollout, reports: Mapping[str, Report], desired: Mapping[str, Desired]) -> bool:
+    """Say whether a rollout brings, or has brought, its version: not stopped, not taken back, not failed."""
+    if rollout.action not in {"run", "pause"}:
+        return False
+    seen = resume(rollout, desired, Progress())
+    state = step(rollout, reports_of(rollout, reports), seen, 0.0).progress.state
+    return state is not RolloutState.FAILED
+
+
+def version_before(
+    model: str,
+    artifact: str,
+    devices: Iterable[str],
+    *,
+    rollouts: Iterable[Rollout],
+    reports: Mapping[str, Report],
+    desired: Mapping[str, Desired],
+) -> Known:
+    """Give the version that a rollback shall bring back: what the newest rollout of the model brought.
+
+    A rollout that failed or was stopped counts with the version before it; without any rollout, what most of the
+    devices' desired states name.
+
+    Args:
+        model: name of the model.
+        artifact: the new artifact, which is never its own predecessor.
+        devices: of the new rollout.
+        rollouts: all of the site that can be believed.
+        reports: what the devices say.
+        desired: what the devices shall run.
+    """
+    newest = leading(rollouts).get(model)
+    if newest is not None:
+        spec = newest.spec
+        if is_under_way(newest, reports, desired) and spec.artifact != artifact:
+            return Known(spec.version, spec.artifact)
+        if spec.previous_artifact != artifact:
+            return Known(spec.previous_version, spec.previous_artifact)
+        return Known()
+    counts: dict[Known, int] = {}
+    for device in devices:
+        standing = desired.get(device)
+        for entry in standing.models if standing else ():
+            if entry.model == model and entry.artifact != artifact:
+                known = Known(entry.version, entry.artifact)
+                counts[known] = counts.get(known, 0) + 1
+    return max(counts, key=lambda known: (counts[known], known.version), default=Known())
