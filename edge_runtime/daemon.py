@@ -77,21 +77,21 @@ class Daemon:
         config = settings.config
         self._settings = settings
         self._drill = drill
+        self._control: Control | None = None
+        self._installer: Installer | None = None
+        self._fingerprint = read_fingerprint()
+        self._table = ModelTable(config.models)
+        page = metrics_page(self._table, self._fingerprint, self._condition)
+        self._server = Server(config.serving, self._table, page)
         self._folders = Folders(Path(config.state))
         self._folders.prepare()
         self._lock = self._folders.lock()
         self._store = Store(self._folders.database)
         self._starts = self._store.next("starts")
-        self._fingerprint = read_fingerprint()
         self._inbox = Inbox()
         self._disk = Worker("disk", self._inbox.post)
         self._loader = Worker("loader", self._inbox.post)
         self._trials = Trials(self._inbox.post)
-        self._table = ModelTable(config.models)
-        self._control: Control | None = None
-        self._installer: Installer | None = None
-        page = metrics_page(self._table, self._fingerprint, self._condition)
-        self._server = Server(config.serving, self._table, page)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.

@@ -107,6 +107,7 @@ class Installer:
         for each in desired.models:
             offer = Offer(version=each.version, artifact=each.artifact, rollout=each.rollout)
             self._give(each.model, Offered(offer))
+        self._shop.reports.obeyed(self._held, self._shop.fetches.chunks)
 
     def tick(self) -> None:
         """Let time pass, and look whether the engines are well."""
@@ -131,8 +132,9 @@ class Installer:
         if new != held:
             self._held[model] = new
             seq = self._shop.store.save_installation(new)
-            if new.state is not held.state or new.code:
-                log.info("%s: %s -> %s %s", model, held.state.value, new.state.value, new.reason)
+            if new.state is not held.state:
+                why = f" ({new.code}: {new.reason})" if new.code else ""
+                log.info("%s: %s -> %s%s", model, held.state.value, new.state.value, why)
             self._shop.reports.changed(seq, self._held, self._shop.fetches.chunks)
             if new.state is not held.state:
                 self._shop.drill.entered(model, new.state)

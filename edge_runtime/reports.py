@@ -57,11 +57,17 @@ class Reports:
         self._send = send
         self._last: tuple[ModelReport, ...] = ()
         self._sent_at = 0.0
+        self._told_desired = -1
 
     def changed(self, seq: int, held: Mapping[str, Installation], fetching: Mapping[str, Progress]) -> None:
         """Send the report `seq`, which tells of an arrow that has just been saved."""
         self._last = tuple(self._describe(each, fetching.get(each.model)) for each in held.values())
         self._publish(seq)
+
+    def obeyed(self, held: Mapping[str, Installation], fetching: Mapping[str, Progress]) -> None:
+        """Send a report if none has told of the present desired document yet, because it changed nothing here."""
+        if self._store.count("desired_seq") != self._told_desired:
+            self.changed(self._store.next("report_seq"), held, fetching)
 
     def again(self) -> None:
         """Send the last report once more."""
@@ -80,10 +86,11 @@ class Reports:
             self._publish(self._store.next("report_seq"))
 
     def _publish(self, seq: int) -> None:
+        self._told_desired = self._store.count("desired_seq")
         report = Report(
             device=self._device,
             seq=seq,
-            desired_seq=self._store.count("desired_seq"),
+            desired_seq=self._told_desired,
             starts=self._starts,
             models=self._last,
             fingerprint=self._fingerprint,

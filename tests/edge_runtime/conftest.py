@@ -46,19 +46,29 @@ WAIT_SECONDS = 60.0
 
 
 # ---------------------------------------------------------------- artifacts
-def linear_model(weight: float, *, ballast: bytes = b"", ir: int = 8) -> bytes:
-    """ONNX: scores = image @ W, W = weight × a fixed matrix. `ballast` makes the file larger, as weights would."""
+def linear_model(weight: float, *, ballast: bytes = b"", ir: int = 8, fragile: bool = False) -> bytes:
+    """ONNX: scores = image @ W, W = weight × a fixed matrix. `ballast` makes the file larger, as weights would.
+
+    A fragile one also takes row number max(image) of W, and there are four.
+    """
     matrix = np.arange(12, dtype=np.float32).reshape(4, 3) * np.float32(weight)
     constants = [numpy_helper.from_array(matrix, "W")]
     nodes = [helper.make_node("MatMul", ["image", "W"], ["scores"])]
     if ballast:
         constants.append(numpy_helper.from_array(np.frombuffer(ballast, np.uint8), "ballast"))
         nodes.append(helper.make_node("Shape", ["ballast"], ["ballast_shape"]))
+    if fragile:
+        nodes.append(helper.make_node("ReduceMax", ["image"], ["largest"], keepdims=0))
+        nodes.append(helper.make_node("Cast", ["largest"], ["row"], to=TensorProto.INT64))
+        nodes.append(helper.make_node("Gather", ["W", "row"], ["unused"]))
     graph = helper.make_graph(
         nodes,
         "linear",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 4])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 3])],
+        [
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 3]),
+            *([helper.make_tensor_value_info("unused", TensorProto.FLOAT, [3])] if fragile else []),
+        ],
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=ir)
@@ -145,10 +155,25 @@ class Keys:
         sealed = seal(payload, "manifest", key or self.registry)
         return Made(artifact, manifest, sealed, index_bytes, chunks, stored)
 
-    def model(self, version: str, *, ballast: bytes = b"", weight: float | None = None) -> Made:
+    def model(
+        self,
+        version: str,
+        *,
+        ballast: bytes = b"",
+        weight: float | None = None,
+        golden_weight: float | None = None,
+        change: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+    ) -> Made:
         """Make a version of the linear model; its weight is its number."""
         weight = float(version[1:]) if weight is None else weight
-        files = {"model.onnx": linear_model(weight, ballast=ballast), "golden.npz": golden_file(weight)}
+        golden = golden_file(weight if golden_weight is None else golden_weight)
+        files = {"model.onnx": linear_model(weight, ballast=ballast), "golden.npz": golden}
+        return self.make(version, files, change=change)
+
+    def fragile(self, version: str) -> Made:
+        """Make a model that is right on its golden inputs and fails on numbers above 2."""
+        weight = float(version[1:])
+        files = {"model.onnx": linear_model(weight, fragile=True), "golden.npz": golden_file(weight)}
         return self.make(version, files)
 
 
@@ -176,7 +201,7 @@ class Depot:
         self._link.subscribe(TOPICS.presence(DEVICE), qos=1)
         self._link.connect()
         self._ending = threading.Event()
-        self._waiting: list[tuple[Digest, int, int]] = []
+        self._waiting: dict[tuple[Digest, int], int] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -195,6 +220,13 @@ class Depot:
             model=MODEL, version=made.manifest.version, artifact=made.artifact, rollout=rollout
         )
         self.desire((model,), seq=seq, **changes)
+
+    def offer_as(self, name: str, made: Made) -> None:
+        """Put an artifact of another model on offer beside what the device shall run."""
+        self.made[made.artifact] = made
+        self.publish(TOPICS.manifest(made.artifact), made.sealed)
+        version = made.manifest.version
+        self.desire((DesiredModel(model=name, version=version, artifact=made.artifact, rollout="r1"),))
 
     def desire(
         self,
@@ -243,8 +275,8 @@ class Depot:
     def resume(self) -> None:
         with self._lock:
             self.limit = None
-            waiting, self._waiting = self._waiting, []
-        for artifact, epoch, number in waiting:
+            waiting, self._waiting = self._waiting, {}
+        for (artifact, number), epoch in waiting.items():
             self._send(artifact, epoch, number)
 
     def _run(self) -> None:
@@ -284,10 +316,12 @@ class Depot:
         with self._lock:
             if self.limit is not None:
                 if self.limit == 0:
-                    self._waiting.append((artifact, epoch, number))
+                    # A newer request for a chunk takes the place of an older one, as in a real depot.
+                    self._waiting[artifact, number] = epoch
                     self.reached_limit.set()
                     return
                 self.limit -= 1
+            self._waiting.pop((artifact, number), None)
             self.sent.append((artifact, number))
         made = self.made[artifact]
         stored = self.damage(artifact, number, made.stored[made.chunks[number].digest])
@@ -398,14 +432,24 @@ class Device:
 
     def infer(self, row: list[float]) -> tuple[str, list[float]]:
         """Ask the model; give the version that answered and its scores."""
+        status, answer = self._infer(row)
+        assert status == 200, answer
+        return answer["model_version"], answer["outputs"][0]["data"]
+
+    def infer_badly(self) -> None:
+        """Ask a fragile model what it fails at."""
+        status, answer = self._infer([9, 9, 9, 9])
+        assert status == 500, answer
+
+    def _infer(self, row: list[float]) -> tuple[int, dict[str, object]]:
         body = {"inputs": [{"name": "image", "shape": [1, 4], "datatype": "FP32", "data": row}]}
         connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=10)
         try:
             connection.request("POST", f"/v2/models/{MODEL}/infer", json.dumps(body))
-            answer = json.loads(connection.getresponse().read())
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
         finally:
             connection.close()
-        return answer["model_version"], answer["outputs"][0]["data"]
 
 
 @pytest.fixture
