@@ -66,7 +66,7 @@ def check_references(root: Fields, findings: Findings) -> None:
             known = names[reference.kind]
             place = place_of(root, path, key=True) if reference.by_key else node.place
             message = f"there is no {reference.kind} '{name}'{did_you_mean(name, known)}"
-            cure = f"use one of {listed(known, 'or')}, or add it" if 0 < len(known) <= _MOST_LISTED else ""
+            cure = f"use {listed(known, 'or')}, or add it" if 0 < len(known) <= _MOST_LISTED else ""
             findings.add(reference.code, place, message, cure=cure)
 
 

@@ -29,7 +29,9 @@ def _check_environment_name(text: str) -> str:
     return text
 
 
-SecretName = Annotated[str, AfterValidator(_check_secret_name), Field(json_schema_extra={"pattern": _REFERENCE})]
+SecretName = Annotated[
+    str, AfterValidator(_check_secret_name), Field(json_schema_extra={"pattern": _REFERENCE})
+]
 EnvironmentName = Annotated[
     str, AfterValidator(_check_environment_name), Field(json_schema_extra={"pattern": _ENVIRONMENT})
 ]

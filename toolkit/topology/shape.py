@@ -205,7 +205,7 @@ def _report(document: Fields, path: Path, error: ErrorDetails, findings: Finding
         words = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         said = key if is_key else _shown(document, path)
         message = f"'{said}' is not {listed(words, 'or')}{did_you_mean(said, words)}"
-        findings.add("E0301", place, message)
+        findings.add("E0301", place, message, cure=f"write {listed(words, 'or')}")
     elif kind in _KINDS:
         _report_kind(document, path, kind, findings)
     elif kind == "too_short":
@@ -270,5 +270,5 @@ def _how(path: Path) -> str:
     """Say what a missing key is for."""
     noun = noun_at(path[:-1])
     info = keys_of(noun).get(str(path[-1])) if noun else None
-    about = (info.description or "").splitlines()[0] if info and info.description else ""
-    return f"add {path[-1]}: {about}" if about else ""
+    about = " ".join((info.description or "").split()).rstrip(".") if info else ""
+    return f"add '{path[-1]}': {about[:1].lower()}{about[1:]}" if about else ""

@@ -60,7 +60,7 @@ def test_a_pool_may_have_all_its_devices_in_the_inventory(with_inventory):
         ("name,pool,download\nbox-9,boxes,1\n", ["devices.csv:2:13 E0303"]),
         ('name,pool\n"box-9,boxes\n', ["over.yaml:1:12 E0118"]),
         ("", ["over.yaml:1:12 E0118"]),
-        ("name,pool\nnano-9,nanos\n", ["site.yaml:13:50 E0206"]),
+        ("name,pool\nnano-9,nanos\n", ["site.yaml:13:51 E0206"]),
     ],
 )
 def test_what_is_wrong_in_the_inventory_is_found_there(with_inventory, rows, found):

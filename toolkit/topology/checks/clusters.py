@@ -52,5 +52,5 @@ def names_leave_room(site: Site) -> None:
     ]
     for path, longest in named:
         if len(str(path[-1])) > longest:
-            message = f"this name has {len(str(path[-1]))} characters, here it may have {longest}"
+            message = f"'{path[-1]}' has {len(str(path[-1]))} characters, here a name may have {longest}"
             site.report("E0602", path, message, key=True)

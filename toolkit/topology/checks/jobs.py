@@ -65,7 +65,9 @@ def minimum_is_not_above_workers(site: Site) -> None:
         gang = job.gang
         if gang.minimum > gang.workers:
             site.report(
-                "E0509", ("jobs", name, "gang", "min"), f"min is {gang.min}, workers is {gang.workers}"
+                "E0509",
+                ("jobs", name, "gang", "min"),
+                f"'min' is {gang.min}, more than 'workers' with {gang.workers}",
             )
         elif gang.minimum < gang.workers:
             message = f"the gang of {gang.workers} may start with {gang.minimum}"

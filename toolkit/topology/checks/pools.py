@@ -32,13 +32,10 @@ def pools_say_which_machines(site: Site) -> None:
     for placed in site.pools().values():
         path: Path = (*_path(placed), "nodes")
         nodes = placed.pool.nodes
-        if (nodes.count is None) == (not nodes.names):
-            said = "neither" if nodes.count is None else "both"
-            site.report(
-                "E0206",
-                path,
-                f"{said} of count and names: say how many machines there are or what they are called",
-            )
+        if nodes.count is not None and nodes.names:
+            site.report("E0206", (*path, "count"), "'nodes' has both count and names", key=True)
+        elif nodes.count is None and not nodes.names:
+            site.report("E0206", path, "'nodes' has neither count nor names", key=True, cure=_WHICH_MACHINES)
         for position, name in enumerate(placed.node_names):
             here: Path = (*path, "names", position) if nodes.count is None else (*path, "count")
             if name in seen:
@@ -89,12 +86,18 @@ def device_settings_have_a_device(site: Site) -> None:
             for key in ("settings", "devices"):
                 if find(site.root, (*_path(placed), key)) is not None:
                     site.report(
-                        "E0527", (*_path(placed), key), f"'{key}' on the tier {placed.tier_name}", key=True
+                        "E0527",
+                        (*_path(placed), key),
+                        f"'{key}' are for devices, and the tier {placed.tier_name} has none",
+                        key=True,
                     )
     for tier_name in site.topology.tiers:
         if tier_name != "edge" and find(site.root, ("tiers", tier_name, "settings")) is not None:
             site.report(
-                "E0527", ("tiers", tier_name, "settings"), f"'settings' on the tier {tier_name}", key=True
+                "E0527",
+                ("tiers", tier_name, "settings"),
+                f"'settings' are for devices, and the tier {tier_name} has none",
+                key=True,
             )
 
 
@@ -108,6 +111,7 @@ def old_jetsons_are_noted(site: Site) -> None:
 
 
 _FIRST_JETPACK = 6
+_WHICH_MACHINES = "write count: N, or names: [a, b], or give the devices in the inventory"
 
 
 def _path(placed: PlacedPool) -> Path:

@@ -31,7 +31,7 @@ def queues_fit_their_tier(site: Site) -> None:
         for step in ("guarantee", "deserved", "capability"):
             amount = getattr(queue, step).gpus or 0
             if amount > there:
-                message = f"{step} is {counted(amount, 'GPU')}, the tier {queue.tier} has {there}"
+                message = f"'{step}' is {counted(amount, 'GPU')}, the tier {queue.tier} has {there}"
                 site.report("E0506", ("queues", name, step, "gpus"), message)
                 break
         guarantee = queue.guarantee.gpus or 0
@@ -48,11 +48,11 @@ def _check_step(site: Site, name: str, queue: Queue, kind: str, low: str, high: 
     if lower is None:
         return
     if upper is None and (low, high) == ("guarantee", "deserved"):
-        message = f"guarantee has {kind} and deserved has none"
+        message = f"'guarantee' has {kind} and 'deserved' has none"
         site.report("E0505", ("queues", name, "guarantee", kind), message)
     elif upper is not None and lower > upper:
         below, above = getattr(getattr(queue, low), kind), getattr(getattr(queue, high), kind)
-        message = f"{low} is {below} {kind}, more than {high} with {above}"
+        message = f"'{low}' is {below} {kind}, more than '{high}' with {above}"
         site.report("E0505", ("queues", name, low, kind), message)
 
 

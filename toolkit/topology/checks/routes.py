@@ -37,7 +37,9 @@ def copies_have_places(site: Site) -> None:
                 site.report("E0511", ("routes", name, "copies"), message)
         elif route.copies is None:
             site.report(
-                "E0510", ("routes", name, "to"), f"from {route.source} to {route.target} without copies"
+                "E0510",
+                ("routes", name, "to"),
+                f"the route goes from {route.source} to itself, without copies",
             )
         elif (
             tier is not None
@@ -54,4 +56,6 @@ def triggers_agree(site: Site) -> None:
     """E0206: a route that runs on demand has no clock."""
     for name, route in site.sound("routes", site.topology.routes):
         if route.trigger == "demand" and route.every is not None:
-            site.report("E0206", ("routes", name, "every"), "both every and trigger: demand", key=True)
+            site.report(
+                "E0206", ("routes", name, "every"), "the route has both every and trigger: demand", key=True
+            )

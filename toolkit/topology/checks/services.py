@@ -40,15 +40,21 @@ def replicas_are_in_order(site: Site) -> None:
     for name, service in site.sound("services", site.topology.services):
         low, high = service.replicas.min, service.replicas.max
         if low > high:
-            site.report("E0522", ("services", name, "replicas", "min"), f"min is {low}, max is {high}")
+            site.report(
+                "E0522", ("services", name, "replicas", "min"), f"'min' is {low}, more than 'max' with {high}"
+            )
         for position, peak in enumerate(service.scale.peaks if service.scale else ()):
             path: Path = ("services", name, "scale", "peaks", position)
             if peak.at_least > high:
                 site.report(
-                    "E0522", (*path, "at_least"), f"at least {peak.at_least} in a peak, max is {high}"
+                    "E0522",
+                    (*path, "at_least"),
+                    f"'at_least' is {peak.at_least}, more than replicas.max with {high}",
                 )
             if peak.opens >= peak.closes:
-                site.report("E0528", (*path, "to"), f"the peak is from {peak.opens} to {peak.closes}")
+                site.report(
+                    "E0528", (*path, "to"), f"'to' is {peak.closes}, not after 'from' with {peak.opens}"
+                )
 
 
 def peaks_have_a_time_zone(site: Site) -> None:
@@ -70,8 +76,8 @@ def thresholds_do_not_swing(site: Site) -> None:
         if scale is None:
             continue
         if scale.gpu is not None and scale.gpu.back is not None and scale.gpu.back >= scale.gpu.out:
-            message = f"in is {scale.gpu.back}, out is {scale.gpu.out}"
+            message = f"'in' is {scale.gpu.back}, not below 'out' with {scale.gpu.out}"
             site.report("E0521", ("services", name, "scale", "gpu", "in"), message)
         if scale.queue is not None and scale.queue.back is not None and scale.queue.back >= scale.queue.out:
-            message = f"in is {scale.queue.back}, out is {scale.queue.out}"
+            message = f"'in' is {scale.queue.back}, not below 'out' with {scale.queue.out}"
             site.report("E0521", ("services", name, "scale", "queue", "in"), message)
