@@ -124,6 +124,20 @@ class LinkContract:
         assert [arrival(receiver, "early").payload for _ in range(2)] == [b"1", b"2"]
         assert sender.flush(10)
 
+    def test_a_link_hears_nothing_that_it_did_not_ask_for(self, world: World) -> None:
+        sender = connected(world.link())
+        for topic in ("theirs/a", "mine/a"):
+            sender.publish(topic, b"kept", qos=1, retain=True)
+        assert sender.flush(10)
+        other, mine = world.link(), world.link()
+        other.subscribe("theirs/#", qos=1)
+        connected(other)
+        mine.subscribe("mine/#", qos=1)
+        mine.connect()
+        arrival(mine, "mine/a")
+        sender.publish("mine/end", b"", qos=1)
+        assert {event.topic for event in arrivals_before(mine, "mine/end")} <= {"mine/a"}
+
     def test_messages_keep_their_order(self, world: World) -> None:
         receiver, sender = world.link(), connected(world.link())
         receiver.subscribe("n/+", qos=1)

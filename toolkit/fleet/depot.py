@@ -159,7 +159,7 @@ class Depot:
         )
 
     def _turn(self) -> None:
-        """Take one event, if there is one, then do one batch of work: so new requests never wait for a whole transfer."""
+        """Take one event, if there is one, then do one batch of work: no request waits for the whole of another."""
         event = self._take(0.0 if self._work is not None else self._pause())
         if isinstance(event, Arrived):
             self._arrived(event)

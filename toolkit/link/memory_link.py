@@ -10,8 +10,8 @@ import threading
 from collections import deque
 from queue import Queue
 
+from toolkit.link.filters import matches, plain_filter, share_group
 from toolkit.link.link import Arrived, Connected, Disconnected, LastWill, LinkEvent
-from toolkit.link.shared import plain_filter, share_group
 
 
 class MemoryBroker:
@@ -151,16 +151,3 @@ class MemoryLink:
     def close(self) -> None:
         """Leave the broker; the last will is not sent."""
         self._broker.leave(self)
-
-
-def matches(topic_filter: str, topic: str) -> bool:
-    """Tell whether a topic falls under a filter: `+` is one level, `#` all that follow (MQTT 3.1.1, section 4.7)."""
-    wanted, given = topic_filter.split("/"), topic.split("/")
-    if given[0].startswith("$") and wanted[0] in {"+", "#"}:
-        return False
-    for position, part in enumerate(wanted):
-        if part == "#":
-            return True
-        if position >= len(given) or part not in {"+", given[position]}:
-            return False
-    return len(wanted) == len(given)

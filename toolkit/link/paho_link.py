@@ -24,10 +24,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from toolkit.errors import TiersError
+from toolkit.link.filters import matches, plain_filter
 from toolkit.link.ledger import Ledger, Sent
 from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, LinkEvent
 from toolkit.link.settings import LinkSettings
-from toolkit.link.shared import plain_filter
 from toolkit.link.tls import tls_context
 
 if TYPE_CHECKING:
@@ -352,7 +352,9 @@ class PahoLink:
             topic = message.topic
         except UnicodeDecodeError:
             return  # no topic of ours; whoever sent it breaks MQTT's own rules
-        self._events.put(Arrived(topic, bytes(message.payload), message.retain))
+        # Some brokers (amqtt 0.12) send a client what was retained for others; and no broker is trusted.
+        if any(matches(plain_filter(wanted), topic) for wanted in tuple(self._filters)):
+            self._events.put(Arrived(topic, bytes(message.payload), message.retain))
 
     def _on_publish(
         self, _client: Client, _data: object, mid: int, _code: ReasonCode, _properties: Properties | None

@@ -4,7 +4,7 @@ import pytest
 
 from tests.contracts.link import LinkContract
 from toolkit.link.link import LastWill
-from toolkit.link.memory_link import MemoryBroker, MemoryLink, matches
+from toolkit.link.memory_link import MemoryBroker, MemoryLink
 
 
 class MemoryWorld:
@@ -22,23 +22,3 @@ class TestMemoryLink(LinkContract):
     @pytest.fixture
     def world(self) -> MemoryWorld:
         return MemoryWorld()
-
-
-@pytest.mark.parametrize(
-    ("topic_filter", "topic", "fits"),
-    [
-        ("a/b", "a/b", True),
-        ("a/b", "a/b/c", False),
-        ("a/+", "a/b", True),
-        ("a/+", "a", False),
-        ("a/+/c", "a/b/c", True),
-        ("a/#", "a", True),
-        ("a/#", "a/b/c", True),
-        ("#", "a/b", True),
-        ("#", "$SYS/uptime", False),
-        ("+/uptime", "$SYS/uptime", False),
-        ("$SYS/#", "$SYS/uptime", True),
-    ],
-)
-def test_filters_match_as_mqtt_says(topic_filter: str, topic: str, fits: bool) -> None:
-    assert matches(topic_filter, topic) is fits
