@@ -121,12 +121,15 @@ class Gang:
             watcher.join()
         for process in self._processes.values():
             process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
         for reader in self._readers:
             reader.join(_LAST_WORDS)
         self._processes.clear()
         self._watchers.clear()
         self._readers.clear()
         self._alive.clear()
+        self._ends = SimpleQueue()
 
     def _start(self, worker: Worker) -> None:
         worker.log.parent.mkdir(parents=True, exist_ok=True)
