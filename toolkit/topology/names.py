@@ -55,9 +55,7 @@ def _check_label_key(text: str) -> str:
 def _check_label_value(text: str) -> str:
     """Take the value of a Kubernetes label: at most 63 characters."""
     if re.fullmatch(_LABEL_VALUE, text, re.ASCII) is None:
-        raise _refuse(
-            "E0318", f"'{text}' is not the value of a Kubernetes label"
-        )
+        raise _refuse("E0318", f"'{text}' is not the value of a Kubernetes label")
     return text
 
 

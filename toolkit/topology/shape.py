@@ -101,9 +101,10 @@ def shape(root: Fields, findings: Findings) -> Shaped:
         wrong: set[Path] = set()
         for error in errors:
             path = _path_in(document, error)
-            if not any(
+            follows = any(
                 gone[: len(path)] == path for gone in cut | replaced
-            ):  # else it follows from what was cut
+            )  # from what was cut out before
+            if not follows:
                 _report(document, path, error, findings)
             if error["type"] == "missing" and path[-1] in _HARMLESS:
                 replaced.add(path)
