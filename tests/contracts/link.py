@@ -134,7 +134,7 @@ class LinkContract:
         connected(other)
         mine.subscribe("mine/#", qos=1)
         mine.connect()
-        arrival(mine, "mine/a")
+        assert arrivals_before(mine, "mine/a") == []
         sender.publish("mine/end", b"", qos=1)
         assert {event.topic for event in arrivals_before(mine, "mine/end")} <= {"mine/a"}
 
