@@ -64,22 +64,27 @@ class Known(NamedTuple):
 class ScanCache:
     """The cache of one storage. For one thread; `close` writes it."""
 
-    def __init__(self, file: str | None) -> None:
+    def __init__(self, file: str | None, *, patience_seconds: float = 2.0) -> None:
         """Open or make it.
 
         Args:
             file: where it lies; None remembers nothing.
+            patience_seconds: how long to wait for another run that holds it.
         """
         self._database: sqlite3.Connection | None = None
         if file is None:
             return
         try:
-            self._database = _open(file)
+            self._database = _open(file, patience_seconds)
+        except sqlite3.OperationalError as error:
+            log.info(
+                "scan cache %s is not used: %s", file, error
+            )  # another run holds it, or it cannot be written
         except (sqlite3.Error, OSError) as error:
             log.info("scan cache %s is made anew: %s", file, error)
             with suppress(sqlite3.Error, OSError):
                 Path(file).unlink()
-                self._database = _open(file)
+                self._database = _open(file, patience_seconds)
 
     def known(self, grid: str, folder: bytes) -> Mapping[bytes, Known]:
         """Give what is known of the files in one folder, by name."""
@@ -155,10 +160,10 @@ class ScanCache:
             self._database = None
 
 
-def _open(file: str) -> sqlite3.Connection:
+def _open(file: str, patience_seconds: float) -> sqlite3.Connection:
     if Path(file).is_symlink():
         raise OSError(f"{file} is a link")
-    database = sqlite3.connect(file, timeout=2.0)
+    database = sqlite3.connect(file, timeout=patience_seconds)
     try:
         # Losing the cache costs one reading, so it need not survive a loss of power.
         database.execute("PRAGMA synchronous = OFF")

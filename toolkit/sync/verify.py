@@ -65,9 +65,8 @@ def verify_target(task: SyncTask, place: Storage, remotes: Callable[[str], Remot
             bad = target.read_back([entry for entry in index.entries if entry.kind == "file"])
         finally:
             target.close()
-        damage = [
-            Damage(shown(path), "it is not what the route wrote; run the route again") for path in sorted(bad)
-        ]
+        reason = f"it is not what the route wrote; tiers sync run {task.route} --check mends it"
+        damage = [Damage(shown(path), reason) for path in sorted(bad)]
         return _verified(place.url, index, damage)
     store = PackStore(remotes(place.url))
     ref = store.read_ref(f"{ref_root(task)}/head")
