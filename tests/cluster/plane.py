@@ -33,7 +33,7 @@ CONTROLLERS = (
 HOOKS = {  # path of Volcano's webhook -> (group, version, resource, operations), as its chart has them
     "/jobs/mutate": ("batch.volcano.sh", "v1alpha1", "jobs", ["CREATE"]),
     "/jobs/validate": ("batch.volcano.sh", "v1alpha1", "jobs", ["CREATE", "UPDATE"]),
-    "/queues/mutate": ("scheduling.volcano.sh", "v1beta1", "queues", ["CREATE", "UPDATE"]),
+    "/queues/mutate": ("scheduling.volcano.sh", "v1beta1", "queues", ["CREATE"]),
     "/queues/validate": ("scheduling.volcano.sh", "v1beta1", "queues", ["CREATE", "UPDATE", "DELETE"]),
     "/podgroups/validate": ("scheduling.volcano.sh", "v1beta1", "podgroups", ["CREATE"]),
 }
@@ -242,9 +242,12 @@ class Plane:
             )
         ] = hook_health
         for process, port in running.items():
-            process.wait_ready(lambda port=port: _answers(f"http://127.0.0.1:{port}/healthz"))
-        running_scheduler = self.processes[-3]
-        running_scheduler.wait_ready(self._default_queue_is_open)
+            secure = (
+                port == hook_health
+            )  # the webhook serves its health with its certificate, the others without
+            url = f"{'https' if secure else 'http'}://127.0.0.1:{port}/healthz"
+            process.wait_ready(lambda url=url: _answers(url, self.authority.ca))
+        next(iter(running)).wait_ready(self._default_queue_is_open)
 
     def _default_queue_is_open(self) -> bool:
         queues = self.api.items("/apis/scheduling.volcano.sh/v1beta1/queues")

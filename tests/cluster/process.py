@@ -54,7 +54,7 @@ class Process:
             if ended is not None or time.monotonic() > deadline:
                 why = f"ended with {ended}" if ended is not None else f"is not ready after {seconds} s"
                 raise RuntimeError(f"{self.name} {why}\n{self.tail()}")
-            pause.wait(0.02)
+            pause.wait(0.05)
 
     def ask_to_end(self) -> None:
         self.process.terminate()
