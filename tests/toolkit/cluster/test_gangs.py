@@ -22,7 +22,7 @@ def test_a_gang_that_fits_runs_whole(site):
 
 
 def test_a_gang_that_does_not_fit_gets_no_node_at_all_and_starts_when_it_does(site, topology, wait_until):
-    """Six workers want all six machines. While two GPUs are taken five machines are free: the gang gets none of them."""
+    """Six workers want all six machines. While two GPUs are taken five are free: the gang gets none."""
     no_queue = {"digits": {"queue": None}, "seg3d": None}
     hospital = site({"jobs": no_queue})
     hospital.apply()
