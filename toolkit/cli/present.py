@@ -15,7 +15,12 @@ from typing import Annotated
 
 import typer
 
-from toolkit.errors import Problem, TiersError, TopologyError, UsageError
+from toolkit.cli.report import describe, say
+from toolkit.errors import UsageError
+
+__all__ = [
+    "JsonOption", "Output", "OutputOption", "Table", "YesOption", "confirm", "describe", "progress", "say", "show",
+]  # fmt: skip
 
 
 class Output(str, Enum):
@@ -77,33 +82,6 @@ def _show_table(table: Table) -> None:
     for row in table.rows:
         drawn.add_row(*(str(cell) for cell in row))
     console.print(drawn)
-
-
-def say(message: str) -> None:
-    """Tell the person at the terminal something that is not the result."""
-    print(message, file=sys.stderr)
-
-
-def report(error: TiersError) -> None:
-    """Write an error to stderr: every finding it carries, what went wrong, and the cure."""
-    if isinstance(error, TopologyError):
-        for problem in error.problems:
-            say(describe(problem))
-    say(f"error: {error.message}")
-    if error.hint:
-        say(f"  try: {error.hint}")
-
-
-def describe(problem: Problem) -> str:
-    """Write a finding for people: the place and the message, then the excerpt, the reason and the cure."""
-    lines = [f"{problem.place}: {problem.severity.value} {problem.code} {problem.message}"]
-    if problem.excerpt:
-        lines += [f"    {line}" for line in problem.excerpt.splitlines()]
-    if problem.why:
-        lines.append(f"  why: {problem.why}")
-    if problem.cure:
-        lines.append(f"  help: {problem.cure}")
-    return "\n".join(lines)
 
 
 @contextmanager
