@@ -157,10 +157,10 @@ class Installer:
     # ------------------------------------------------------------ actions
     def _serve(self, held: Installation) -> None:
         model, activator = held.model, self._shop.activator
-        if not held.good or model not in self._configs:
+        first = held.shall_serve
+        if first is None or model not in self._configs:
             activator.withdraw(model, lambda _: self._serves(model, ""))
             return
-        first = held.good[0]
 
         def done(problem: str) -> None:
             if problem:
@@ -287,9 +287,10 @@ class Installer:
 
     def _look_at_engine(self, model: str) -> None:
         held = self._held[model]
-        if not held.good or held.serving != held.good[0].artifact:
+        first = held.shall_serve
+        if first is None or held.serving != first.artifact:
             return
-        failures = self._shop.activator.failures(model, held.good[0].version)
+        failures = self._shop.activator.failures(model, first.version)
         for _ in range(failures - self._failures.get(model, 0)):
             self._give(model, Struck(held.serving, "its engine failed an inference"))
         self._failures[model] = failures
