@@ -25,7 +25,7 @@ from toolkit.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
 GIB: Final = 1024**3
-BASE_MEMORY: Final = 4 * GIB
+BASE_MEMORY: Final = 2 * GIB
 """Address space of Python, NumPy and the engine's threads and arenas, most of which is never touched."""
 MEMORY_PER_BYTE: Final = 6
 """Address space a model may take for each byte of its artifact: weights, a rearranged copy, and activations."""
