@@ -19,6 +19,7 @@ from toolkit.wire.document import Document, decode_msgpack, encode_msgpack
 from toolkit.wire.paths import check_path, shown
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024
+_ALL_MODE_BITS = 0o7777
 _PACKED = struct.Struct(f">{RAW_BYTES}sI")
 
 
@@ -126,7 +127,7 @@ def _check_entries(index: Index, digest: Digest) -> None:
 
 def _check_entry(entry: Entry, digest: Digest, sizes: dict[Digest, int]) -> None:
     where = f"index {digest[:12]}: {shown(entry.path)!r}"
-    if not 0 <= entry.mode <= 0o7777:
+    if not 0 <= entry.mode <= _ALL_MODE_BITS:
         raise IntegrityError(f"{where} has the impossible mode {entry.mode:o}")
     if len(entry.chunks) % _PACKED.size or (entry.kind != "file" and (entry.chunks or entry.size)):
         raise IntegrityError(f"{where} has a chunk list that does not fit its kind")
