@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from edge_runtime.folders import Folders
 from edge_runtime.part import Part
@@ -59,6 +60,8 @@ class Surroundings:
     now: Callable[[], float]
     max_frame_bytes: int
     settings: PaceSettings
+    open_part: Callable[[Path, tuple[ChunkRef, ...]], Part] = Part
+    """Opens a part file."""
 
 
 class IndexFetch:
@@ -131,7 +134,7 @@ class ChunkFetch:
         self._connected = False
         self._held: transfer.Transfer | None = None
         around.disk.submit(
-            lambda: Part(around.folders.part(artifact), chunks),
+            lambda: around.open_part(around.folders.part(artifact), chunks),
             lambda part: self._begin(part, epoch),
             self._disk_failed,
         )

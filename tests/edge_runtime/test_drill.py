@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_runtime.drill import Drill, no_drill
+from edge_runtime.drill import Drill
 from toolkit.errors import UsageError
 from toolkit.wire.states import InstallState
 
@@ -26,9 +26,12 @@ def test_it_stops_once_at_each_point() -> None:
 
 
 def test_without_a_point_it_never_stops() -> None:
+    stops: list[str] = []
+    drill = Drill((), lambda _model, point: stops.append(point), lambda: stops.append("waited"))
     for state in InstallState:
-        no_drill().entered("m", state)
-        no_drill().ending("m", state)
+        drill.entered("m", state)
+        drill.ending("m", state)
+    assert not stops
 
 
 def test_a_point_that_is_no_state_is_refused_with_the_list() -> None:
