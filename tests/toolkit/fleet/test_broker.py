@@ -51,17 +51,21 @@ def test_it_answers_on_this_machine_only_and_ends(tmp_path: Path, require, kind:
 def test_the_embedded_one_ends_with_its_parent(tmp_path: Path, require, wait_until) -> None:
     require("amqtt")
     code = (
-        "from pathlib import Path; import sys, time\n"
+        "from pathlib import Path; import sys\n"
         "from toolkit.fleet.broker import start_broker\n"
-        f"print(start_broker(Path({str(tmp_path)!r}), kind='amqtt').port, flush=True); time.sleep(60)"
+        f"print(start_broker(Path({str(tmp_path)!r}), kind='amqtt').port, flush=True); sys.stdin.read()"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert parent.stdout is not None
+    assert parent.stdin is not None
     port = int(parent.stdout.readline())
     assert _listeners(port)
     parent.send_signal(signal.SIGKILL)
     parent.wait(10)
     parent.stdout.close()
+    parent.stdin.close()
     wait_until(lambda: not _listeners(port), "the embedded broker has ended")
 
 
