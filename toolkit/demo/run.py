@@ -88,7 +88,7 @@ def _steps(site: Site, evidence: Evidence, fault: Fault) -> list[tuple[str, Call
 
     return [
         ("validate, render", lambda: describe(material, commands, evidence)),
-        ("gang of two", lambda: train(material, commands, evidence)),
+        ("gang of two", lambda: train(material, commands, evidence, wanted=fault is Fault.NONE)),
         ("site", lambda: _open_site(site, evidence, fault)),
         ("ship v1", first),
         ("infer v1", lambda: _infer(site, evidence, "1")),
