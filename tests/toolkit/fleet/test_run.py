@@ -40,6 +40,7 @@ def test_both_run_until_they_are_told_to_stop(site: Site) -> None:
 def test_a_driver_that_fails_ends_the_depot_and_is_told(site: Site) -> None:
     class Failing(Steering):
         def run(self, stop: threading.Event) -> None:
+            assert not stop.is_set()
             raise RolloutError("the key is gone")
 
     broker = MemoryBroker()
