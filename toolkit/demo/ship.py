@@ -26,7 +26,7 @@ class Offer:
     version: str
     model: Path
     golden: Path
-    key: str = "registry.pem"
+    key: str = "keys/registry.pem"
     tolerance: float = 1e-3
     wait: str = "60s"
 
@@ -39,7 +39,7 @@ def push(site: Site, offer: Offer) -> dict[str, object]:
     """
     return site.commands.ask(
         *("model", "push", offer.model, "--name", MODEL, "--version", offer.version),
-        *("--golden", offer.golden, "--key", site.keys / offer.key, "--registry", site.registry.as_uri()),
+        *("--golden", offer.golden, "--key", site.folder / offer.key, "--registry", site.registry.as_uri()),
         *("--tolerance", str(offer.tolerance), "--min-accuracy", str(LEAST_GOLDEN)),
     )
 
