@@ -20,6 +20,7 @@ from toolkit.errors import UsageError
 
 if TYPE_CHECKING:
     from toolkit.fleet.reports import Watch
+    from toolkit.link.presets import PresetName
     from toolkit.link.settings import LinkSettings
     from toolkit.topology.secret import SecretReference
     from toolkit.topology.topology import Topology
@@ -54,9 +55,9 @@ def link_settings(topology: Topology, url: str, client: str) -> LinkSettings:
 
     broker = topology.broker
     address = url or broker.url
-    preset = "aws" if broker.preset == "aws" else "default"
+    preset: PresetName = "aws" if broker.preset == "aws" else "default"
     if not address.startswith("mqtts:"):
-        return settings_from_url(address, client, preset_name="aws" if preset == "aws" else "default")
+        return settings_from_url(address, client, preset_name=preset)
     tls = TlsSettings(ca_file=_file_of(broker.ca, "broker.ca") if broker.ca else "")
     login = broker.credentials
     variable = login.env if login else None
@@ -65,7 +66,7 @@ def link_settings(topology: Topology, url: str, client: str) -> LinkSettings:
         client,
         tls=tls,
         password_file=_file_of(login, "broker.credentials") if login and not variable else "",
-        preset_name="aws" if preset == "aws" else "default",
+        preset_name=preset,
     )
     return replace(settings, password=_variable(variable)) if variable else settings
 
@@ -85,7 +86,11 @@ def open_site(topology: Topology, url: str, keyring: Keyring | None) -> Iterator
     name = f"cli-{secrets.token_hex(6)}"
     settings = link_settings(topology, url, name)
     watch = open_watch(
-        PahoLink(settings), Topics(topology.name), keyring, name=name, address=settings.address
+        PahoLink(settings),
+        Topics(topology.name),
+        keyring,
+        name=name,
+        address=f"the broker at {settings.address}",
     )
     try:
         yield watch

@@ -192,12 +192,14 @@ def verdict(row: RolloutRow, seconds: float) -> TiersError | None:
         )
     if row.ended:
         return RolloutError(f"{label} is {row.state}", hint=f"tiers rollout start {row.model}")
+    if row.action == "pause":
+        return RolloutError(f"{label} is paused", hint=f"tiers rollout resume {row.name}")
     missing = ", ".join(row.missing[:_MOST_NAMES]) + (", …" if len(row.missing) > _MOST_NAMES else "")
     state = f"{label} is {row.state} in wave {row.wave} of {row.waves} after {seconds:.0f} s"
     if row.untold:
         return RolloutError(
             f"{state}: nobody has told {', '.join(row.untold[:_MOST_NAMES])} yet",
-            hint="tiers depot --steer, if no driver runs on this site",
+            hint="tiers rollout run, or tiers depot --steer, if no driver runs on this site",
         )
     waits = f": no answer from {missing}" if missing else ""
     return RolloutError(f"{state}{waits}", hint=f"{status}; it goes on without us")

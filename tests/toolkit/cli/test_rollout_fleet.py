@@ -1,9 +1,10 @@
-"""`tiers rollout …` and `tiers fleet status` as they are typed, over a real broker, with devices that answer by the book."""
+"""`tiers rollout …` and `tiers fleet status` as they are typed: a real broker, devices that answer by the book."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -167,7 +168,7 @@ def test_a_timeout_says_what_is_missing_and_what_to_type(typed: Typed) -> None:
     nobody = typed.start("--wait", "--timeout", "1s")
     assert nobody.returncode == 1
     assert "nobody has told box-" in nobody.stderr
-    assert "tiers depot --steer" in nobody.stderr
+    assert "tiers rollout run" in nobody.stderr
     typed.run_driver()
     silent = typed.start("--wait", "--timeout", "3s")
     assert silent.returncode == 1, silent.stderr
@@ -227,11 +228,37 @@ def test_a_wrong_tiers_yaml_gives_3(typed: Typed) -> None:
 
 def test_another_operators_rollout_does_not_count(typed: Typed) -> None:
     make_key(typed.folder / "keys" / "stranger.pem")
-    done = typed.tiers(
-        "rollout", "start", "digits", "--key", "keys/stranger.pem", "--keyring", "keyring.json"
-    )
-    assert done.returncode == 5
-    assert "not trusted as operator" in done.stderr
+    stranger = ("rollout", "start", "digits", "--key", "keys/stranger.pem")
+    refused = typed.tiers(*stranger, "--keyring", "keyring.json")
+    assert refused.returncode == 6
+    assert "not trusted as operator" in refused.stderr
+    assert typed.tiers(*stranger).returncode == 0, "whom the site trusts, only a keyring says"
     found = json.loads(typed.tiers("fleet", "status", "--keyring", "keyring.json", "--json").stdout)
     assert found["rollouts"] == []
     assert "not trusted as operator" in str(found["ignored"])
+
+
+def test_a_driver_as_a_process_is_interrupted_in_good_order(typed: Typed) -> None:
+    typed.run_devices()
+    files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml")
+    command = [sys.executable, "-m", "toolkit.cli", "rollout", "run", *files]
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+    driver = subprocess.Popen(
+        [*command, *keys], cwd=typed.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    )
+    try:
+        assert typed.start("--wait", "--timeout", "30s").returncode == 0
+    finally:
+        driver.send_signal(signal.SIGTERM)
+        assert driver.wait(20) == 0
+    away = subprocess.run(
+        [*command, *keys, "--broker", "mqtt://127.0.0.1:1"],
+        cwd=typed.folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert away.returncode == 5
+    assert "the broker at 127.0.0.1:1 cannot be reached" in away.stderr
