@@ -47,9 +47,7 @@ def test_no_worker_begins_when_one_cannot_be_started(tmp_path):
         yield crew[1]
 
     gang = Gang()
-    with pytest.raises(
-        JobError, match=r"rank 1 cannot start: .*Is a directory.*together or not at all"
-    ):
+    with pytest.raises(JobError, match=r"rank 1 cannot start: .*Is a directory.*together or not at all"):
         gang.start(slowly())
     assert gang.next_end() is None
     assert not marker.exists()
