@@ -52,7 +52,9 @@ def test_a_chunk_that_is_damaged_on_the_way_is_counted_and_asked_for_again(servi
     assert depot.chunks_sent(made).count(5) == 2
     assert serving.infer([1, 0, 0, 0])[0] == "v2"
     states = [model.state.value for each in depot.history for model in each.models if model.version == "v2"]
-    assert "SEEDING" not in states[states.index("VERIFYING") :], "it was seen when it came, not only at the end"
+    assert "SEEDING" not in states[states.index("VERIFYING") :], (
+        "it was seen when it came, not only at the end"
+    )
 
 
 def test_a_depot_that_lies_every_time_fails_the_version_and_names_the_chunk(serving, depot, keys) -> None:
