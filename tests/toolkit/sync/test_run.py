@@ -231,6 +231,45 @@ def test_a_mirror_whose_sidecar_breaks_at_any_step_is_completed_by_the_next_run(
         assert list((tmp_path / "hot/.tiers/partial/routes/frames").iterdir()) == []
 
 
+def test_a_file_that_shrank_while_its_draft_was_waiting_arrives_short(tmp_path):
+    from toolkit.sync.layouts.mirror import MirrorTarget
+    from toolkit.sync.pace import Pace
+    from toolkit.sync.selection import EVERYTHING
+    from toolkit.sync.source import FolderTree
+    from toolkit.sync.target import Wish
+
+    task = task_of(tmp_path)
+    file = tmp_path / "edge/frames/a"
+    file.write_bytes(os.urandom(500_000))
+    mirror = MirrorTarget(str(tmp_path / "hot"), task)
+    tree = FolderTree(str(tmp_path / "edge"), task, EVERYTHING, remember=False)
+    mirror.plan(Wish(tree.look().index))
+    mirror.fill(tree.chunks, Pace(0), lambda _: None)
+    mirror.close()  # as far as a killed run gets
+    file.write_bytes(file.read_bytes()[:300_000])
+    assert run(task).targets[0].chunks_moved <= 1
+    assert photograph(tmp_path / "hot/frames") == photograph(tmp_path / "edge/frames")
+
+
+def test_a_run_that_was_overtaken_says_so_and_loses_nothing(tmp_path):
+    remote = MemoryRemote()
+    task = task_of(tmp_path, PACKS)
+    make_tree(tmp_path / "edge/frames")
+    overtaking = []
+
+    def overtake(event):
+        if isinstance(event, Planned) and not overtaking:
+            overtaking.append(event)
+            run(task, remotes=lambda _: remote)
+
+    edit_tree(tmp_path / "edge/frames")
+    result = run_task(task, listen=overtake, remotes=lambda _: remote)
+    assert result.exit_code == 1
+    assert "another run of route frames" in result.targets[0].error
+    assert PackStore(remote).list_refs() == ("routes/frames/at/0000000001", "routes/frames/head")
+    assert restore(tmp_path, remote) == photograph(tmp_path / "edge/frames")
+
+
 # ---------------------------------------------------------------- several targets, copies
 def test_one_target_that_is_not_there_does_not_stop_the_others(tmp_path):
     gone = Storage(tier="warm", url=(tmp_path / "gone").as_uri())
@@ -314,6 +353,20 @@ def test_a_source_is_not_emptied_when_one_target_failed_or_lost_a_byte(tmp_path)
     result = run_task(task)
     assert result.removed == 59
     assert [path.name for path in (tmp_path / "edge/frames").rglob("*.dcm")] == ["image-1.dcm"]
+
+
+def test_a_file_that_changed_after_it_was_sent_is_not_removed(tmp_path):
+    task = task_of(tmp_path, then="remove_source")
+    for name in ("a", "b"):
+        (tmp_path / "edge/frames" / name).write_bytes(name.encode())
+
+    def work_on(event):
+        if isinstance(event, Finished):
+            (tmp_path / "edge/frames/a").write_bytes(b"newer")
+
+    assert run(task, listen=work_on).removed == 1
+    assert (tmp_path / "edge/frames/a").read_bytes() == b"newer"
+    assert not (tmp_path / "edge/frames/b").exists()
 
 
 def test_a_file_that_became_young_again_keeps_its_old_copy(tmp_path):
