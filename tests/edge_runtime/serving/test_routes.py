@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -124,15 +122,6 @@ def test_wrong_requests_are_told_why(serving, case):
     assert message in document["error"]
     assert ("Allow" in headers) == (status == 405)
     assert ("Retry-After" in headers) == (status == 503)
-
-
-def test_head_is_refused_without_a_body(serving):
-    client = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
-    for _ in range(2):  # a body would be read as the beginning of the second answer
-        client.request("HEAD", "/v2/health/live")
-        response = client.getresponse()
-        assert (response.status, response.headers["Allow"], response.read()) == (405, "GET", b"")
-    client.close()
 
 
 def test_wrong_tensors_are_told_what_was_expected(serving):
