@@ -63,6 +63,12 @@ class Typed:
         keys = ("--key", "keys/site.pem", "--keyring", "keyring.json", "--json")
         return self.tiers("rollout", "start", "digits", *arguments, *keys)
 
+    def driver_process(self) -> subprocess.Popen[bytes]:
+        files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml")
+        keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+        command = [sys.executable, "-m", "toolkit.cli", "rollout", "run", *files, *keys]
+        return subprocess.Popen(command, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+
     def link(self, name: str) -> PahoLink:
         return PahoLink(settings_from_url(f"mqtt://127.0.0.1:{self.port}", name))
 
@@ -240,25 +246,35 @@ def test_another_operators_rollout_does_not_count(typed: Typed) -> None:
 
 def test_a_driver_as_a_process_is_interrupted_in_good_order(typed: Typed) -> None:
     typed.run_devices()
-    files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml")
-    command = [sys.executable, "-m", "toolkit.cli", "rollout", "run", *files]
-    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
-    driver = subprocess.Popen(
-        [*command, *keys], cwd=typed.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    )
+    driver = typed.driver_process()
     try:
         assert typed.start("--wait", "--timeout", "30s").returncode == 0
     finally:
         driver.send_signal(signal.SIGTERM)
         assert driver.wait(20) == 0
-    away = subprocess.run(
-        [*command, *keys, "--broker", "mqtt://127.0.0.1:1"],
-        cwd=typed.folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+    away = typed.tiers("rollout", "run", *keys, "--broker", "mqtt://127.0.0.1:1")
     assert away.returncode == 5
     assert "the broker at 127.0.0.1:1 cannot be reached" in away.stderr
+
+
+def test_a_driver_that_is_killed_between_waves_is_followed_by_another(typed: Typed, wait_until) -> None:
+    typed.run_devices()
+    (typed.folder / "slow.yaml").write_text("models: {digits: {rollout: {soak: 2s}}}\n")
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+    files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml", "-f", "slow.yaml")
+    assert typed.tiers("rollout", "start", "digits", *keys, *files, plain=True).returncode == 0
+    first = typed.driver_process()
+    wait_until(
+        lambda: sum(len(device.obeyed) for device in typed.devices.values()) == 1, "the canary has it", 30
+    )
+    first.kill()
+    first.wait(20)
+    second = typed.driver_process()
+    try:
+        wait_until(lambda: all(device.serving for device in typed.devices.values()), "everybody has it", 30)
+    finally:
+        second.terminate()
+        assert second.wait(20) == 0
+    assert [[desired.seq for desired in device.seen] for device in typed.devices.values()] == [[1], [1], [1]]
+    assert len({device.obeyed[0].fence for device in typed.devices.values()}) == 2, "two drivers wrote"
