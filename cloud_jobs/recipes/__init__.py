@@ -11,11 +11,13 @@ from difflib import get_close_matches
 
 from cloud_jobs.recipes.config import Config
 from cloud_jobs.recipes.digits import digits, digits_head
+from cloud_jobs.recipes.seg3d import seg3d
 from toolkit.errors import UsageError
 
 RECIPES: dict[str, Callable[[], Config]] = {
     "digits": digits,
     "digits_head": digits_head,
+    "seg3d": seg3d,
 }
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from cloud_jobs.datasets.volumes import volumes_split
 from cloud_jobs.recipes import RECIPES, recipe_named
 from cloud_jobs.recipes.augment import shift_by_one
-from cloud_jobs.recipes.losses import right_class
+from cloud_jobs.recipes.losses import dice, right_class, voxel_loss
 from toolkit.errors import UsageError
 
 
@@ -57,3 +58,25 @@ def test_a_shift_moves_by_at_most_one_pixel_and_invents_nothing():
 def test_the_right_class_scores_one():
     logits = torch.tensor([[0.1, 0.9], [0.8, 0.2]])
     assert right_class(logits, torch.tensor([1, 1])).tolist() == [1.0, 0.0]
+
+
+def test_dice_counts_what_is_shared():
+    masks = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
+    logits = torch.tensor([[1.0, -1.0, 1.0, -1.0], [-1.0, -1.0, -1.0, -1.0], [1.0, 1.0, 1.0, 1.0]])[:, None]
+    assert dice(logits, masks).tolist() == [0.5, 1.0, 1.0]
+
+
+def test_a_surer_and_righter_answer_has_less_voxel_loss():
+    masks = torch.tensor([[1, 1, 0, 0]])
+    wrong, unsure, right = (
+        voxel_loss(factor * (masks[:, None] - 0.5), masks).item() for factor in (-9.0, 0.0, 9.0)
+    )
+    assert wrong > unsure > right
+
+
+def test_volumes_are_the_same_each_time_and_hold_a_lesion():
+    one, two = volumes_split(), volumes_split()
+    assert torch.equal(one.samples, two.samples)
+    share = one.truth.float().flatten(1).mean(dim=1)
+    assert 0.005 < share.min() < share.max() < 0.2
+    assert one.samples[:, 0][one.truth == 1].mean() > 0.9
