@@ -87,7 +87,7 @@ def check(options: argparse.Namespace) -> Finding:
 
 def _failed(code: str, error: MemoryError | TiersError, options: argparse.Namespace) -> Finding:
     said = error.message if isinstance(error, TiersError) else "no memory is left"
-    if isinstance(error, MemoryError) or "allocate" in said:  # engines say it in their own words
+    if isinstance(error, MemoryError) or "alloc" in said:  # engines say it in their own words
         return Finding(code="golden-memory", reason=f"it takes more than {options.memory} bytes: {said}")
     return Finding(code=code, reason=said)
 

@@ -120,7 +120,7 @@ def watch(child: subprocess.Popen[bytes], seconds: float) -> Finding:
             return Finding(code="golden-interrupted", reason="the golden check was ended from outside")
         return Finding(code="golden-crashed", reason=f"the model took the golden check down with {name}")
     if child.returncode or len(output) > MAX_OUTPUT_BYTES:
-        if "MemoryError" in last or "bad_alloc" in last:
+        if "MemoryError" in last or "alloc" in last:
             return Finding(code="golden-memory", reason=f"it takes more memory than it may: {last}")
         return Finding(
             code="golden-crashed", reason=f"the golden check ended with {child.returncode}: {last}"
