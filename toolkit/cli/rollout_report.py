@@ -39,7 +39,7 @@ class Answer:
 
     def check(self, seconds: float) -> None:
         """Raise what a wait of so many seconds ended with, if it was no success."""
-        from toolkit.fleet.status import verdict
+        from toolkit.fleet.follow import verdict
 
         error = verdict(self.status, seconds)
         if error is not None:
@@ -66,7 +66,7 @@ def answer(watch: Watch, started: Started) -> Answer:
 
 def follow_aloud(watch: Watch, name: str, seconds: float) -> RolloutRow:
     """Follow a rollout and say on stderr where it stands, each time that this changes."""
-    from toolkit.fleet.status import follow
+    from toolkit.fleet.follow import follow
 
     return follow(watch, name, seconds, lambda row: say(line_of(row)))
 

@@ -2,17 +2,13 @@
 
 Where a rollout stands is computed anew from the intent, the desired states and the reports, by the same
 `waves.step` that steers it; so whoever asks gets the answer that a driver would act on. One thing only a driver knows:
-when the present soak began. A single look counts the soak of the last wave as over; `follow`, which watches, waits.
+when the present soak began. A single look counts the soak of the last wave as over; `follow` watches and waits for it.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from toolkit.errors import GateRefusedError, RolloutError, TiersError
-from toolkit.fleet.reports import Watch
 from toolkit.fleet.retained import Retained
 from toolkit.fleet.wanted import REFUSED, entry_of, leading, reports_of, resume
 from toolkit.protocol.waves import ENDED, Progress, RolloutState, step
@@ -24,7 +20,6 @@ SUPERSEDED = "SUPERSEDED"
 """State of a rollout after which a newer one of the same model has begun."""
 _ENDED = frozenset({SUPERSEDED, *(state.value for state in ENDED)})
 _LONGEST_TEXT = 300
-_MOST_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -120,97 +115,21 @@ def rollout_rows(retained: Retained) -> tuple[RolloutRow, ...]:
 
 def rollout_row(retained: Retained, rollout: Rollout) -> RolloutRow:
     """Look once at a rollout."""
-    progress = _look(retained, rollout, Progress(), 0.0)
+    progress = look(retained, rollout, Progress(), 0.0)
     last = progress.wave + 1 >= len(rollout.spec.waves)
     if progress.state is RolloutState.SOAKING and last:
-        progress = _look(retained, rollout, progress, rollout.spec.soak_seconds)
-    return _row(retained, rollout, progress)
+        progress = look(retained, rollout, progress, rollout.spec.soak_seconds)
+    return row_of(retained, rollout, progress)
 
 
-def follow(
-    watch: Watch, name: str, seconds: float, on_change: Callable[[RolloutRow], None] | None = None
-) -> RolloutRow:
-    """Watch a rollout until it ends or the time is over; `verdict` says which.
-
-    Args:
-        watch: of the site, settled.
-        name: of a rollout that stands on the broker.
-        seconds: how long to watch.
-        on_change: called with each row that differs from the one before.
-
-    Raises:
-        RolloutError: the rollout was cleared away.
-    """
-    followed = _Followed(watch, name, on_change)
-    watch.wait_for(followed.ended, seconds)
-    return followed.look()
-
-
-class _Followed:
-    """A rollout under watch, with the start of its soak."""
-
-    def __init__(self, watch: Watch, name: str, on_change: Callable[[RolloutRow], None] | None) -> None:
-        self._watch = watch
-        self._name = name
-        self._on_change = on_change
-        self._progress = Progress()
-        self._last: RolloutRow | None = None
-
-    def look(self) -> RolloutRow:
-        rollout = self._watch.retained.rollouts.get(self._name)
-        if rollout is None:
-            raise RolloutError(
-                f"rollout {self._name} was cleared from the broker", hint="tiers rollout status"
-            )
-        self._progress = _look(self._watch.retained, rollout, self._progress, time.monotonic())
-        row = _row(self._watch.retained, rollout, self._progress)
-        if self._on_change is not None and row != self._last:
-            self._on_change(row)
-        self._last = row
-        return row
-
-    def ended(self) -> bool:
-        return self.look().ended
-
-
-def verdict(row: RolloutRow, seconds: float) -> TiersError | None:
-    """Give the error that a followed rollout ends with; None when it brought its version to everybody.
-
-    Args:
-        row: what `follow` gave.
-        seconds: how long it watched.
-    """
-    if row.state == RolloutState.SUCCEEDED.value:
-        return None
-    label = f"rollout {row.name} ({row.model} {row.version})"
-    status = f"tiers rollout status {row.name}"
-    if row.state == RolloutState.FAILED.value:
-        who = "; ".join(_refusal(each) for each in row.refusals[:_MOST_NAMES])
-        more = f" and {len(row.refusals) - _MOST_NAMES} more" if len(row.refusals) > _MOST_NAMES else ""
-        return GateRefusedError(
-            f"{label} was refused by {who}{more}", hint=f"push a better version, or look closer: {status}"
-        )
-    if row.ended:
-        return RolloutError(f"{label} is {row.state}", hint=f"tiers rollout start {row.model}")
-    if row.action == "pause":
-        return RolloutError(f"{label} is paused", hint=f"tiers rollout resume {row.name}")
-    missing = ", ".join(row.missing[:_MOST_NAMES]) + (", …" if len(row.missing) > _MOST_NAMES else "")
-    state = f"{label} is {row.state} in wave {row.wave} of {row.waves} after {seconds:.0f} s"
-    if row.untold:
-        return RolloutError(
-            f"{state}: nobody has told {', '.join(row.untold[:_MOST_NAMES])} yet",
-            hint="tiers rollout run, or tiers depot --steer, if no driver runs on this site",
-        )
-    waits = f": no answer from {missing}" if missing else ""
-    return RolloutError(f"{state}{waits}", hint=f"{status}; it goes on without us")
-
-
-def _look(retained: Retained, rollout: Rollout, progress: Progress, now: float) -> Progress:
+def look(retained: Retained, rollout: Rollout, progress: Progress, now: float) -> Progress:
+    """Give where a rollout stands, going on from `progress`; `now` in seconds of a clock that only grows."""
     before = resume(rollout, retained.desired, progress)
     return step(rollout, reports_of(rollout, retained.reports), before, now).progress
 
 
-def _row(retained: Retained, rollout: Rollout, progress: Progress) -> RolloutRow:
+def row_of(retained: Retained, rollout: Rollout, progress: Progress) -> RolloutRow:
+    """Write a row about a rollout that stands at `progress`."""
     spec = rollout.spec
     said = reports_of(rollout, retained.reports)
     superseded = leading(retained.rollouts.values())[spec.model].name != rollout.name
@@ -300,8 +219,3 @@ def _reported(row: DeviceRow, said: ModelReport) -> DeviceRow:
 def clean(text: str) -> str:
     """Make a device's words safe for a terminal: no control characters, one line, 300 characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_TEXT])
-
-
-def _refusal(refusal: Refusal) -> str:
-    why = ": ".join(part for part in (refusal.code, refusal.reason) if part)
-    return f"{refusal.device} ({why or refusal.state})"
