@@ -35,7 +35,7 @@ def train(options: Options, place: Place) -> int:
     folder = CheckpointFolder(options.checkpoints, run)
     pace = Pace(options.checkpoint_seconds, options.checkpoint_steps)
     log.info("rank %d of %d is process %d", place.rank, place.world_size, os.getpid())
-    with on_sigterm() as interrupt, join(place) as gang:
+    with join(place) as gang, on_sigterm() as interrupt:
         trainer = Trainer(config, gang, folder, seed=options.seed, start=options.start)
         trained = trainer.run(interrupt, pace)
         if trained.interrupted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.jobs.local import run
-from toolkit.jobs.plan import plan_local
+from toolkit.jobs.plan import gang_environment, plan_local
 from toolkit.topology.load import load
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,6 +88,23 @@ def test_an_interrupted_gang_resumes_and_ends_with_the_same_weights(uninterrupte
         logs = [job.folder.log(1, rank).read_text() for rank in range(2)]
         left = [re.search(r"told to leave; saved at step (\d+)", log)[1] for log in logs]
         assert left == [str(finished.metrics.resumed_at_step)] * 2
+
+
+def test_a_worker_that_waits_for_the_others_leaves_at_once():
+    """There is nothing to save yet, so SIGTERM must not wait for a gang that may never be complete."""
+    with socket.create_server(("127.0.0.1", 0)) as silent_rank_0:
+        environment = os.environ | gang_environment(1, 2, silent_rank_0.getsockname()[1])
+        with subprocess.Popen(
+            [sys.executable, *SHORT[1:]], env=environment, stdout=subprocess.DEVNULL
+        ) as process:
+            silent_rank_0.settimeout(60)
+            meeting, _ = silent_rank_0.accept()
+            with meeting:
+                process.terminate()
+                try:
+                    assert process.wait(timeout=20) == -signal.SIGTERM
+                finally:
+                    process.kill()
 
 
 @pytest.mark.slow
