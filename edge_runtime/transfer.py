@@ -15,7 +15,7 @@ from edge_runtime.folders import Folders
 from edge_runtime.part import Part
 from edge_runtime.store import Store, Tally
 from edge_runtime.worker import Worker
-from toolkit.errors import IntegrityError
+from toolkit.errors import IntegrityError, StoreError
 from toolkit.protocol import index_transfer, transfer
 from toolkit.protocol.exchange import (
     ChunkBad,
@@ -63,6 +63,13 @@ class Surroundings:
     open_part: Callable[[Path, tuple[ChunkRef, ...]], Part] = Part
     """Opens a part file."""
 
+    def keep_tally(self, artifact: Digest, tally: Tally) -> None:
+        """Save counts; a disk that takes none must not keep a fetch from ending."""
+        try:
+            self.store.save_tally(artifact, tally)
+        except StoreError as error:
+            log.warning("%s", error.message)
+
 
 class IndexFetch:
     """Fetches an index. `done` gets its bytes, or why not."""
@@ -103,7 +110,7 @@ class IndexFetch:
             if isinstance(action, Request):
                 self._around.send(encode_request(action.request))
                 continue
-            self._around.store.save_tally(self._artifact, self.tally)
+            self._around.keep_tally(self._artifact, self.tally)
             done, self._done = self._done, None
             if done is not None:
                 done(action.data if isinstance(action, IndexArrived) else action)
@@ -248,7 +255,7 @@ class ChunkFetch:
 
     def _finish(self, ending: Finished | GivenUp) -> None:
         done = self._done
-        self._around.store.save_tally(self._artifact, self.tally)
+        self._around.keep_tally(self._artifact, self.tally)
         self.stop()
         if done is not None:
             done(ending)

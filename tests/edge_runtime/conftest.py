@@ -213,10 +213,19 @@ class Depot:
         self._link.close()
 
     # ---- steering
-    def offer(self, made: Made, *, rollout: str = "r1", seq: int | None = None, **changes: object) -> None:
+    def offer(
+        self,
+        made: Made,
+        *,
+        rollout: str = "r1",
+        seq: int | None = None,
+        with_manifest: bool = True,
+        **changes: object,
+    ) -> None:
         """Put an artifact on offer and say that the device shall run it."""
         self.made[made.artifact] = made
-        self._link.publish(TOPICS.manifest(made.artifact), made.sealed, qos=1, retain=True)
+        if with_manifest:
+            self.publish(TOPICS.manifest(made.artifact), made.sealed)
         model = DesiredModel(
             model=MODEL, version=made.manifest.version, artifact=made.artifact, rollout=rollout
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import msgspec
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.edge_runtime.conftest import TOPICS
 from toolkit.wire.digest import digest_of
 from toolkit.wire.index import ChunkRef, Entry, pack_refs
 from toolkit.wire.manifest import Requires
@@ -271,3 +274,33 @@ def test_a_broker_that_dies_in_the_middle_costs_time_only(
     assert sorted(depot.chunks_sent(made)[:60]) == sorted(stored)
     assert not stored & set(depot.chunks_sent(made)[60:])
     assert report.chunks_have == len(made.chunks)
+
+
+def test_an_offer_whose_manifest_comes_only_after_a_restart_is_taken(depot, device, keys) -> None:
+    made = keys.model("v1")
+    depot.offer(made, with_manifest=False)
+    device.start()
+    depot.wait_for_state("OFFERED", "v1")
+    device.kill()
+    device.start()
+    depot.wait_for(lambda _: depot.last.starts == 2)
+    depot.publish(TOPICS.manifest(made.artifact), made.sealed)
+    depot.wait_for_state("ACTIVE", "v1")
+    assert_v1_serves(device)
+
+
+def test_a_memory_that_cannot_be_written_for_a_while_stops_nothing_for_good(
+    serving, depot, keys, wait_until
+) -> None:
+    def tell(statement: str) -> None:
+        with closing(sqlite3.connect(serving.state / "edge.sqlite", timeout=10)) as db, db:
+            db.execute(statement)
+
+    tell("CREATE TRIGGER full BEFORE INSERT ON installation BEGIN SELECT RAISE(FAIL, 'disk full'); END")
+    depot.offer(keys.model("v2"))
+    wait_until(lambda: "edge.sqlite cannot be written: disk full" in serving.log(), "the daemon says so")
+    assert_v1_serves(serving)
+    assert {model.version for model in depot.last.models} == {"v1"}, "what is not saved is not done"
+    tell("DROP TRIGGER full")
+    depot.wait_for_state("ACTIVE", "v2")
+    assert serving.infer([1, 0, 0, 0])[0] == "v2"
