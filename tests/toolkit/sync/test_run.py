@@ -431,6 +431,7 @@ def test_a_file_that_changes_each_time_keeps_its_old_copy_and_the_rest_arrives(t
     result = run(task, listen=meddle, remotes=lambda _: remote)
     assert result.exit_code == 1
     assert [(problem.path, problem.kind) for problem in result.targets[0].problems] == [("busy", "torn")]
+    assert result.torn == 1
     arrived = restore(tmp_path, remote) if layout == "packs" else photograph(tmp_path / "hot/frames")
     assert arrived["busy"][1] == b"quiet for now"
     wanted = photograph(source)

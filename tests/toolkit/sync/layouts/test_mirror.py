@@ -516,3 +516,30 @@ def test_when_the_disk_takes_no_more_the_old_files_stay_and_what_arrived_counts(
     result, moved = run(task)
     assert photograph(target) == photograph(source)
     assert moved.bytes_unpacked < 4_000_000 < result.total_bytes - 1_000_000
+
+
+def test_an_index_that_unpacks_to_more_than_the_disk_is_refused_before_a_byte_is_written(tmp_path):
+    """A bomb: one stored chunk of a few bytes, named so often that the file would fill any disk."""
+    from tests.contracts.remote import MemoryRemote
+    from toolkit.sync.layouts.pack import StoredChunk
+    from toolkit.sync.layouts.packs import PackStore
+    from toolkit.sync.ref import Ref
+    from toolkit.sync.task import Storage
+    from toolkit.wire.chunk import MAX_CHUNK_BYTES, store_chunk
+    from toolkit.wire.digest import digest_of
+    from toolkit.wire.index import ChunkRef, Index, file_entry
+
+    remote = MemoryRemote()
+    store = PackStore(remote)
+    zeros = bytes(MAX_CHUNK_BYTES)
+    name = ChunkRef(digest_of(zeros), len(zeros))
+    store.add([StoredChunk(*name, store_chunk(zeros))])
+    times = shutil.disk_usage(tmp_path).free // len(zeros) + 1
+    bomb = Index(entries=(file_entry(b"bomb", [name] * times),))
+    store.write_ref("routes/archive/head", Ref(kind="index", digest=store.put_index(bomb), path="frames"))
+    task = task_of(tmp_path, route="recall", source=Storage(tier="cold", url="memory://test", layout="packs"))
+    result = run_task(task, remotes=lambda _: remote)
+    assert result.exit_code == 5
+    assert "are free" in result.targets[0].error
+    assert photograph(tmp_path / "hot") == {}
+    assert list((tmp_path / "hot/.tiers/partial/routes/recall").iterdir()) == []
