@@ -1,11 +1,12 @@
-"""`tiers rollout abort NAME`:  nobody else gets the version, whoever has it keeps it.:Stop a rollout for good."""
+"""`tiers rollout abort NAME`: stop a rollout for good."""
 
 from __future__ import annotations
 
-from toolkit.cli.broker import BrokerOption, KeyOption, KeyringOption, open_site
+from toolkit.cli.broker import BrokerOption, KeyOption, KeyringOption
 from toolkit.cli.present import JsonOption, Output, OutputOption, show
-from toolkit.cli.rollout_report import NameArgument, answer, table_of
-from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
+from toolkit.cli.rollout_change import ChangeOptions, change_rollout
+from toolkit.cli.rollout_report import NameArgument, table_of
+from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 
 def abort(
@@ -19,13 +20,6 @@ def abort(
     as_json: JsonOption = False,
 ) -> None:
     """Stop for good: nobody else gets the version; whoever has it keeps it."""
-    from toolkit.cli.rollout_report import trust
-    from toolkit.fleet.rollout import change
-    from toolkit.registry.keys import read_key
-    from toolkit.topology.load import load
-
-    topology = load(files, variables_of(assignments)).topology
-    private = read_key(key)
-    with open_site(topology, broker, trust(private, keyring)) as watch:
-        result = answer(watch, change(watch, private, name, "abort"))
+    options = ChangeOptions(key, keyring, files, assignments, broker)
+    result = change_rollout(name, "abort", options)
     show(result, table_of([result.status]), output, as_json=as_json)

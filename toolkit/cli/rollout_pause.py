@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from toolkit.cli.broker import BrokerOption, KeyOption, KeyringOption, open_site
+from toolkit.cli.broker import BrokerOption, KeyOption, KeyringOption
 from toolkit.cli.present import JsonOption, Output, OutputOption, show
-from toolkit.cli.rollout_report import NameArgument, answer, table_of
-from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
+from toolkit.cli.rollout_change import ChangeOptions, change_rollout
+from toolkit.cli.rollout_report import NameArgument, table_of
+from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 
 def pause(
@@ -19,13 +20,6 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Hold the next wave; devices that have the version keep it."""
-    from toolkit.cli.rollout_report import trust
-    from toolkit.fleet.rollout import change
-    from toolkit.registry.keys import read_key
-    from toolkit.topology.load import load
-
-    topology = load(files, variables_of(assignments)).topology
-    private = read_key(key)
-    with open_site(topology, broker, trust(private, keyring)) as watch:
-        result = answer(watch, change(watch, private, name, "pause"))
+    options = ChangeOptions(key, keyring, files, assignments, broker)
+    result = change_rollout(name, "pause", options)
     show(result, table_of([result.status]), output, as_json=as_json)

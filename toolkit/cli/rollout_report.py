@@ -37,11 +37,13 @@ class Answer:
     notes: tuple[str, ...]
     status: RolloutRow
 
-    def check(self, seconds: float) -> None:
-        """Raise what a wait of so many seconds ended with, if it was no success."""
+    def check(self, seconds: float, *, rolled_back: bool = False) -> None:
+        """Raise what a wait of so many seconds ended with, unless it has succeeded (or, if wanted, is rolled back)."""
         from toolkit.fleet.follow import verdict
+        from toolkit.protocol.waves import RolloutState
 
-        error = verdict(self.status, seconds)
+        wanted = RolloutState.ROLLED_BACK if rolled_back else RolloutState.SUCCEEDED
+        error = verdict(self.status, seconds, wanted=wanted)
         if error is not None:
             raise error
 

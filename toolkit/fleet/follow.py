@@ -62,14 +62,17 @@ class _Followed:
         return self.look().ended
 
 
-def verdict(row: RolloutRow, seconds: float) -> TiersError | None:
-    """Give the error that a followed rollout ends with; None when it brought its version to everybody.
+def verdict(
+    row: RolloutRow, seconds: float, *, wanted: RolloutState = RolloutState.SUCCEEDED
+) -> TiersError | None:
+    """Give the error that a followed rollout ends with; None when it came to where it should.
 
     Args:
         row: what `follow` gave.
         seconds: how long it watched.
+        wanted: where it should come to; ROLLED_BACK for somebody who takes it back.
     """
-    if row.state == RolloutState.SUCCEEDED.value:
+    if row.state == wanted.value:
         return None
     label = f"rollout {row.name} ({row.model} {row.version})"
     status = f"tiers rollout status {row.name}"
