@@ -23,6 +23,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+_LABEL_WIDTH = 32
+
+
 class Output(str, Enum):
     """How a reading command writes its result."""
 
@@ -100,8 +103,13 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(_short(label), total=total)
         yield lambda done: bar.advance(task, done)
+
+
+def _short(label: str) -> str:
+    """Keep the end of a long label, where paths differ: the bar needs its room on a narrow terminal."""
+    return label if len(label) <= _LABEL_WIDTH else f"…{label[1 - _LABEL_WIDTH :]}"
 
 
 def _nothing(done: int) -> None:
