@@ -63,7 +63,7 @@ def shell_blocks(page: Path) -> list[str]:
 
 
 RUN_PAGES = [page for page in PAGES if shell_blocks(page)]
-END_WHAT_THE_PAGE_STARTED = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+END_WHAT_THE_PAGE_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
 
 
 def test_the_readme_and_the_guide_have_commands_to_run():
