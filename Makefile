@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/stamps
 PINS   := pyproject.toml constraints.txt
 PIP    := $(BIN)/python -m pip --no-input --disable-pip-version-check
+# Most tests wait for brokers, processes and deadlines, so a few workers share even two cores well.
+WORKERS ?= -n 3 --dist worksteal
 SHELL  := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -23,13 +25,13 @@ demo: $(STAMP)/demo ## the main job on this machine: one tiers.yaml, two devices
 test: $(STAMP)/dev ## the tests of every day (a few minutes); a missing part skips its tests and says how to bring it
 	@scripts/bring-mosquitto
 	@scripts/bring-crds
-	$(BIN)/python -m pytest -m "not slow and not faults" $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not faults" $(ARGS)
 
 test-all: $(STAMP)/train ## every test with every part, PyTorch too (5 GB); a missing part fails; what CI runs
 	@scripts/bring-mosquitto
 	@scripts/bring-crds
 	@scripts/bring-cluster
-	TIERS_REQUIRE_ALL=1 $(BIN)/python -m pytest $(ARGS)
+	TIERS_REQUIRE_ALL=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 check: $(STAMP)/dev ## format, lint, types (also for Python 3.10), direction of imports, freshness of generated pages
 	$(BIN)/ruff format --check --quiet

@@ -19,11 +19,12 @@ from toolkit.wire.job import CHECKPOINT_SECONDS_VARIABLE, CHECKPOINTS_VARIABLE, 
 
 @dataclass(frozen=True)
 class Options:
-    """One call of the trainer. `processes` 0 means one for each GPU of this machine, or one."""
+    """One call of the trainer. `epochs` 0: as the recipe says. `processes` 0: one for each GPU of this machine."""
 
     recipe: str
     output: Path
     checkpoints: Path
+    epochs: int
     seed: int
     start: Path | None
     checkpoint_seconds: float
@@ -48,6 +49,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         default=environ.get(CHECKPOINTS_VARIABLE),
         help="folder on storage that all workers share (default: checkpoints in the output folder)",
     )
+    parser.add_argument("--epochs", type=int, default=0, help="0: as many as the recipe says")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation")
     parser.add_argument("--start", type=Path, help="ONNX file whose weights to begin with")
     parser.add_argument(

@@ -30,11 +30,13 @@ def answers_of(model: bytes, samples: NDArray[np.float32]) -> NDArray[np.float32
     return np.asarray(answers, dtype=np.float32)
 
 
-def golden_of(model: bytes, samples: NDArray[np.float32], labels: NDArray[np.int64]) -> bytes:
-    """Return the bytes of a .npz with these samples, their labels and the model's answers. Equal input, equal bytes."""
+def golden_of(model: bytes, samples: NDArray[np.float32], truth: NDArray[np.int64]) -> bytes:
+    """Return the bytes of a .npz with these samples and the model's answers. Equal input, equal bytes.
+
+    Truth is added as `labels` where it is one class per sample; a mask is none and is left out.
+    """
     buffer = io.BytesIO()
-    answers = answers_of(model, samples)
-    np.savez(
-        buffer, allow_pickle=False, **{f"input.{INPUT}": samples, f"output.{OUTPUT}": answers}, labels=labels
-    )
+    arrays = {f"input.{INPUT}": samples, f"output.{OUTPUT}": answers_of(model, samples)}
+    labels = {"labels": truth} if truth.ndim == 1 else {}
+    np.savez(buffer, allow_pickle=False, **arrays, **labels)
     return buffer.getvalue()

@@ -11,12 +11,37 @@ from pathlib import Path
 
 import msgspec
 
+from cloud_jobs.gang import Gang
+from cloud_jobs.recipes.config import Config
 from cloud_jobs.storage import write_whole
+from cloud_jobs.trainer import Scores, Trained
+from cloud_jobs.weights import weights_digest
 from toolkit.wire.digest import digest_of
 from toolkit.wire.job import METRICS_FILE, Metrics, encode_metrics
 
 DECISIVE_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
 """Packages whose version can change a result in its last digits."""
+
+
+def measured_by(
+    config: Config, trained: Trained, scores: Scores, gang: Gang, *, seed: int, begun_from: str
+) -> Metrics:
+    """Put the figures of a run into one document; `leave_artifact` adds files and versions."""
+    return Metrics(
+        recipe=config.recipe,
+        metric=config.metric,
+        score=scores.score,
+        loss=scores.loss,
+        held_out=scores.held_out,
+        steps=trained.step,
+        resumed_at_step=trained.resumed_at_step,
+        seconds=round(trained.seconds, 3),
+        world_size=gang.place.world_size,
+        seed=seed,
+        backend=gang.backend,
+        started_from=begun_from,
+        weights=weights_digest(trained.model),
+    )
 
 
 def leave_artifact(folder: Path, files: Mapping[str, bytes], measured: Metrics) -> Metrics:

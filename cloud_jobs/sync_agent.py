@@ -45,7 +45,8 @@ class Schedule:
         self._due.remove(due)
         when, number, task = due
         if task.every_seconds:
-            self._due.append((max(when + task.every_seconds, now), number, task))
+            following = when + task.every_seconds
+            self._due.append((following if following > now else now + task.every_seconds, number, task))
         return task
 
 

@@ -50,6 +50,15 @@ class Trained:
     interrupted: bool
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Means over the held-out samples, and how many there are."""
+
+    score: float
+    loss: float
+    held_out: int
+
+
 class Trainer:
     """One worker's part of one run."""
 
@@ -101,17 +110,12 @@ class Trainer:
         seconds = time.monotonic() - began
         return Trained(self.model, self.step, self.resumed_at_step, seconds, self.step < self.last_step)
 
-    @property
-    def held_out(self) -> int:
-        """Number of samples that are only scored."""
-        return len(self.data.held_out_samples)
-
     def first_held_out(self, count: int) -> tuple[Tensor, Tensor]:
         """Return the first held-out samples and their truth, as golden inputs."""
         return self.data.held_out_samples[:count], self.data.held_out_truth[:count]
 
-    def evaluate(self) -> tuple[float, float]:
-        """Return mean score and mean loss over the held-out samples, each scored by exactly one worker."""
+    def evaluate(self) -> Scores:
+        """Score the held-out samples, each by exactly one worker; all workers get the same answer."""
         rank, workers = self._gang.place.rank, self._gang.place.world_size
         samples, truth = self.data.held_out_samples[rank::workers], self.data.held_out_truth[rank::workers]
         self.model.eval()
@@ -124,7 +128,8 @@ class Trainer:
                 score += float(self._config.score(logits, expected).sum())
                 loss += float(self._config.loss(logits, expected)) * len(expected)
         score, loss = self._gang.total(score, loss)
-        return score / self.held_out, loss / self.held_out
+        count = len(self.data.held_out_samples)
+        return Scores(score / count, loss / count, count)
 
     def _train_step(self, parallel: nn.Module) -> float:
         """Take one step on this worker's share of the batch and return its loss."""

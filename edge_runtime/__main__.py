@@ -73,11 +73,14 @@ def _run(options: argparse.Namespace) -> int:
     from edge_runtime.config import read_settings
     from edge_runtime.daemon import Daemon
     from edge_runtime.drill import Drill
+    from edge_runtime.notify import Notifier
     from edge_runtime.serving.loop import run
 
     settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
     drill = Drill(options.hold, _announce, _wait_for_line)
-    run(Daemon(settings, drill).run())
+    watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""), watchdog)
+    run(Daemon(settings, drill, notifier).run())
     return 0
 
 

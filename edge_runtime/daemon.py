@@ -31,6 +31,7 @@ from edge_runtime.folders import Folders, write_whole
 from edge_runtime.install import Installer, Workshop
 from edge_runtime.line import Inbox, Line
 from edge_runtime.metrics import Condition, metrics_page
+from edge_runtime.notify import Notifier
 from edge_runtime.offers import Offers
 from edge_runtime.reports import Reports
 from edge_runtime.serving.models import ModelTable
@@ -67,7 +68,7 @@ class ServingPlace(Document, frozen=True, kw_only=True):
 class Daemon:
     """One device's daemon."""
 
-    def __init__(self, settings: Settings, drill: Drill) -> None:
+    def __init__(self, settings: Settings, drill: Drill, notifier: Notifier) -> None:
         """Open the state folder and take it for this process.
 
         Raises:
@@ -77,6 +78,7 @@ class Daemon:
         config = settings.config
         self._settings = settings
         self._drill = drill
+        self._notifier = notifier
         self._control: Control | None = None
         self._installer: Installer | None = None
         self._fingerprint = read_fingerprint()
@@ -108,8 +110,12 @@ class Daemon:
             self._say_where()
             self._control = self._make_control(loop)
             self._control.start()
+            self._inbox.post(lambda: self._notifier.tell("READY=1"))
+            watching = loop.create_task(self._notifier.watch(self._inbox.post))
             await ended.wait()
+            watching.cancel()
             log.info("ending")
+            self._notifier.tell("STOPPING=1")
         finally:
             await self._end(loop)
 

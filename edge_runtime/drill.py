@@ -54,8 +54,3 @@ class Drill:
             self._points.discard(point)
             self._announce(model, point)
             self._wait()
-
-
-def no_drill() -> Drill:
-    """Give a drill that never stops."""
-    return Drill((), lambda _model, _point: None, lambda: None)

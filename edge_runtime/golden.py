@@ -72,21 +72,24 @@ def check(options: argparse.Namespace) -> Finding:
 
     try:
         engine = open_engine(options.model, engine=options.engine)
-    except MemoryError:
-        return Finding(code="golden-memory", reason=f"loading it takes more than {options.memory} bytes")
-    except TiersError as error:
-        return Finding(code="load-failed", reason=error.message)
+    except (MemoryError, TiersError) as error:
+        return _failed("load-failed", error, options)
     try:
         engine.warm_up()
         return _compare(engine, options) if options.golden else Finding()
-    except MemoryError:
-        return Finding(code="golden-memory", reason=f"running it takes more than {options.memory} bytes")
     except _Refused as refused:
         return Finding(code=refused.code, reason=str(refused))
-    except EngineError as error:
-        return Finding(code="golden-failed", reason=f"it does not run: {error.message}")
+    except (MemoryError, EngineError) as error:
+        return _failed("golden-failed", error, options)
     finally:
         engine.close()
+
+
+def _failed(code: str, error: MemoryError | TiersError, options: argparse.Namespace) -> Finding:
+    said = error.message if isinstance(error, TiersError) else "no memory is left"
+    if isinstance(error, MemoryError) or "alloc" in said:  # engines say it in their own words
+        return Finding(code="golden-memory", reason=f"it takes more than {options.memory} bytes: {said}")
+    return Finding(code=code, reason=said)
 
 
 def _compare(engine: Engine, options: argparse.Namespace) -> Finding:

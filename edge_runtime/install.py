@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from edge_runtime.activate import Activator, Loadable
 from edge_runtime.drill import Drill
@@ -24,7 +24,7 @@ from edge_runtime.store import Store
 from edge_runtime.transfer import Fetches, disk_failure
 from edge_runtime.trial import Trial, Trials
 from edge_runtime.worker import Worker
-from toolkit.errors import TiersError
+from toolkit.errors import StoreError, TiersError
 from toolkit.protocol.exchange import Finished, GivenUp
 from toolkit.protocol.install import needs, step
 from toolkit.protocol.installation import (
@@ -51,6 +51,8 @@ from toolkit.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+SAVE_AGAIN_SECONDS: Final = 5.0
+"""Pause before something that could not be saved is tried again."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Installer:
         self._shop = workshop
         self._held = workshop.store.installations()
         self._failures: dict[str, int] = {}
+        self._unsaved: list[tuple[str, Given]] = []
+        self._save_again_at = 0.0
         self._do: dict[Action, Callable[[Installation], None]] = {
             Action.SERVE: self._serve,
             Action.STOP: self._stop,
@@ -111,10 +115,16 @@ class Installer:
 
     def tick(self) -> None:
         """Let time pass, and look whether the engines are well."""
+        now = self._shop.now()
+        if self._unsaved and now >= self._save_again_at:
+            self._save_again_at = now + SAVE_AGAIN_SECONDS
+            unsaved, self._unsaved = self._unsaved, []
+            for model, given in unsaved:
+                self._give(model, given)
         for model in list(self._held):
             self._look_at_engine(model)
             self._give(model, Tick())
-        self._shop.reports.progress(self._shop.now(), self._held, self._shop.fetches.chunks)
+        self._shop.reports.progress(now, self._held, self._shop.fetches.chunks)
 
     @property
     def installations(self) -> dict[str, Installation]:
@@ -130,8 +140,15 @@ class Installer:
         rules = Rules(config.probation_seconds) if config else Rules()
         new, actions = step(held, given, self._shop.now(), rules)
         if new != held:
+            try:
+                seq = self._shop.store.save_installation(new)
+            except StoreError as error:
+                # What is not saved must not be acted on; the disk may recover, and then it is given again.
+                log.error("%s: %s; %s", model, error.message, error.hint)  # noqa: TRY400 -- explained
+                if (model, given) not in self._unsaved:
+                    self._unsaved.append((model, given))
+                return
             self._held[model] = new
-            seq = self._shop.store.save_installation(new)
             if new.state is not held.state:
                 why = f" ({new.code}: {new.reason})" if new.code else ""
                 log.info("%s: %s -> %s%s", model, held.state.value, new.state.value, why)
@@ -157,10 +174,10 @@ class Installer:
     # ------------------------------------------------------------ actions
     def _serve(self, held: Installation) -> None:
         model, activator = held.model, self._shop.activator
-        if not held.good or model not in self._configs:
+        first = held.shall_serve
+        if first is None or model not in self._configs:
             activator.withdraw(model, lambda _: self._serves(model, ""))
             return
-        first = held.good[0]
 
         def done(problem: str) -> None:
             if problem:
@@ -260,7 +277,9 @@ class Installer:
         version = held.offer.version if held.offer else ""
 
         def done(problem: str) -> None:
-            if problem:
+            if self._held[held.model].attempt != held.attempt:
+                self._shop.activator.drop(held.model)  # nobody waits for it any more
+            elif problem:
                 self._end(held, Event.FAIL, "load-failed", problem)
             else:
                 self._end(held, Event.PREPARED)
@@ -287,9 +306,10 @@ class Installer:
 
     def _look_at_engine(self, model: str) -> None:
         held = self._held[model]
-        if not held.good or held.serving != held.good[0].artifact:
+        first = held.shall_serve
+        if first is None or held.serving != first.artifact:
             return
-        failures = self._shop.activator.failures(model, held.good[0].version)
+        failures = self._shop.activator.failures(model, first.version)
         for _ in range(failures - self._failures.get(model, 0)):
             self._give(model, Struck(held.serving, "its engine failed an inference"))
         self._failures[model] = failures

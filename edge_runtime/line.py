@@ -48,6 +48,7 @@ class Line:
         self._device = device
         self._topics = topics
         self._open_link = open_link
+        self._wanted: set[Digest] = set()
         self.link: Link | None = None
 
     def open(self) -> Queue[LinkEvent] | None:
@@ -56,6 +57,8 @@ class Line:
             link = self._open_link()
             link.subscribe(self._topics.desired(self._device), qos=1)
             link.subscribe(self._topics.data(self._device))
+            for artifact in sorted(self._wanted):
+                link.subscribe(self._topics.manifest(artifact), qos=1)
             link.connect()
         except TiersError as error:
             log.error("no link: %s; %s", error.message, error.hint)  # noqa: TRY400 -- explained, not a fault
@@ -64,7 +67,8 @@ class Line:
         return link.events
 
     def want_manifest(self, artifact: Digest) -> None:
-        """Ask the broker for an artifact's manifest."""
+        """Ask the broker for an artifact's manifest, now or as soon as there is a link."""
+        self._wanted.add(artifact)
         if self.link is not None:
             self.link.subscribe(self._topics.manifest(artifact), qos=1)
 

@@ -15,6 +15,7 @@ from edge_runtime.shelf import Shelf
 from edge_runtime.store import Store
 from edge_runtime.transfer import disk_failure
 from edge_runtime.worker import Worker
+from toolkit.errors import StoreError
 from toolkit.protocol.exchange import GivenUp
 from toolkit.protocol.installation import Event, Installation, Offer, Outcome
 from toolkit.protocol.offer import Ability, Refused, judge, read_index, read_manifest
@@ -96,22 +97,33 @@ class Offers:
 
     def _judge(self, model: str, sealed: bytes) -> None:
         waiting = self._open[model]
-        offer, held = waiting.offer, waiting.held
-        manifest = read_manifest(sealed, self._keyring, model, offer)
+        try:
+            manifest = self._judged(waiting, sealed)
+        except (StoreError, OSError) as error:
+            self._failed(waiting, error)
+            return
         if isinstance(manifest, Refused):
-            self._refuse(waiting, manifest)
+            log.warning("%s %s is refused: %s", model, waiting.offer.version, manifest.reason)
+            self._end(waiting, Event.REFUSE, manifest.code, manifest.reason)
             return
-        held_bytes = self._shelf.held_bytes(offer.artifact) if self._known(offer) else 0
-        refused = judge(manifest, self._ability(), floor=held.floor, held_bytes=held_bytes)
-        if refused is not None:
-            self._refuse(waiting, refused)
-            return
-        self._store.save_manifest(offer.artifact, model, sealed)
         self._disk.submit(
-            partial(self._shelf.index_bytes, offer.artifact),
+            partial(self._shelf.index_bytes, waiting.offer.artifact),
             lambda data: self._have_index(waiting, manifest, data),
             lambda error: self._failed(waiting, error),
         )
+
+    def _judged(self, waiting: _Open, sealed: bytes) -> Manifest | Refused:
+        offer, held = waiting.offer, waiting.held
+        manifest = read_manifest(sealed, self._keyring, held.model, offer)
+        if isinstance(manifest, Refused):
+            return manifest
+        known = self._store.sealed_manifest(offer.artifact) is not None
+        held_bytes = self._shelf.held_bytes(offer.artifact) if known else 0
+        refused = judge(manifest, self._ability(), floor=held.floor, held_bytes=held_bytes)
+        if refused is not None:
+            return refused
+        self._store.save_manifest(offer.artifact, held.model, sealed)
+        return manifest
 
     def _have_index(self, waiting: _Open, manifest: Manifest, data: bytes | None) -> None:
         if data is not None and not isinstance(read_index(data, manifest), Refused):
@@ -130,7 +142,7 @@ class Offers:
             return
         index: Index | Refused = read_index(result, manifest)
         if isinstance(index, Refused):
-            self._refuse(waiting, index)
+            self._end(waiting, Event.REFUSE, index.code, index.reason)
             return
         self._disk.submit(
             partial(self._shelf.save_index, waiting.offer.artifact, result),
@@ -139,9 +151,6 @@ class Offers:
         )
 
     # ------------------------------------------------------------ endings
-    def _known(self, offer: Offer) -> bool:
-        return self._store.sealed_manifest(offer.artifact) is not None
-
     def _is_current(self, waiting: _Open) -> bool:
         return self._open.get(waiting.held.model) is waiting
 
@@ -152,10 +161,6 @@ class Offers:
                 waiting.held.attempt, Event.ACCEPT, counter=manifest.counter, floor=manifest.floor
             )
             waiting.answer(outcome)
-
-    def _refuse(self, waiting: _Open, refused: Refused) -> None:
-        log.warning("%s %s is refused: %s", waiting.held.model, waiting.offer.version, refused.reason)
-        self._end(waiting, Event.REFUSE, refused.code, refused.reason)
 
     def _failed(self, waiting: _Open, error: Exception) -> None:
         self._end(waiting, Event.FAIL, *disk_failure(error))

@@ -92,7 +92,7 @@ def wipe(state: Path) -> bool:
 
 
 def _describe(held: Installation) -> ModelStatus:
-    versions = [each.version for each in held.good]
+    versions = [] if held.withdrawn else [each.version for each in held.good]
     return ModelStatus(
         model=held.model,
         state=held.state,

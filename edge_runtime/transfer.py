@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from edge_runtime.folders import Folders
 from edge_runtime.part import Part
 from edge_runtime.store import Store, Tally
 from edge_runtime.worker import Worker
-from toolkit.errors import IntegrityError
+from toolkit.errors import IntegrityError, StoreError
 from toolkit.protocol import index_transfer, transfer
 from toolkit.protocol.exchange import (
     ChunkBad,
@@ -59,6 +60,15 @@ class Surroundings:
     now: Callable[[], float]
     max_frame_bytes: int
     settings: PaceSettings
+    open_part: Callable[[Path, tuple[ChunkRef, ...]], Part] = Part
+    """Opens a part file."""
+
+    def keep_tally(self, artifact: Digest, tally: Tally) -> None:
+        """Save counts; a disk that takes none must not keep a fetch from ending."""
+        try:
+            self.store.save_tally(artifact, tally)
+        except StoreError as error:
+            log.warning("%s", error.message)
 
 
 class IndexFetch:
@@ -100,7 +110,7 @@ class IndexFetch:
             if isinstance(action, Request):
                 self._around.send(encode_request(action.request))
                 continue
-            self._around.store.save_tally(self._artifact, self.tally)
+            self._around.keep_tally(self._artifact, self.tally)
             done, self._done = self._done, None
             if done is not None:
                 done(action.data if isinstance(action, IndexArrived) else action)
@@ -131,7 +141,7 @@ class ChunkFetch:
         self._connected = False
         self._held: transfer.Transfer | None = None
         around.disk.submit(
-            lambda: Part(around.folders.part(artifact), chunks),
+            lambda: around.open_part(around.folders.part(artifact), chunks),
             lambda part: self._begin(part, epoch),
             self._disk_failed,
         )
@@ -245,7 +255,7 @@ class ChunkFetch:
 
     def _finish(self, ending: Finished | GivenUp) -> None:
         done = self._done
-        self._around.store.save_tally(self._artifact, self.tally)
+        self._around.keep_tally(self._artifact, self.tally)
         self.stop()
         if done is not None:
             done(ending)

@@ -25,7 +25,7 @@ from toolkit.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
 GIB: Final = 1024**3
-BASE_MEMORY: Final = 4 * GIB
+BASE_MEMORY: Final = 2 * GIB
 """Address space of Python, NumPy and the engine's threads and arenas, most of which is never touched."""
 MEMORY_PER_BYTE: Final = 6
 """Address space a model may take for each byte of its artifact: weights, a rearranged copy, and activations."""
@@ -120,7 +120,7 @@ def watch(child: subprocess.Popen[bytes], seconds: float) -> Finding:
             return Finding(code="golden-interrupted", reason="the golden check was ended from outside")
         return Finding(code="golden-crashed", reason=f"the model took the golden check down with {name}")
     if child.returncode or len(output) > MAX_OUTPUT_BYTES:
-        if "MemoryError" in last or "bad_alloc" in last:
+        if "MemoryError" in last or "alloc" in last:
             return Finding(code="golden-memory", reason=f"it takes more memory than it may: {last}")
         return Finding(
             code="golden-crashed", reason=f"the golden check ended with {child.returncode}: {last}"

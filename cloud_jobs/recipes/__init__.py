@@ -6,20 +6,23 @@ Flow: `python -m cloud_jobs.train --recipe NAME` -> `recipe_named` -> Config -> 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 
 from cloud_jobs.recipes.config import Config
 from cloud_jobs.recipes.digits import digits, digits_head
+from cloud_jobs.recipes.seg3d import seg3d
 from toolkit.errors import UsageError
 
 RECIPES: dict[str, Callable[[], Config]] = {
     "digits": digits,
     "digits_head": digits_head,
+    "seg3d": seg3d,
 }
 
 
-def recipe_named(name: str) -> Config:
-    """Return the Config of a recipe.
+def recipe_named(name: str, *, epochs: int = 0) -> Config:
+    """Return the Config of a recipe; `epochs` above 0 replaces its own, to try it out.
 
     Raises:
         UsageError: no recipe has that name.
@@ -31,4 +34,5 @@ def recipe_named(name: str) -> Config:
             f"there is no recipe {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
             hint="recipes: " + ", ".join(sorted(RECIPES)),
         )
-    return RECIPES[name]()
+    config = RECIPES[name]()
+    return replace(config, epochs=epochs) if epochs > 0 else config

@@ -10,7 +10,6 @@ A call that fails with several requests in it is repeated one by one, so that no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import queue
 import threading
@@ -47,7 +46,7 @@ class Ticket:
         return tuple(sorted((name, array.shape[1:]) for name, array in self.inputs.items()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """What one call of the engine gave, for the event loop."""
 
@@ -135,9 +134,8 @@ class Batcher:
         while True:
             if not self._waiting and not self._stopping:
                 self._accept(self._arrivals.get())
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    self._accept(self._arrivals.get_nowait())
+            while not self._arrivals.empty():  # this thread alone takes, so what is there stays there
+                self._accept(self._arrivals.get())
             if not self._waiting:
                 if self._stopping:
                     return []
@@ -151,6 +149,8 @@ class Batcher:
     def _accept(self, ticket: Ticket | None) -> None:
         if ticket is None:
             self._stopping = True
+        elif not self._waiting or self._waiting[-1].rank <= ticket.rank:
+            self._waiting.append(ticket)
         else:
             insort(self._waiting, ticket, key=lambda each: each.rank)
 
@@ -199,8 +199,10 @@ class Batcher:
         return Call((ticket,), (result,), began, time.perf_counter() - began, ticket.rows)
 
     def _tell(self, function: object, *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        try:
             self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
+        except RuntimeError:
+            log.debug("the event loop is closed; nobody is left to be told")
 
     # ------------------------------------------------------------ on the loop
     def _deliver(self, call: Call) -> None:

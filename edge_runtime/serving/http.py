@@ -55,7 +55,9 @@ def encode_head(response: Response, *, version: str, keep_alive: bool) -> bytes:
 
     An HTTP/1.0 client is told when the connection stays; an HTTP/1.1 client when it does not (RFC 9112 §9.3).
     """
-    length = sum(len(part) if isinstance(part, bytes | bytearray) else part.nbytes for part in response.body)
+    length = 0
+    for part in response.body:
+        length += part.nbytes if isinstance(part, memoryview) else len(part)
     lines = [
         f"HTTP/1.1 {response.status} {REASONS.get(response.status, 'Unknown')}",
         f"Content-Type: {response.content_type}",

@@ -186,6 +186,7 @@ class Depot:
         self.made: dict[Digest, Made] = {}
         self.sent: list[tuple[Digest, int]] = []
         self.seq = 0
+        self.models: dict[str, DesiredModel] = {}
         self.reports: Queue[Report] = Queue()
         self.last: Report | None = None
         self.history: list[Report] = []
@@ -212,21 +213,32 @@ class Depot:
         self._link.close()
 
     # ---- steering
-    def offer(self, made: Made, *, rollout: str = "r1", seq: int | None = None, **changes: object) -> None:
+    def offer(
+        self,
+        made: Made,
+        *,
+        rollout: str = "r1",
+        seq: int | None = None,
+        with_manifest: bool = True,
+        **changes: object,
+    ) -> None:
         """Put an artifact on offer and say that the device shall run it."""
         self.made[made.artifact] = made
-        self._link.publish(TOPICS.manifest(made.artifact), made.sealed, qos=1, retain=True)
+        if with_manifest:
+            self.publish(TOPICS.manifest(made.artifact), made.sealed)
         model = DesiredModel(
             model=MODEL, version=made.manifest.version, artifact=made.artifact, rollout=rollout
         )
-        self.desire((model,), seq=seq, **changes)
+        self.models[MODEL] = model
+        self.desire(tuple(self.models.values()), seq=seq, **changes)
 
     def offer_as(self, name: str, made: Made) -> None:
         """Put an artifact of another model on offer beside what the device shall run."""
         self.made[made.artifact] = made
         self.publish(TOPICS.manifest(made.artifact), made.sealed)
         version = made.manifest.version
-        self.desire((DesiredModel(model=name, version=version, artifact=made.artifact, rollout="r1"),))
+        self.models[name] = DesiredModel(model=name, version=version, artifact=made.artifact, rollout="r1")
+        self.desire(tuple(self.models.values()))
 
     def desire(
         self,

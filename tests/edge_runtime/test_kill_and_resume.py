@@ -55,7 +55,7 @@ class Kills:
             assert not again, f"{len(again)} chunks that were stored at the kill in {state} came again"
 
 
-def test_a_kill_in_each_state_costs_nothing_that_was_stored(depot, device, keys) -> None:
+def test_a_kill_in_each_state_costs_nothing_that_was_stored(depot, device, keys, wait_until) -> None:
     old, new = keys.model("v1", ballast=OLD), keys.model("v2", ballast=NEW)
     assert new.manifest.total_bytes > 32 * MIB
     device.start()
@@ -75,6 +75,7 @@ def test_a_kill_in_each_state_costs_nothing_that_was_stored(depot, device, keys)
         depot.pause_after(chunks)
         device.start()
         assert depot.reached_limit.wait(60)
+        wait_until(lambda: device.get("/v2/health/ready")[0] == 200, "the old version serves meanwhile")
         assert device.infer([1, 0, 0, 0])[0] == "v1"
         # What arrived is stored and committed within a second of silence; a report tells how much.
         had = len(kills.kills[-1][1])

@@ -57,22 +57,32 @@ def test_links_lead_somewhere(page):
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
-def shell_blocks() -> list[str]:
-    """Return the README's blocks fenced as ```sh; a block with another word after sh is not for running."""
-    return re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+def shell_blocks(page: Path) -> list[str]:
+    """Return a page's blocks fenced as ```sh; a block with another word after sh is not for running."""
+    return re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+RUN_PAGES = [page for page in PAGES if shell_blocks(page)]
+END_WHAT_THE_PAGE_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
+
+
+def test_the_readme_and_the_guide_have_commands_to_run():
+    assert {README, REPOSITORY / "docs/guides/ship-a-model.md"} <= set(RUN_PAGES)
 
 
 @pytest.mark.demo
+@pytest.mark.broker
+@pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_the_commands_of_the_readme_work(tmp_path):
-    blocks = shell_blocks()
-    assert blocks
+@pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_work(tmp_path, page):
     copy = tmp_path / "tiers"
     shutil.copytree(REPOSITORY, copy, ignore=MADE_HERE)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for block in blocks:
-        done = subprocess.run(
-            ["bash", "-eux"], input=block, cwd=copy, env={**os.environ, "PATH": path},
-            capture_output=True, text=True, check=False, timeout=380,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+    script = END_WHAT_THE_PAGE_STARTED + "".join(shell_blocks(page))
+    done = subprocess.run(
+        ["bash", "-eux"], input=script, cwd=copy, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, check=False, timeout=380,
+    )  # fmt: skip
+    logs = "".join(f"\n{log}:\n{log.read_text()[-2000:]}" for log in copy.glob("try/*.log"))
+    assert done.returncode == 0, done.stdout + done.stderr + logs

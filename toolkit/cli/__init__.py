@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except TiersError as error:
-        from toolkit.cli.present import report
+        from toolkit.cli.report import report
 
         report(error)
         return error.exit_code

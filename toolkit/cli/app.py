@@ -39,10 +39,22 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Apply", "diff", "diff:diff"),
     Command("Apply", "apply", "apply:apply"),
     Command("Apply", "status", "status:status"),
+    Command("Models", "model keygen", "model_keygen:keygen"),
+    Command("Models", "model push", "model_push:push"),
+    Command("Models", "model list", "model_list:list_"),
+    Command("Models", "depot", "depot:depot"),
+    Command("Models", "rollout start", "rollout_start:start"),
+    Command("Models", "rollout run", "rollout_run:run"),
+    Command("Models", "rollout status", "rollout_status:status"),
+    Command("Models", "rollout pause", "rollout_pause:pause"),
+    Command("Models", "rollout resume", "rollout_resume:resume"),
+    Command("Models", "rollout abort", "rollout_abort:abort"),
+    Command("Models", "rollout rollback", "rollout_rollback:rollback"),
     Command("Jobs", "job submit", "job_submit:submit"),
     Command("Jobs", "job logs", "job_logs:logs"),
     Command("Data", "sync run", "sync_run:run"),
     Command("Data", "sync verify", "sync_verify:verify"),
+    Command("Fleet", "fleet status", "fleet_status:status"),
     Command("More", "demo", "demo:demo"),
     Command("More", "version", "version:version"),
 )  # fmt: skip
@@ -93,6 +105,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
         help="One tiers.yaml for edge, hot, warm and cold: objects, models, jobs and data follow it.",
         no_args_is_help=True,
         rich_markup_mode=None,  # rich would double the time of a help page
+        context_settings={"max_content_width": 100},
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)

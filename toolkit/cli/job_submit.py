@@ -15,7 +15,7 @@ ROOT = Path(".tiers/jobs")
 RootOption = Annotated[Path, typer.Option("--root", help="Folder below which local jobs keep their files.")]
 
 
-def submit(  # noqa: PLR0913, PLR0917  # each parameter is an option of the command
+def submit(
     job: Annotated[str, typer.Argument(help="A job of tiers.yaml.")],
     local: Annotated[bool, typer.Option("--local", help="Run the workers here, as processes.")] = False,
     workers: Annotated[

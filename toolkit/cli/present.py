@@ -15,7 +15,15 @@ from typing import Annotated
 
 import typer
 
-from toolkit.errors import Problem, TiersError, TopologyError, UsageError
+from toolkit.cli.report import describe, say
+from toolkit.errors import UsageError
+
+__all__ = [
+    "JsonOption", "Output", "OutputOption", "Table", "YesOption", "confirm", "describe", "progress", "say", "show",
+]  # fmt: skip
+
+
+_LABEL_WIDTH = 32
 
 
 class Output(str, Enum):
@@ -79,33 +87,6 @@ def _show_table(table: Table) -> None:
     console.print(drawn)
 
 
-def say(message: str) -> None:
-    """Tell the person at the terminal something that is not the result."""
-    print(message, file=sys.stderr)
-
-
-def report(error: TiersError) -> None:
-    """Write an error to stderr: every finding it carries, what went wrong, and the cure."""
-    if isinstance(error, TopologyError):
-        for problem in error.problems:
-            say(describe(problem))
-    say(f"error: {error.message}")
-    if error.hint:
-        say(f"  try: {error.hint}")
-
-
-def describe(problem: Problem) -> str:
-    """Write a finding for people: the place and the message, then the excerpt, the reason and the cure."""
-    lines = [f"{problem.place}: {problem.severity.value} {problem.code} {problem.message}"]
-    if problem.excerpt:
-        lines += [f"    {line}" for line in problem.excerpt.splitlines()]
-    if problem.why:
-        lines.append(f"  why: {problem.why}")
-    if problem.cure:
-        lines.append(f"  help: {problem.cure}")
-    return "\n".join(lines)
-
-
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """Yield a function that takes bytes done since the last call; it draws a bar when stderr is a terminal.
@@ -122,8 +103,13 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(_short(label), total=total)
         yield lambda done: bar.advance(task, done)
+
+
+def _short(label: str) -> str:
+    """Keep the end of a long label, where paths differ: the bar needs its room on a narrow terminal."""
+    return label if len(label) <= _LABEL_WIDTH else f"…{label[1 - _LABEL_WIDTH :]}"
 
 
 def _nothing(done: int) -> None:

@@ -33,7 +33,7 @@ _CheckOption = Annotated[
 ]
 
 
-def run(  # noqa: PLR0913, PLR0917 -- the options of the command
+def run(
     route: _RouteArgument,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,

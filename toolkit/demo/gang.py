@@ -14,13 +14,22 @@ LEAST_SCORE = 0.97
 """Share of held-out images that the trained model must hit."""
 
 
-def train(material: Material, commands: Commands, evidence: Evidence) -> None:
+def train(material: Material, commands: Commands, evidence: Evidence, *, wanted: bool) -> None:
     """Train with two workers, or say how to install PyTorch; the models that are shipped are the carried ones.
+
+    Args:
+        material: names tiers.yaml, which has the job.
+        commands: run the command.
+        evidence: gets the row.
+        wanted: False leaves the training out, for runs that show something else.
 
     Raises:
         CommandFailedError: the gang failed.
         GateRefusedError: the trained model is worse than it must be.
     """
+    if not wanted:
+        evidence.good(STEP, "left out: this run breaks something else", trained=False)
+        return
     if find_spec("torch") is None:
         evidence.good(STEP, "not run: PyTorch is not installed (pip install 'tiers[train]')", trained=False)
         return

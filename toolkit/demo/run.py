@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 from toolkit.demo.command import Commands
@@ -69,9 +70,11 @@ def _steps(site: Site, evidence: Evidence, fault: Fault) -> list[tuple[str, Call
     shipped: list[int] = []
 
     def first() -> None:
-        key = "rogue.pem" if fault is Fault.WRONG_SIGNATURE else "registry.pem"
         wait = "8s" if fault is Fault.DEAD_DEPOT else "60s"
-        offer = Offer("1", material.v1, material.golden_v1, key=key, wait=wait)
+        offer = Offer("1", material.v1, material.golden_v1, wait=wait)
+        if fault is Fault.WRONG_SIGNATURE:
+            commands.run("model", "keygen", site.folder / "rogue")
+            offer = replace(offer, key="rogue/registry.pem")
         if fault is Fault.CORRUPT_CHUNK:
             push(site, offer)
             flip_stored_bytes(site.registry)
@@ -88,7 +91,7 @@ def _steps(site: Site, evidence: Evidence, fault: Fault) -> list[tuple[str, Call
 
     return [
         ("validate, render", lambda: describe(material, commands, evidence)),
-        ("gang of two", lambda: train(material, commands, evidence)),
+        ("gang of two", lambda: train(material, commands, evidence, wanted=fault is Fault.NONE)),
         ("site", lambda: _open_site(site, evidence, fault)),
         ("ship v1", first),
         ("infer v1", lambda: _infer(site, evidence, "1")),

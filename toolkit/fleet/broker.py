@@ -105,6 +105,10 @@ def _mosquitto_command(mosquitto: str, port: int, folder: Path) -> list[str]:
 
 def _start(kind: Literal["mosquitto", "amqtt"], port: int, folder: Path, command: list[str]) -> LocalBroker:
     log_file = folder / f"{kind}.log"
+    if _answers(port):
+        raise UnreachableError(
+            f"somebody else uses 127.0.0.1:{port}", hint="take another port, or 0 for a free one"
+        )
     with log_file.open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     broker = LocalBroker(kind, port, process, log_file, tuple(command))

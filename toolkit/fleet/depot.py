@@ -23,6 +23,7 @@ from toolkit.errors import (
     TiersError,
     UnreachableError,
 )
+from toolkit.fleet.layout import Layout
 from toolkit.link.link import Arrived, Connected, Disconnected, Link, LinkEvent
 from toolkit.protocol.serve import begin, step
 from toolkit.protocol.supply import (
@@ -48,8 +49,6 @@ from toolkit.wire.digest import Digest, digest_of
 from toolkit.wire.frame import Refusal
 from toolkit.wire.index import ChunkRef, decode_index, distinct_chunks
 from toolkit.wire.keyring import Keyring
-from toolkit.wire.rollout import decode_rollout
-from toolkit.wire.signature import unseal
 from toolkit.wire.topics import Topics
 
 GROUP = "depot"
@@ -72,8 +71,6 @@ class DepotCounters:
     """Refusal, in lower case, or `unreadable` -> how often."""
     damaged: set[str] = field(default_factory=set)
     """Messages that name pack and chunk."""
-    manifests: int = 0
-    """Manifests laid out."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +113,16 @@ class Depot:
         self._gate = gate
         self._store: PackStore | None = None
         self._shelves: dict[Digest, _Shelf] = {}
-        self._laid_out: dict[str, tuple[Digest, ...]] = {}
+        self._layout = Layout(link, topics, self._registry, keyring)
         self._held = begin(limits or Limits(), time.monotonic())
         self._wake_at: float | None = None
         self._work: Work | None = None
         self.counters = DepotCounters()
+
+    @property
+    def manifests(self) -> int:
+        """How many manifests have been laid out since the start."""
+        return self._layout.count
 
     def run(self, stop: threading.Event, *, ready: Callable[[], None] | None = None) -> None:
         """Serve until `stop` is set; `ready` is called once the depot is connected.
@@ -165,9 +167,10 @@ class Depot:
             self._arrived(event)
         elif isinstance(event, Connected):
             log.warning("the broker is back")
-            self._lay_out_again()
+            self._layout.lay_out_again(time.monotonic())
         elif isinstance(event, Disconnected):
             log.warning("the broker is away: %s", event.reason)
+        self._layout.retry(time.monotonic())
         if self._work is not None:
             work, self._work = self._work, None
             self._tell(self._load(work))
@@ -186,9 +189,7 @@ class Depot:
         return min(_POLL_SECONDS, max(0.0, self._wake_at - time.monotonic()))
 
     def _arrived(self, event: Arrived) -> None:
-        prefix = self._topics.rollout("+").removesuffix("+")
-        if event.topic.startswith(prefix):
-            self._rollout(event.topic.removeprefix(prefix), event.payload)
+        if self._layout.take(event, time.monotonic()):
             return
         try:
             device = self._topics.device_of(event.topic)
@@ -197,34 +198,6 @@ class Depot:
             return
         self.counters.requests += 1
         self._tell(Asked(device, event.payload))
-
-    # ------------------------------------------------------------ manifests
-    def _rollout(self, name: str, data: bytes) -> None:
-        if not data:
-            self._laid_out.pop(name, None)
-            return
-        try:
-            rollout = decode_rollout(unseal(data, "rollout", self._keyring, what=f"rollout {name}"))
-        except TiersError as error:
-            log.warning("rollout %s does not count: %s", name, error.message)
-            return
-        named = (rollout.spec.artifact, *filter(None, [Digest(rollout.spec.previous_artifact)]))
-        self._laid_out[name] = named
-        for artifact in named:
-            self._lay_out(artifact)
-
-    def _lay_out_again(self) -> None:
-        for artifact in dict.fromkeys(artifact for named in self._laid_out.values() for artifact in named):
-            self._lay_out(artifact)
-
-    def _lay_out(self, artifact: Digest) -> None:
-        try:
-            opened = open_artifact(self._registry(), artifact, self._keyring)
-        except TiersError as error:
-            log.warning("manifest %s is not laid out: %s", artifact[:12], error.message)
-            return
-        self._link.publish(self._topics.manifest(artifact), opened.sealed, qos=1, retain=True)
-        self.counters.manifests += 1
 
     # ------------------------------------------------------------ chunks
     def _tell(self, event: ServeEvent) -> None:

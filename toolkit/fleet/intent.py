@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from toolkit.errors import RolloutError
 from toolkit.fleet.wanted import leading, reports_of, resume
-from toolkit.protocol.waves import Progress, RolloutState, order_of, step
+from toolkit.protocol.waves import Progress, RolloutState, step
 from toolkit.topology.findings import did_you_mean
 from toolkit.topology.model import Model
 from toolkit.topology.rollout import Rollout as Settings
@@ -118,11 +118,6 @@ def next_number(rollouts: Iterable[Rollout]) -> int:
     return max((rollout.number for rollout in rollouts), default=0) + 1
 
 
-def ordered(name: str, devices: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the devices in the order in which the rollout takes them."""
-    return order_of(name, devices)
-
-
 def is_under_way(rollout: Rollout, reports: Mapping[str, Report], desired: Mapping[str, Desired]) -> bool:
     """Say whether a rollout brings, or has brought, its version: not stopped, not taken back, not failed."""
     if rollout.action not in {"run", "pause"}:
@@ -141,10 +136,10 @@ def version_before(
     reports: Mapping[str, Report],
     desired: Mapping[str, Desired],
 ) -> Known:
-    """Give the version that a rollback shall bring back: what the newest rollout of the model brought.
+    """Give the version that a rollback shall bring back: the one that most of the devices shall run now.
 
-    A rollout that failed or was stopped counts with the version before it; without any rollout, what most of the
-    devices' desired states name.
+    The new one does not count, nor does that of a rollout that failed or was stopped. When the desired states say
+    nothing else, it is what the newest rollout of the model brought, or brought back.
 
     Args:
         model: name of the model.
@@ -155,18 +150,19 @@ def version_before(
         desired: what the devices shall run.
     """
     newest = leading(rollouts).get(model)
-    if newest is not None:
-        spec = newest.spec
-        if is_under_way(newest, reports, desired) and spec.artifact != artifact:
-            return Known(spec.version, spec.artifact)
-        if spec.previous_artifact != artifact:
-            return Known(spec.previous_version, spec.previous_artifact)
-        return Known()
+    good = newest is not None and is_under_way(newest, reports, desired)
+    bad = {artifact} if newest is None or good else {artifact, newest.spec.artifact}
     counts: dict[Known, int] = {}
     for device in devices:
         standing = desired.get(device)
         for entry in standing.models if standing else ():
-            if entry.model == model and entry.artifact != artifact:
+            if entry.model == model and entry.artifact not in bad:
                 known = Known(entry.version, entry.artifact)
                 counts[known] = counts.get(known, 0) + 1
-    return max(counts, key=lambda known: (counts[known], known.version), default=Known())
+    if counts:
+        return max(counts, key=lambda known: (counts[known], known.version))
+    if newest is None:
+        return Known()
+    spec = newest.spec
+    brought = [Known(spec.version, spec.artifact), Known(spec.previous_version, spec.previous_artifact)]
+    return next((known for known in brought if known.artifact not in bad), Known())

@@ -9,6 +9,7 @@ Used by `steer`, `rollout` and `status`; what the documents are worth is decided
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from queue import Empty
@@ -19,10 +20,14 @@ from toolkit.link.link import Arrived, Connected, Disconnected, Link, LinkEvent
 from toolkit.wire.keyring import Keyring
 from toolkit.wire.topics import Topics
 
+log = logging.getLogger(__name__)
+
 QUIET_SECONDS = 0.25
 """How long no retained document may have come before the collection counts as whole."""
 CONNECT_SECONDS = 5.0
-"""How long a command waits for a broker before it says that there is none."""
+"""How long a broker may take to let us in before a command says that there is none."""
+SETTLE_SECONDS = 30.0
+"""How long it may then take to hand over all that is retained."""
 _STEP_SECONDS = 0.05
 _GOODBYE_SECONDS = 2.0
 
@@ -51,6 +56,8 @@ class Watch:
         self.link = link
         self.topics = topics
         self.retained = Retained(topics, keyring)
+        self.reached = False
+        """The broker has let us in once."""
         self.problem = ""
         """Why there is no connection, when there is none."""
         self._echo_topic = topics.echo(name)
@@ -76,9 +83,10 @@ class Watch:
     def handle(self, event: LinkEvent) -> Kind | None:
         """Take an event of the link and say what it was about; None when it is nothing that we collect."""
         if isinstance(event, Connected):
-            self.problem = ""
+            self.reached, self.problem = True, ""
             self._call()
         elif isinstance(event, Disconnected):
+            log.info("no connection: %s", event.reason)
             self.problem = event.reason
             self._echoed = False
         elif event.topic == self._echo_topic:
@@ -94,21 +102,30 @@ class Watch:
             self._quiet_since, self._noise = now, False
         return self._echoed and now - self._quiet_since >= self._quiet_seconds
 
-    def settle(self, seconds: float, *, address: str = "the broker") -> None:
-        """Take the link's events until all that is retained has come.
+    def reach(self, seconds: float = CONNECT_SECONDS, *, address: str = "the broker") -> None:
+        """Take the link's events until the broker has let us in.
 
         Args:
-            seconds: how long that may take.
+            seconds: how long that may take, all attempts together.
             address: how to name the broker in an error.
 
         Raises:
             UnreachableError: it took longer.
         """
-        if not self.wait_for(lambda: self.settled(time.monotonic()), seconds):
+        if not self.wait_for(lambda: self.reached, seconds):
             reason = self.problem or f"no answer within {seconds:.0f} s"
             raise UnreachableError(
-                f"the broker at {address} cannot be reached: {reason.removeprefix(f'{address}: ')}",
+                f"{address} cannot be reached: {reason}",
                 hint="start it, or name another one with --broker mqtts://HOST:PORT",
+            )
+
+    def settle(self, seconds: float = SETTLE_SECONDS, *, address: str = "the broker") -> None:
+        """Take the link's events until all that is retained has come. Arguments and errors as in `reach`."""
+        if not self.wait_for(lambda: self.settled(time.monotonic()), seconds):
+            reason = self.problem or f"it let us in, but {self._echo_topic} did not come back to us"
+            raise UnreachableError(
+                f"{address} has not handed over what it retains within {seconds:.0f} s: {reason}",
+                hint="let this client publish and subscribe to its topics (access rules of the broker), then try again",
             )
 
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -148,18 +165,19 @@ def open_watch(
     *,
     name: str,
     address: str,
-    quiet: float = QUIET_SECONDS,
+    quiet_seconds: float = QUIET_SECONDS,
 ) -> Watch:
     """Connect a link of one's own and collect what a site says; `close` the watch when done.
 
     Raises:
-        UnreachableError: the broker does not answer within CONNECT_SECONDS.
+        UnreachableError: the broker does not let us in within CONNECT_SECONDS, or does not hand over what it retains.
     """
-    watch = Watch(link, topics, keyring, name=name, quiet_seconds=quiet)
+    watch = Watch(link, topics, keyring, name=name, quiet_seconds=quiet_seconds)
     watch.begin()
     link.connect()
     try:
-        watch.settle(CONNECT_SECONDS, address=address)
+        watch.reach(address=address)
+        watch.settle(address=address)
     except UnreachableError:
         link.close()
         raise

@@ -73,8 +73,6 @@ class Retained:
             else:
                 self._take_of_device(kind, self.topics.device_of(topic), payload)
         except IntegrityError as error:
-            if kind == "desired":
-                self.desired.pop(name, None)  # whatever stood there is overwritten
             self._ignore(topic, error.message)
         else:
             self.ignored.pop(topic, None)
@@ -91,7 +89,7 @@ class Retained:
 
     def _take_of_device(self, kind: Kind, device: str, payload: bytes) -> None:
         if kind == "desired":
-            self.desired.pop(device, None)
+            self.desired.pop(device, None)  # whatever came, the broker no longer has the one before
             if payload:
                 desired = decode_desired(self._open(payload, "desired", f"desired state of {device}"), device)
                 _check_numbers(f"desired state of {device}", desired.seq, desired.fence)

@@ -21,22 +21,25 @@ from toolkit.fleet.intent import (
     is_under_way,
     model_named,
     next_number,
-    ordered,
     version_before,
     waves_of,
 )
 from toolkit.fleet.reports import CONNECT_SECONDS, Watch
 from toolkit.fleet.wanted import leading
+from toolkit.protocol.waves import order_of
 from toolkit.registry.catalogue import Artifact, open_model, unchecked_manifest
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.topology.findings import did_you_mean
+from toolkit.topology.model import Model
 from toolkit.topology.topology import Topology
 from toolkit.wire.document import MAX_DOCUMENT_BYTES, encode_json
 from toolkit.wire.keyring import Keyring
 from toolkit.wire.rollout import Rollout, RolloutSpec
-from toolkit.wire.signature import seal
+from toolkit.wire.signature import seal, unseal
 from toolkit.wire.topics import check_label
 
+KEPT_ROLLOUTS = 20
+"""How many rollouts of one model stay on the broker, the newest among them."""
 Change = Literal["pause", "resume", "abort", "rollback"]
 _ALLOWED: dict[str, tuple[Change, ...]] = {
     "run": ("pause", "abort", "rollback"),
@@ -95,14 +98,14 @@ def start(
     Raises:
         RolloutError: no such model, no device, the name is taken, or the document would be too large.
         RegistryError: the version is not in the registry.
-        SignatureError: nobody whom the keyring trusts has signed it.
+        SignatureError: nobody whom the keyring trusts has signed it, or the keyring does not trust the operator's key.
         UnreachableError: the broker did not keep what was published.
     """
     model = model_named(topology, request.model)
     who = candidates(topology, request.model, request.devices)
     version = request.version or model.version
     artifact = _artifact(store, request.model, version, keyring)
-    notes = _notes(request, model.version, who.held)
+    notes = _notes(request, model, who.held)
     retained = watch.retained
     newest = leading(retained.rollouts.values()).get(request.model)
     same = newest is not None and _same(newest, artifact, who.devices)
@@ -128,7 +131,7 @@ def start(
         model=request.model,
         version=version,
         artifact=artifact.id,
-        devices=ordered(name, who.devices),
+        devices=order_of(name, who.devices),
         waves=waves_of(model.rollout, len(who.devices)),
         previous_version=before.version,
         previous_artifact=before.artifact,
@@ -138,6 +141,7 @@ def start(
     rollout = Rollout(name=name, number=number, seq=1, spec=spec)
     _publish_manifest(watch, artifact)
     _publish(watch, rollout, key)
+    _forget_old(watch, request.model)
     return Started(rollout, notes=notes)
 
 
@@ -146,6 +150,7 @@ def change(watch: Watch, key: Ed25519PrivateKey, name: str, what: Change) -> Sta
 
     Raises:
         RolloutError: there is no such rollout, it is not the newest of its model, or it is past that.
+        SignatureError: the keyring of the watch does not trust the key.
         UnreachableError: the broker did not keep what was published.
     """
     rollout = find(watch, name)
@@ -197,15 +202,17 @@ def _artifact(store: PackStore, model: str, version: str, keyring: Keyring | Non
     return Artifact(found[0], found[1], store.get_sealed(found[0]))
 
 
-def _notes(request: StartRequest, written: str, held: Sequence[str]) -> tuple[str, ...]:
+def _notes(request: StartRequest, model: Model, held: Sequence[str]) -> tuple[str, ...]:
     notes = []
-    if request.version and request.version != written:
+    if request.version and request.version != model.version:
         notes.append(
-            f"drift: tiers.yaml says {request.model} {written}, this rollout brings {request.version};"
+            f"drift: tiers.yaml says {request.model} {model.version}, this rollout brings {request.version};"
             " write it there when it is to stay"
         )
     if held:
         notes.append(f"on hold and left out: {', '.join(held[:10])}{', …' if len(held) > 10 else ''}")  # noqa: PLR2004
+    if model.rollout.abort_if.error_rate or model.rollout.abort_if.p99:
+        notes.append("abort_if is not measured by this version: only devices that refuse stop the rollout")
     return tuple(notes)
 
 
@@ -221,6 +228,13 @@ def _publish_manifest(watch: Watch, artifact: Artifact) -> None:
     watch.link.publish(watch.topics.manifest(artifact.id), artifact.sealed, qos=1, retain=True)
 
 
+def _forget_old(watch: Watch, model: str) -> None:
+    """Clear all but the newest rollouts of a model; the older ones steer nothing and would pile up on the broker."""
+    rollouts = (each for each in watch.retained.rollouts.values() if each.spec.model == model)
+    for rollout in sorted(rollouts, key=lambda each: each.number)[:-KEPT_ROLLOUTS]:
+        watch.link.publish(watch.topics.rollout(rollout.name), b"", qos=1, retain=True)
+
+
 def _publish(watch: Watch, rollout: Rollout, key: Ed25519PrivateKey) -> None:
     """Write a rollout and wait until the broker shows it to us, which no acknowledgement proves."""
     payload = encode_json(rollout)
@@ -230,11 +244,18 @@ def _publish(watch: Watch, rollout: Rollout, key: Ed25519PrivateKey) -> None:
             f" a document ends at {MAX_DOCUMENT_BYTES}",
             hint="roll out to a part of them: --device, or pools of a model of their own",
         )
-    watch.link.publish(watch.topics.rollout(rollout.name), seal(payload, "rollout", key), qos=1, retain=True)
-    if not watch.wait_for(lambda: watch.retained.rollouts.get(rollout.name) == rollout, CONNECT_SECONDS):
-        why = watch.retained.ignored.get(watch.topics.rollout(rollout.name)) or watch.problem
+    topic, retained, sealed = (
+        watch.topics.rollout(rollout.name),
+        watch.retained,
+        seal(payload, "rollout", key),
+    )
+    if retained.keyring is not None:
+        # A driver would ignore it without a word that reaches us, so it is better not written at all.
+        unseal(sealed, "rollout", retained.keyring, what=f"rollout {rollout.name}, with this --key,")
+    watch.link.publish(topic, sealed, qos=1, retain=True)
+    if not watch.wait_for(lambda: retained.rollouts.get(rollout.name) == rollout, CONNECT_SECONDS):
+        why = watch.problem or "look at its access rules"
         raise UnreachableError(
-            f"rollout {rollout.name} was published, but the broker does not show it"
-            f"{': ' + why if why else ''}",
-            hint="look at the access rules of the broker, and whether --keyring trusts --key; then start it again",
+            f"rollout {rollout.name} was published, but the broker does not show it: {why}",
+            hint="let this client write to r/+ and read it, then type the command again",
         )

@@ -42,6 +42,8 @@ REPAIR_SECONDS = 30.0
 """How long it waits before it writes the same state again, when somebody else wrote over it."""
 WRITES_PER_TICK = 64
 """Most documents that one tick signs, so that a depot goes on serving meanwhile."""
+EVENTS_PER_TICK = 1000
+"""Most events that `run` takes before it acts: deciding costs a look at every device."""
 _WAIT_SECONDS = 0.2
 
 
@@ -131,20 +133,34 @@ class Steering:
         self._news = self._news or len(writable) > WRITES_PER_TICK
         return min(len(writable), WRITES_PER_TICK)
 
-    def run(self, stop: Event) -> None:
-        """Steer until `stop` is set, on a link of our own, which is closed at the end."""
+    def run(self, stop: Event, *, address: str = "the broker") -> None:
+        """Steer until `stop` is set, on a link of our own, which is closed at the end.
+
+        Args:
+            stop: set by whoever wants it to end.
+            address: how to name the broker in an error.
+
+        Raises:
+            UnreachableError: the broker cannot be reached at the start; later it is waited for.
+        """
         self.begin()
         self._link.connect()
         try:
+            self.watch.reach(address=address)
             while not stop.is_set():
-                try:
-                    self.handle(self._link.events.get(timeout=_WAIT_SECONDS))
-                    while True:
-                        self.handle(self._link.events.get_nowait())
-                except Empty:
-                    self.tick(time.monotonic())
+                self._take_events()
+                self.tick(time.monotonic())
         finally:
             self.watch.close()
+
+    def _take_events(self) -> None:
+        """Wait a moment for an event, then take those that came with it; a busy fleet must not keep us from acting."""
+        try:
+            self.handle(self._link.events.get(timeout=_WAIT_SECONDS))
+            for _ in range(EVENTS_PER_TICK):
+                self.handle(self._link.events.get_nowait())
+        except Empty:
+            return
 
     def _due(self, now: float) -> dict[str, tuple[DesiredModel, ...]]:
         """Let every leading rollout take its step; give the devices whose desired state is not what it shall be."""

@@ -31,6 +31,7 @@ from toolkit.wire.states import InstallState
 class _Changes(TypedDict, total=False):
     offer: Offer
     good: tuple[Proven, ...]
+    withdrawn: bool
     counter: int
     offered_floor: int
     floor: int
@@ -69,17 +70,26 @@ def _changes(held: Installation, given: Given, event: Event, now: float, rules: 
         changes = _Changes(counter=given.counter, offered_floor=given.floor)
         if event is Event.FOUND_SERVING:
             changes["good"] = _good_with_offer(held)
+            changes["withdrawn"] = False
         return changes
     if event in {Event.REFUSE, Event.FAIL, Event.CRASH_LOOP}:
         return _failed(held, given, event, now)
     if event in {Event.UNHEALTHY, Event.BOOT_LOOP}:
         return _reverted(held, given, event)
+    return _moved(held, event, now, rules)
+
+
+def _moved(held: Installation, event: Event, now: float, rules: Rules) -> _Changes:
+    probation_until = now + rules.probation_seconds
     if event is Event.PREPARED:
-        return _Changes(good=_good_with_offer(held), probation_until=now + rules.probation_seconds, strikes=0)
+        good = _good_with_offer(held)
+        return _Changes(good=good, withdrawn=False, probation_until=probation_until, strikes=0)
     if event is Event.PROBATION_OVER:
         return _Changes(good=held.good[:GOOD_VERSIONS], floor=max(held.floor, held.offered_floor))
     if event is Event.RESTART:
-        return _Changes(probation_until=now + rules.probation_seconds)
+        return _Changes(probation_until=probation_until)
+    if event is Event.WITHDRAW:
+        return _Changes(withdrawn=True, failed_starts=0, retry_at=0.0, reload_at=0.0, code="", reason="")
     return _Changes(reload_at=0.0) if event is Event.RELOAD else _Changes()
 
 

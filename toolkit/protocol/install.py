@@ -6,7 +6,7 @@ begins its work anew, and every action may be repeated, a crash at any point cos
 
     IDLE -> OFFERED -> WAITING_WINDOW -> SEEDING -> DOWNLOADING -> VERIFYING -> STAGED -> ACTIVATING
          -> PROBATION -> ACTIVE
-    OFFERED -> REJECTED;  any work -> FAILED or CANCELLED;  PROBATION, ACTIVE -> ROLLED_BACK
+    OFFERED -> REJECTED;  any work -> FAILED or CANCELLED;  PROBATION, ACTIVE -> ROLLED_BACK;  any rest -> IDLE
 
 Whether an offer is acceptable is decided in `protocol.offer`, how its chunks travel in `protocol.transfer`.
 """
@@ -85,7 +85,8 @@ TABLE: Final[dict[tuple[InstallState, Event], Arrow]] = {
     **{(state, Event.BANNED): Arrow(S.REJECTED) for state in _RESTING},
     **{(state, Event.BANNED): Arrow(S.REJECTED, (Action.STOP, Action.CLEAN)) for state in _WORK},
     **{(state, Event.RELABEL): Arrow(state) for state in (*_WORK, S.PROBATION, S.ACTIVE)},
-    **{(state, Event.WITHDRAW): Arrow(S.CANCELLED, (Action.STOP, Action.CLEAN)) for state in _WORK},
+    **{(state, Event.WITHDRAW): Arrow(S.CANCELLED, (Action.STOP, Action.SERVE)) for state in _WORK},
+    **{(state, Event.WITHDRAW): Arrow(S.IDLE, (Action.SERVE,)) for state in _RESTING - {S.IDLE, S.CANCELLED}},
     (S.REJECTED, Event.RETRY): Arrow(S.OFFERED, (Action.CHECK_OFFER,)),
     (S.FAILED, Event.RETRY): Arrow(S.OFFERED, (Action.CHECK_OFFER,)),
     # ---- the version that serves while something else goes on
@@ -124,8 +125,7 @@ _LATE = frozenset(
 )
 """Outcomes. In a state that does not wait for one it is the late end of work that was given up."""
 _NEVER: Final[dict[Event, frozenset[InstallState]]] = {
-    # A withdrawal stops unfinished work; what serves goes on serving.
-    Event.WITHDRAW: frozenset(_RESTING),
+    Event.WITHDRAW: frozenset({S.IDLE, S.CANCELLED}),
     # Nothing is under way that could carry the new name; `step` makes an OFFER of it.
     Event.RELABEL: FINISHED - {S.ACTIVE},
     Event.RETRY: frozenset(InstallState) - {S.REJECTED, S.FAILED},

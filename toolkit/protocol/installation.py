@@ -69,6 +69,8 @@ class Installation(Document, frozen=True, kw_only=True):
     """What `state` speaks of."""
     good: tuple[Proven, ...] = ()
     """Versions that can serve: first the one that shall serve, then those to fall back to."""
+    withdrawn: bool = False
+    """The operator wants none of `good` served; they stay for the day on which he wants one again."""
     serving: str = ""
     """Artifact that answers requests in this process now; empty when none does."""
     counter: int = 0
@@ -97,6 +99,11 @@ class Installation(Document, frozen=True, kw_only=True):
     reload_at: float = 0.0
     """When to try again to load the version that shall serve; 0 never."""
     bans: tuple[Ban, ...] = ()
+
+    @property
+    def shall_serve(self) -> Proven | None:
+        """The version that shall answer requests; None when none shall."""
+        return None if self.withdrawn or not self.good else self.good[0]
 
 
 class Event(str, Enum):
@@ -139,7 +146,7 @@ class Action(str, Enum):
     """What the device does next. Each may be repeated; brackets hold what is given back to `step` at its end."""
 
     SERVE = "serve"
-    """Serve `good[0]`, loading it if need be; nothing if there is none. [Serving or Struck]"""
+    """Serve what `shall_serve` says, loading it if need be. [Serving or Struck]"""
     STOP = "stop"
     """Stop what runs for an earlier attempt. []"""
     CLEAN = "clean"

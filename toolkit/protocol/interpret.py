@@ -51,8 +51,9 @@ def interpret(held: Installation, given: Given, now: float) -> tuple[Installatio
 def _offer(held: Installation, given: Offered) -> Event | None:
     offer, present = given.offer, held.offer
     if present is not None and offer.artifact == present.artifact:
-        if offer.rollout == present.rollout:
-            return Event.OFFER if held.state is InstallState.CANCELLED else None
+        given_up = held.state in {InstallState.IDLE, InstallState.CANCELLED}
+        if offer.rollout == present.rollout and not given_up:
+            return None
         if held.state is InstallState.ACTIVE or held.state not in FINISHED:
             return Event.RELABEL
     if Ban(artifact=offer.artifact, rollout=offer.rollout) in held.bans:
@@ -75,7 +76,7 @@ def _outcome(held: Installation, given: Outcome) -> tuple[Installation, Event | 
 
 
 def _restart(held: Installation, now: float) -> tuple[Installation, Event]:
-    starts = held.failed_starts + 1 if held.good else 0
+    starts = held.failed_starts + 1 if held.shall_serve else 0
     # The monotonic clock of this boot knows nothing of the last one's.
     retry_at = now + RETRY_SECONDS if held.retry_at else 0.0
     held = replace(
@@ -92,7 +93,8 @@ def _tick(held: Installation, now: float) -> Event | None:
     if held.reload_at and now >= held.reload_at:
         return Event.RELOAD
     if held.state is InstallState.PROBATION:
-        proven = bool(held.good) and held.serving == held.good[0].artifact and now >= held.probation_until
+        first = held.shall_serve
+        proven = first is not None and held.serving == first.artifact and now >= held.probation_until
         return Event.PROBATION_OVER if proven else None
     if held.retry_at and now >= held.retry_at:
         return Event.RETRY
@@ -100,13 +102,15 @@ def _tick(held: Installation, now: float) -> Event | None:
 
 
 def _serving(held: Installation, given: Serving) -> Installation:
-    if held.good and given.artifact == held.good[0].artifact:
+    first = held.shall_serve
+    if first is not None and given.artifact == first.artifact:
         return replace(held, serving=given.artifact, failed_starts=0, reload_at=0.0)
     return replace(held, serving=given.artifact)
 
 
 def _strike(held: Installation, given: Struck, now: float) -> tuple[Installation, Event | None]:
-    if not held.good or held.good[0].artifact != given.artifact:
+    first = held.shall_serve
+    if first is None or first.artifact != given.artifact:
         return held, None
     if given.fatal:
         if len(held.good) > 1 or held.state is InstallState.PROBATION:

@@ -1,6 +1,6 @@
 """What a rollout does next. Pure: a rollout, what the devices report, and the time give who shall run the version.
 
-    Rollout + reports + now --step--> Progress (for people) and two sets: devices that shall have it, devices to take back
+    Rollout + reports + now --step--> Progress for people and two sets: who shall have it, who shall go back
 
 The answer is the whole truth, not a change: a driver compares it with what it last wrote and writes what differs, so a
 second driver, or the same one after a restart, says the same. Only the start of a soak is remembered in Progress; a new

@@ -27,6 +27,9 @@ from toolkit.errors import RegistryError, SignatureError
 from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring, Role, TrustedKey, decode_keyring, key_id_of
 
+REGISTRY_KEY_FILE = "registry.pem"
+OPERATOR_KEY_FILE = "operator.pem"
+KEYRING_FILE = "keyring.json"
 _MAX_KEY_BYTES = 16 * 1024
 _READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -43,6 +46,18 @@ class KeyPair:
     def key_id(self) -> str:
         """How signatures name it."""
         return key_id_of(self.public)
+
+
+@dataclass(frozen=True)
+class SiteKeys:
+    """The keys of a new site."""
+
+    registry: KeyPair
+    """Seals manifests; belongs to who pushes models."""
+    operator: KeyPair
+    """Seals what devices shall run; belongs to who starts rollouts, and to the driver."""
+    keyring_file: Path
+    """Goes to every device and depot."""
 
 
 def make_key(file: Path) -> KeyPair:
@@ -66,6 +81,22 @@ def make_key(file: Path) -> KeyPair:
     except OSError as error:
         raise RegistryError(f"key {file} cannot be written: {error.strerror}") from error
     return KeyPair(file, file.stem, private.public_key().public_bytes_raw())
+
+
+def make_site_keys(folder: Path) -> SiteKeys:
+    """Make what a new site needs: a key for the registry, one for the operator, and the keyring that trusts both.
+
+    Raises:
+        RegistryError: one of the files is there already, or cannot be written; nothing is overwritten.
+    """
+    keyring_file = folder / KEYRING_FILE
+    for file in (folder / REGISTRY_KEY_FILE, folder / OPERATOR_KEY_FILE, keyring_file):
+        if file.exists():
+            hint = "take another folder, or go on with those keys"
+            raise RegistryError(f"{file} is there already; keys are never overwritten", hint=hint)
+    registry, operator = make_key(folder / REGISTRY_KEY_FILE), make_key(folder / OPERATOR_KEY_FILE)
+    write_keyring(keyring_file, make_keyring({"registry": [registry], "operator": [operator]}))
+    return SiteKeys(registry, operator, keyring_file)
 
 
 def read_key(file: Path) -> Ed25519PrivateKey:

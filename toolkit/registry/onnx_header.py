@@ -25,7 +25,8 @@ _MAX_TEXT_BYTES = 4096
 _MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET_IMPORT = 1, 7, 8
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
-_TENSOR_NAME, _VALUE_NAME = 8, 1
+_TENSOR_NAME, _TENSOR_LOCATION, _VALUE_NAME = 8, 14, 1
+_OUTSIDE = 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class OnnxHeader:
     inputs: tuple[str, ...]
     """Names of what has to be fed: graph inputs that are not weights."""
     outputs: tuple[str, ...]
+    weights_outside: tuple[str, ...] = ()
+    """Names of weights that lie in other files."""
 
     @property
     def opset(self) -> int:
@@ -72,12 +75,12 @@ def parse_onnx_header(data: bytes | mmap.mmap, *, what: str) -> OnnxHeader:
         ir_version = next((value for number, value in message.numbers() if number == _MODEL_IR_VERSION), 0)
         opsets = dict(_opset(each) for each in message.parts(_MODEL_OPSET_IMPORT, most=_MAX_OPSETS))
         graphs = list(message.parts(_MODEL_GRAPH, most=1))
-        inputs, outputs = _graph(graphs[0]) if graphs else ((), ())
+        inputs, outputs, outside = _graph(graphs[0]) if graphs else ((), (), ())
     except _NotProtobufError as error:
         raise _not_onnx(what, str(error)) from error
     if not ir_version or not opsets or not outputs:
         raise _not_onnx(what, "it has no IR version, no opset or no outputs")
-    return OnnxHeader(ir_version, opsets, inputs, outputs)
+    return OnnxHeader(ir_version, opsets, inputs, outputs, outside)
 
 
 class _NotProtobufError(Exception):
@@ -160,11 +163,15 @@ def _opset(message: _Message) -> tuple[str, int]:
     return message.text(_OPSET_DOMAIN), version
 
 
-def _graph(graph: _Message) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    weights = {each.text(_TENSOR_NAME) for each in graph.parts(_GRAPH_INITIALIZER, most=_MAX_VALUES)}
+def _graph(graph: _Message) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Give inputs, outputs, and weights outside."""
+    weights: dict[str, bool] = {}
+    for tensor in graph.parts(_GRAPH_INITIALIZER, most=_MAX_VALUES):
+        weights[tensor.text(_TENSOR_NAME)] = (_TENSOR_LOCATION, _OUTSIDE) in tensor.numbers()
     inputs = tuple(each.text(_VALUE_NAME) for each in graph.parts(_GRAPH_INPUT, most=_MAX_VALUES))
     outputs = tuple(each.text(_VALUE_NAME) for each in graph.parts(_GRAPH_OUTPUT, most=_MAX_VALUES))
-    return tuple(name for name in inputs if name not in weights), outputs
+    outside = tuple(name for name, is_outside in weights.items() if is_outside)
+    return tuple(name for name in inputs if name not in weights), outputs, outside
 
 
 def _not_onnx(what: str, why: str) -> IntegrityError:

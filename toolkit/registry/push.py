@@ -146,6 +146,12 @@ class _Before:
 
 def _checked_header(request: PushRequest) -> OnnxHeader:
     header = read_onnx_header(request.model)
+    if header.weights_outside:
+        raise RegistryError(
+            f"{request.model} keeps weights in other files ({', '.join(header.weights_outside[:3])}, …);"
+            " an artifact is one file",
+            hint="save it with its weights inside: onnx.save(model, FILE, save_as_external_data=False)",
+        )
     if request.allow_newer_onnx or (header.ir_version <= MAX_ONNX_IR and header.opset <= MAX_OPSET):
         return header
     raise RegistryError(

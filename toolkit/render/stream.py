@@ -15,6 +15,8 @@ from toolkit.render.rendered import RenderedObject
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029]")
+"""Line breaks of YAML 1.1 that a block would turn into a plain newline."""
 _NEVER_FOLD = 2**20
 
 
@@ -26,7 +28,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    if "\n" in text:
+    if "\n" in text and not _OTHER_BREAKS.search(text):
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')

@@ -68,6 +68,12 @@ class SyncResult:
         return sum(target.bytes_saved for target in self.targets)
 
     @property
+    def torn(self) -> int:
+        """Files that kept changing, at the source or on their way to a target."""
+        problems = [*self.problems, *(problem for target in self.targets for problem in target.problems)]
+        return len({problem.path for problem in problems if problem.kind == "torn"})
+
+    @property
     def exit_code(self) -> int:
         """0 when enough targets hold everything; else the code of the worst thing that happened."""
         failed = [target.exit_code for target in self.targets if target.exit_code]

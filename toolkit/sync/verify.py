@@ -20,11 +20,12 @@ from toolkit.sync.route_refs import ref_root
 from toolkit.sync.task import Storage, SyncTask
 from toolkit.wire.chunk import open_chunk
 from toolkit.wire.digest import Digest, digest_of
-from toolkit.wire.document import decode_json
+from toolkit.wire.document import MAX_DOCUMENT_BYTES, decode_json
 from toolkit.wire.index import Index
+from toolkit.wire.keyring import Keyring
 from toolkit.wire.manifest import decode_manifest
 from toolkit.wire.paths import shown
-from toolkit.wire.signature import Sealed
+from toolkit.wire.signature import Sealed, unseal
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,16 @@ def verify_target(task: SyncTask, place: Storage, remotes: Callable[[str], Remot
     return _verified(place.url, index, found)
 
 
-def verify_packs(store: PackStore) -> list[Damage]:
-    """Read a whole store of packs: every pack, every index and manifest that a Ref points to, every chunk of those."""
+def verify_packs(store: PackStore, keyring: Keyring | None = None) -> list[Damage]:
+    """Read a whole store of packs: every pack, every index and manifest that a Ref points to, every chunk of those.
+
+    Args:
+        store: what to read.
+        keyring: whose seals must hold; None does not look at signatures.
+
+    Raises:
+        RemoteUnavailableError: the store does not answer.
+    """
     damage: list[Damage] = []
     for found in store.remote.list("packs/"):
         try:
@@ -93,7 +102,7 @@ def verify_packs(store: PackStore) -> list[Damage]:
     store.refresh()
     for name in store.list_refs():
         try:
-            for digest in _chunks_below(store, name):
+            for digest in _chunks_below(store, name, keyring):
                 if not store.has(digest):
                     damage.append(Damage(f"refs/{name}", f"chunk {digest[:12]} is missing"))
                     break
@@ -110,16 +119,18 @@ def _check_pack(remote: Remote, key: str) -> None:
         open_chunk(data[entry.offset : entry.offset + entry.length], entry.digest, entry.size)
 
 
-def _chunks_below(documents: Documents, name: str) -> Iterator[Digest]:
+def _chunks_below(documents: Documents, name: str, keyring: Keyring | None) -> Iterator[Digest]:
     ref = documents.read_ref(name)
     if ref is None:
         return
     digest = ref.digest
     if ref.kind == "manifest":
-        sealed = decode_json(
-            documents.get_sealed(digest), Sealed, what=f"manifest {digest[:12]}", limit=MAX_PACK_BYTES
-        )
-        digest = decode_manifest(sealed.payload)[1].index
+        what = f"manifest {digest[:12]}"
+        sealed = documents.get_sealed(digest)
+        if keyring is not None:
+            unseal(sealed, "manifest", keyring, what=what)
+        payload = decode_json(sealed, Sealed, what=what, limit=2 * MAX_DOCUMENT_BYTES).payload
+        digest = decode_manifest(payload)[1].index
     for entry in documents.get_index(digest).entries:
         for chunk in entry.refs():
             yield chunk.digest

@@ -16,9 +16,10 @@ from toolkit.errors import IntegrityError
 from toolkit.wire.chunk import MAX_CHUNK_BYTES
 from toolkit.wire.digest import RAW_BYTES, Digest, digest_of, from_raw, to_raw
 from toolkit.wire.document import Document, decode_msgpack, encode_msgpack
-from toolkit.wire.paths import check_path, shown
+from toolkit.wire.paths import MAX_PATH_BYTES, check_path, shown
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024
+_ALL_MODE_BITS = 0o7777
 _PACKED = struct.Struct(f">{RAW_BYTES}sI")
 
 
@@ -126,11 +127,17 @@ def _check_entries(index: Index, digest: Digest) -> None:
 
 def _check_entry(entry: Entry, digest: Digest, sizes: dict[Digest, int]) -> None:
     where = f"index {digest[:12]}: {shown(entry.path)!r}"
-    if not 0 <= entry.mode <= 0o7777:
+    if not 0 <= entry.mode <= _ALL_MODE_BITS:
         raise IntegrityError(f"{where} has the impossible mode {entry.mode:o}")
     if len(entry.chunks) % _PACKED.size or (entry.kind != "file" and (entry.chunks or entry.size)):
         raise IntegrityError(f"{where} has a chunk list that does not fit its kind")
-    if (entry.kind == "link") != bool(entry.target):
+    if not -(2**63) <= entry.mtime_ns < 2**63:
+        raise IntegrityError(f"{where} has the impossible time {entry.mtime_ns}")
+    if (
+        (entry.kind == "link") != bool(entry.target)
+        or b"\0" in entry.target
+        or len(entry.target) > MAX_PATH_BYTES
+    ):
         raise IntegrityError(f"{where} has a link target that does not fit its kind")
     total = 0
     for ref in entry.refs():

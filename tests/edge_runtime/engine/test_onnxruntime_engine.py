@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,6 +11,8 @@ from onnx import TensorProto, helper
 from edge_runtime.engine.onnxruntime_engine import DTYPES, OnnxRuntimeEngine
 from tests.contracts.engine import EngineContract, contract_model, save_model, scale_model
 from toolkit.errors import EngineError
+
+DIGITS = Path(__file__).resolve().parents[3] / "examples" / "models" / "digits"
 
 
 class TestOnnxRuntimeEngine(EngineContract):
@@ -130,3 +133,14 @@ def test_tensors_of_text_are_refused_with_the_cure(tmp_path):
     with pytest.raises(EngineError, match=r"'words' is a tensor\(string\)") as caught:
         OnnxRuntimeEngine(file)
     assert "plain tensors" in caught.value.hint
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_carried_models_give_what_they_gave_at_home(version):
+    engine = OnnxRuntimeEngine(DIGITS / f"{version}.onnx")
+    engine.warm_up()
+    golden = np.load(DIGITS / f"{version}.golden.npz")
+    logits = engine.infer({"image": golden["input.image"]})["logits"]
+    np.testing.assert_allclose(logits, golden["output.logits"], rtol=1e-3, atol=1e-3)
+    alone = [engine.infer({"image": image[None]})["logits"] for image in golden["input.image"]]
+    np.testing.assert_allclose(logits, np.concatenate(alone), rtol=1e-4, atol=1e-5)

@@ -37,7 +37,7 @@ class Serving:
     server: Server = field(init=False)
 
     def start(self) -> None:
-        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         self.call(self._start())
 
@@ -105,8 +105,8 @@ def serve(request) -> Iterator[Callable[..., Serving]]:
 
     def start(*models: ModelConfig, limits: Limits | None = None) -> Serving:
         serving = Serving(models, limits, LOOPS[request.param]())
-        running.append(serving)
         serving.start()
+        running.append(serving)
         return serving
 
     yield start

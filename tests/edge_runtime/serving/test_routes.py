@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tests.contracts.engine import TABLE, HeldEngine, contract_model, feed
 from tests.edge_runtime.serving.conftest import request_of
 from toolkit.wire.device_config import ModelConfig
 
+DIGITS = Path(__file__).resolve().parents[3] / "examples" / "models" / "digits"
 INFER = "/v2/models/m/infer"
 
 
@@ -126,15 +128,6 @@ def test_wrong_requests_are_told_why(serving, case):
     assert ("Retry-After" in headers) == (status == 503)
 
 
-def test_head_is_refused_without_a_body(serving):
-    client = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
-    for _ in range(2):  # a body would be read as the beginning of the second answer
-        client.request("HEAD", "/v2/health/live")
-        response = client.getresponse()
-        assert (response.status, response.headers["Allow"], response.read()) == (405, "GET", b"")
-    client.close()
-
-
 def test_wrong_tensors_are_told_what_was_expected(serving):
     wrong = {**feed(1), "x": np.zeros((1, 5), np.float32)}
     status, _, document = serving.ask("POST", INFER, request_of(**wrong))
@@ -171,3 +164,20 @@ def test_a_model_that_fails_is_a_server_error_and_counted(serving):
     samples = serving.scrape()
     assert samples['edge_inference_requests_total{model="m",outcome="failed",version="1.4.0"}'] == 1
     assert samples['edge_inference_requests_total{model="m",outcome="ok",version="1.4.0"}'] == 1
+
+
+def test_served_digits_are_as_accurate_as_measured_at_home(serve):
+    """Held-out images through HTTP in batches of eight; the score was written by the training run."""
+    serving = serve(ModelConfig(name="digits"))
+    serving.swap("digits", "1", open_engine(DIGITS / "v1.onnx"))
+    held_out = np.load(DIGITS / "heldout.npz")
+    right = 0
+    with triton.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
+        for start in range(0, len(held_out["images"]), 8):
+            images, labels = (held_out[name][start : start + 8] for name in ("images", "labels"))
+            tensor = triton.InferInput("image", list(images.shape), "FP32")
+            tensor.set_data_from_numpy(images)
+            logits = client.infer("digits", [tensor]).as_numpy("logits")
+            right += int((logits.argmax(axis=1) == labels).sum())
+    score = json.loads((DIGITS / "metrics.json").read_text())["v1"]["score"]
+    assert right / len(held_out["images"]) == pytest.approx(score)

@@ -83,7 +83,10 @@ class Device:
 
     name: str
     link: Link
+    topics: Topics = TOPICS
+    keyring: Keyring = KEYRING
     refuses: set[str] = field(default_factory=set)
+    refuses_versions: set[str] = field(default_factory=set)
     deaf: bool = False
     """Takes desired states and says nothing."""
     obeyed: list[Desired] = field(default_factory=list)
@@ -92,10 +95,10 @@ class Device:
     seq: int = 0
 
     def start(self) -> Device:
-        self.link.subscribe(TOPICS.desired(self.name), qos=1)
+        self.link.subscribe(self.topics.desired(self.name), qos=1)
         self.link.connect()
         presence = encode_json(Presence(device=self.name, state="online"))
-        self.link.publish(TOPICS.presence(self.name), presence, qos=1, retain=True)
+        self.link.publish(self.topics.presence(self.name), presence, qos=1, retain=True)
         return self
 
     def turn(self) -> None:
@@ -105,12 +108,12 @@ class Device:
                 event = self.link.events.get_nowait()
             except Empty:
                 return
-            if isinstance(event, Arrived) and event.topic == TOPICS.desired(self.name) and event.payload:
+            if isinstance(event, Arrived) and event.topic == self.topics.desired(self.name) and event.payload:
                 self._take(event.payload)
 
     def _take(self, payload: bytes) -> None:
         try:
-            desired = decode_desired(unseal(payload, "desired", KEYRING, what="desired"), self.name)
+            desired = decode_desired(unseal(payload, "desired", self.keyring, what="desired"), self.name)
         except IntegrityError:
             return
         if desired not in self.seen:
@@ -128,10 +131,10 @@ class Device:
         self.serving = {model: version for model, version in self.serving.items() if model in named}
         models = tuple(self._answer(each) for each in desired.models)
         report = Report(device=self.name, seq=self.seq, desired_seq=desired.seq, models=models)
-        self.link.publish(TOPICS.state(self.name), encode_json(report), qos=1, retain=True)
+        self.link.publish(self.topics.state(self.name), encode_json(report), qos=1, retain=True)
 
     def _answer(self, wanted: DesiredModel) -> ModelReport:
-        refused = wanted.artifact in self.refuses
+        refused = wanted.artifact in self.refuses or wanted.version in self.refuses_versions
         if not refused:
             self.serving[wanted.model] = wanted.version
         return ModelReport(

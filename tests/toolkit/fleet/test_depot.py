@@ -278,18 +278,31 @@ def test_what_a_stranger_has_signed_is_neither_laid_out_nor_served(world: World)
     assert "not trusted as registry" in refusal.text
     asker.ask(good, index_from=0)
     asker.frame(lambda frame: frame.belongs_to(good) and frame.kind is FrameKind.INDEX)
-    assert depot.counters.manifests == 0
+    assert depot.manifests == 0
 
 
 def test_manifests_are_laid_out_again_when_the_broker_has_forgotten_them(world: World, wait_until) -> None:
     artifact = world.site.push(version="1").artifact
     world.announce(artifact)
     depot = world.depot()
-    wait_until(lambda: depot.counters.manifests == 1, "the manifest is laid out")
+    wait_until(lambda: depot.manifests == 1, "the manifest is laid out")
     port = world.broker.port
     world.broker.stop()
     world.broker = start_broker(world.site.folder / "broker-2", port=port, kind=world.broker.kind)
     assert world.asker().manifest(world.site, artifact).version == "1"
+
+
+def test_a_manifest_that_could_not_be_read_is_laid_out_later(world: World) -> None:
+    artifact = world.site.push(version="1").artifact
+    manifest = world.site.folder / "registry" / "manifests" / artifact
+    manifest.rename(world.site.folder / "away")
+    world.announce(artifact)
+    depot, asker = world.depot(), world.asker()
+    asker.ask(artifact, index_from=0)
+    assert asker.frame(lambda _: True).refusal is Refusal.UNKNOWN_ARTIFACT
+    assert depot.manifests == 0
+    (world.site.folder / "away").rename(manifest)
+    assert asker.manifest(world.site, artifact).version == "1"
 
 
 def test_two_depots_share_the_requests_and_one_that_ends_is_not_missed(world: World, wait_until) -> None:

@@ -22,12 +22,13 @@ from tests.toolkit.fleet.pretend import (
     said_by,
 )
 from toolkit.fleet.steer import REPAIR_SECONDS, TAKEOVER_SECONDS, Steering
+from toolkit.link.link import Arrived
 from toolkit.link.memory_link import MemoryLink
 from toolkit.protocol.waves import RolloutState
 from toolkit.wire.desired import decode_desired
 from toolkit.wire.document import encode_json
 from toolkit.wire.report import ModelReport, Report
-from toolkit.wire.signature import unseal
+from toolkit.wire.signature import seal, unseal
 from toolkit.wire.states import InstallState
 from toolkit.wire.topics import Topics
 
@@ -343,13 +344,35 @@ def test_other_events_of_a_shared_link_are_passed_over(world: World) -> None:
 def test_nothing_is_written_while_the_broker_is_away(world: World) -> None:
     driver = world.driver()
     world.until_quiet(driver)
+    publish(world.operator, intent())
     world.broker.cut()
     feed(driver)
-    assert driver.tick(1.0) == 0
+    assert list(driver.watch.retained.rollouts) == ["digits-2"]
+    assert driver.tick(5.0) == 0
     world.broker.restore()
-    publish(world.operator, intent())
     world.until_quiet(driver, seconds=1)
     assert set(world.versions().values()) == {"2"}
+
+
+def test_nothing_is_written_before_everything_retained_has_come(world: World) -> None:
+    driver = Steering(MemoryLink(world.broker), TOPICS, KEY, KEYRING, quiet_seconds=0)
+    driver.begin()
+    payload = seal(encode_json(intent()), "rollout", KEY)
+    driver.handle(Arrived(TOPICS.rollout("digits-2"), payload, retained=True))
+    assert (driver.tick(5.0), driver.term) == (0, 0)
+
+
+def test_an_old_desired_state_is_replaced_even_when_it_says_the_same(world: World) -> None:
+    models = (entry(version="2", artifact=NEW, rollout="digits-2"),)
+    publish(world.operator, intent(devices=("a",)))
+    driver = world.driver()
+    for seq in (3, 7):
+        publish_desired(world.operator, "a", models, seq=seq)
+    world.until_quiet(driver)
+    assert world.devices["a"].obeyed[-1].seq == 7
+    publish_desired(world.operator, "a", models, seq=3)
+    world.until_quiet(driver)
+    assert world.devices["a"].obeyed[-1].seq == 8, "a new device must not learn an old number"
 
 
 def test_runs_as_a_process_of_its_own_until_it_is_told_to_stop(world: World, wait_until) -> None:

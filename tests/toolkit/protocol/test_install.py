@@ -79,7 +79,8 @@ class Device:
         action = self.todo.pop(0)
         self.done.append(action)
         if action is Action.SERVE:
-            self.give(Serving(self.held.good[0].artifact if self.held.good else ""))
+            first = self.held.shall_serve
+            self.give(Serving(first.artifact if first else ""))
         elif action in self.fails:
             ending = self.fails[action]
             self.give(Outcome(self.held.attempt, ending.event, ending.code, ending.reason))
@@ -249,16 +250,41 @@ def test_a_new_offer_takes_the_place_of_unfinished_work() -> None:
     assert [each.version for each in device.held.good] == ["v3", "v1"]
 
 
-def test_a_withdrawn_offer_stops_and_can_be_offered_again() -> None:
+@pytest.mark.parametrize(("steps", "state"), [(1, S.CANCELLED), (100, S.IDLE)])
+def test_a_withdrawn_model_is_served_no_more_and_comes_back_without_being_fetched(
+    steps: int, state: InstallState
+) -> None:
     device = installed("v1")
     device.give(offer("v2"))
-    device.do_one()
+    for _ in range(steps):
+        if device.todo:
+            device.do_one()
     device.give(Withdrawn())
     device.run()
-    assert (device.held.state, device.held.serving) == (S.CANCELLED, artifact("v1"))
+    assert (device.held.state, device.held.serving) == (state, "")
+    device.crash()
+    device.run()
+    assert (device.held.state, device.held.serving) == (state, ""), "nor after a restart"
+
+    device.done.clear()
+    device.give(offer("v1", rollout="again"))
+    device.run()
+    assert (device.held.state, device.held.serving) == (S.ACTIVE, artifact("v1"))
+    assert Action.DOWNLOAD not in device.done
+    device.give(Withdrawn())
+    device.give(offer("v1", rollout="again"))
+    device.run()
+    assert device.held.serving == artifact("v1")
+
+
+def test_withdrawing_does_not_lift_a_ban() -> None:
+    device = installed("v1")
+    device.fails = failing(Action.CHECK_GOLDEN, "golden-mismatch")
     device.give(offer("v2"))
     device.run()
-    assert device.held.serving == artifact("v2")
+    device.give(Withdrawn())
+    device.give(offer("v2"))
+    assert (device.held.state, device.held.code) == (S.REJECTED, "banned")
 
 
 def test_the_same_artifact_for_another_rollout_keeps_its_state_and_takes_the_name() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 
 from tests.toolkit.registry.making import Site, make_model
@@ -119,4 +120,12 @@ def test_a_file_that_is_no_model_leaves_nothing_behind(site: Site, tmp_path: Pat
     wrong.write_text("no model")
     with pytest.raises(IntegrityError, match=r"wrong\.onnx is not an ONNX model"):
         push(site.store, PushRequest(wrong, golden, "digits", "1"), site.key)
+    assert list(site.store.digests()) == []
+
+
+def test_a_model_with_weights_in_another_file_is_refused(site: Site, tmp_path: Path) -> None:
+    model, golden = make_model(site.folder / "m")
+    onnx.save(onnx.load(model), tmp_path / "split.onnx", save_as_external_data=True, location="weights.bin")
+    with pytest.raises(RegistryError, match=r"weights in other files \(body"):
+        push(site.store, PushRequest(tmp_path / "split.onnx", golden, "digits", "1"), site.key)
     assert list(site.store.digests()) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from toolkit.render.rendered import LAST_RANK, RenderedObject
@@ -61,6 +61,9 @@ def test_equal_parts_are_written_twice():
         lambda part: st.lists(part) | st.dictionaries(TEXT, part),
     )
 )
+@example("a\n\x85b")
+@example("a\n\u2028b")
+@example("a\r\nb")
 def test_any_value_reads_back(value):
     assert yaml.safe_load(to_yaml(wrapped(value)))["data"] == value
 

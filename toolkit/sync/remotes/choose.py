@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
-from toolkit.errors import MissingExtraError, UsageError
+from toolkit.errors import UsageError
 from toolkit.sync.remotes.directory import DirectoryRemote
 from toolkit.sync.remotes.remote import Remote
 
-_LATER = {"s3": ("obstore", "s3"), "sftp": ("asyncssh", "ssh")}
+_LATER = {"s3", "sftp"}
 
 
 def open_remote(url: str, *, create: bool = False) -> Remote:
@@ -20,8 +19,7 @@ def open_remote(url: str, *, create: bool = False) -> Remote:
         create: make the folder of a file URL when it is missing.
 
     Raises:
-        UsageError: no transport of ours goes there.
-        MissingExtraError: the transport needs packages that are not installed.
+        UsageError: no transport of ours goes there, or not yet.
         RemoteUnavailableError: it is not there or does not answer.
     """
     return DirectoryRemote(folder_of(url), create=create)
@@ -32,16 +30,13 @@ def folder_of(url: str) -> str:
 
     Raises:
         UsageError: the URL does not name a folder of this machine.
-        MissingExtraError: it names something that needs packages which are not installed.
     """
     parts = urlsplit(url)
     if parts.scheme in _LATER:
-        package, extra = _LATER[parts.scheme]
-        if find_spec(package) is None:
-            raise MissingExtraError(f"{parts.scheme}://{parts.hostname}", extra=extra)
+        # Said before anybody installs an extra for it.
         raise UsageError(
             f"{parts.scheme}://{parts.hostname}: this version of tiers moves data between folders only",
-            hint="mount it and give the mount as file:///folder, or try the route with --from-dir and --to-dir",
+            hint="mount it and write the mount as file:///folder, or try the route with --from-dir and --to-dir",
         )
     path = unquote(parts.path)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):

@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pydicom
@@ -147,18 +148,25 @@ def test_names_that_are_not_utf8_arrive(task, source, target):
     assert photograph(target) == photograph(source)
 
 
-def test_a_folder_that_may_not_be_written_is_written_all_the_same(task, source, target):
-    (source / "closed").mkdir()
-    (source / "closed/a").write_bytes(b"1")
-    (source / "closed").chmod(0o555)
-    run(task)
-    (source / "closed").chmod(0o755)
-    (source / "closed/a").write_bytes(b"22")
-    (source / "closed/b").write_bytes(b"3")
-    (source / "closed").chmod(0o555)
-    run(task)
-    assert photograph(target) == photograph(source)
-    (source / "closed").chmod(0o755)
+def test_a_folder_that_may_not_be_written_is_written_all_the_same():
+    before = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        if before == 0:  # root may write everywhere
+            os.chown(folder, 65534, -1)
+            os.seteuid(65534)
+        try:
+            closed = Path(folder) / "edge/frames/closed"
+            task = task_of(Path(folder))
+            closed.mkdir()
+            for content in (b"1", b"22"):
+                (closed / "a").write_bytes(content)
+                closed.chmod(0o555)
+                run(task)
+                assert photograph(Path(folder) / "hot/frames") == photograph(closed.parent)
+                closed.chmod(0o755)
+            (Path(folder) / "hot/frames/closed").chmod(0o755)
+        finally:
+            os.seteuid(before)
 
 
 # ---------------------------------------------------------------- what is not ours
@@ -508,3 +516,30 @@ def test_when_the_disk_takes_no_more_the_old_files_stay_and_what_arrived_counts(
     result, moved = run(task)
     assert photograph(target) == photograph(source)
     assert moved.bytes_unpacked < 4_000_000 < result.total_bytes - 1_000_000
+
+
+def test_an_index_that_unpacks_to_more_than_the_disk_is_refused_before_a_byte_is_written(tmp_path):
+    """A bomb: one stored chunk of a few bytes, named so often that the file would fill any disk."""
+    from tests.contracts.remote import MemoryRemote
+    from toolkit.sync.layouts.pack import StoredChunk
+    from toolkit.sync.layouts.packs import PackStore
+    from toolkit.sync.ref import Ref
+    from toolkit.sync.task import Storage
+    from toolkit.wire.chunk import MAX_CHUNK_BYTES, store_chunk
+    from toolkit.wire.digest import digest_of
+    from toolkit.wire.index import ChunkRef, Index, file_entry
+
+    remote = MemoryRemote()
+    store = PackStore(remote)
+    zeros = bytes(MAX_CHUNK_BYTES)
+    name = ChunkRef(digest_of(zeros), len(zeros))
+    store.add([StoredChunk(*name, store_chunk(zeros))])
+    times = shutil.disk_usage(tmp_path).free // len(zeros) + 1
+    bomb = Index(entries=(file_entry(b"bomb", [name] * times),))
+    store.write_ref("routes/archive/head", Ref(kind="index", digest=store.put_index(bomb), path="frames"))
+    task = task_of(tmp_path, route="recall", source=Storage(tier="cold", url="memory://test", layout="packs"))
+    result = run_task(task, remotes=lambda _: remote)
+    assert result.exit_code == 5
+    assert "are free" in result.targets[0].error
+    assert photograph(tmp_path / "hot") == {}
+    assert list((tmp_path / "hot/.tiers/partial/routes/recall").iterdir()) == []

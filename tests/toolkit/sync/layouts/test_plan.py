@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from toolkit.sync.layouts.disk import Found, same_time
 from toolkit.sync.layouts.plan import make_plan
@@ -148,3 +150,18 @@ def test_what_a_run_died_over_is_ours_too():
 )
 def test_times_are_compared_as_finely_as_the_file_system_keeps_them(on_disk_ns, same):
     assert same_time(on_disk_ns, 1_234_567_890) is same
+
+
+@given(
+    files=st.dictionaries(
+        st.sampled_from([b"a", b"a-b", b"b/c", b"b/d", b"e"]), st.sampled_from([b"x", b"y"])
+    ),
+    keep_all=st.booleans(),
+)
+def test_a_mirror_that_holds_what_it_shall_needs_nothing(files, keep_all):
+    entries = [file(path, content) for path, content in sorted(files.items())]
+    disk = {entry.path: on_disk(entry) for entry in entries}
+    disk.update({b"b": on_disk(folder(b"b"))} if any(path.startswith(b"b/") for path in files) else {})
+    made = plan(entries, entries, disk, keep_all=keep_all)
+    assert made.is_idle
+    assert not made.problems

@@ -1,0 +1,111 @@
+"""`tiers model keygen`, `push` and `list`, in this process, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.toolkit.registry.making import make_model
+from toolkit.cli import main
+
+
+@pytest.fixture
+def keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    assert main(["model", "keygen", str(tmp_path / "keys"), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert [Path(each["file"]).name for each in made] == ["registry.pem", "operator.pem", "keyring.json"]
+    return tmp_path / "keys"
+
+
+def _push(keys: Path, folder: Path, *more: str, head: int = 1, version: str = "1", **shape: int) -> int:
+    model, golden = make_model(folder / f"m{head}", head=head, **shape)
+    named = ["--golden", str(golden), "--name", "digits", "--version", version]
+    stored = ["--key", str(keys / "registry.pem"), "--registry", (folder / "registry").as_uri()]
+    return main(["model", "push", str(model), *named, *stored, *more])
+
+
+def test_pushes_and_lists(keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _push(keys, tmp_path, "--json", "--metric", "accuracy=0.98") == 0
+    first = json.loads(capsys.readouterr().out)
+    assert _push(keys, tmp_path, "--json", head=2, version="2") == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (first["delta_share"], first["repeated"], second["previous"]) == (1.0, False, "1")
+    assert second["delta_share"] < 0.35
+    registry, keyring = (tmp_path / "registry").as_uri(), str(keys / "keyring.json")
+    assert main(["model", "list", "--registry", registry, "--keyring", keyring, "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert [(line["version"], line["artifact"], line["problem"]) for line in lines] == [
+        ("1", first["artifact"], ""),
+        ("2", second["artifact"], ""),
+    ]
+    assert main(["model", "list", "--registry", registry]) == 0
+    assert first["artifact"][:12] in capsys.readouterr().out
+
+
+def test_the_keys_are_not_overwritten(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (keys / "registry.pem").read_bytes()
+    assert main(["model", "keygen", str(keys)]) == 1
+    assert "never overwritten" in capsys.readouterr().err
+    assert (keys / "registry.pem").read_bytes() == before
+
+
+def test_other_content_under_the_same_version_is_refused(
+    keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _push(keys, tmp_path) == 0
+    assert _push(keys, tmp_path) == 0
+    assert _push(keys, tmp_path, head=2) == 1
+    assert "--version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "says"),
+    [
+        ("model", 6, "is not an ONNX model"),
+        ("golden", 6, "not a .npz"),
+        ("key", 6, "chmod 600"),
+        ("gone", 1, "cannot be read"),
+    ],
+)
+def test_bad_input_names_file_and_cure(
+    keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: str, code: int, says: str
+) -> None:
+    model, golden = make_model(tmp_path / "m")
+    if spoil == "model":
+        model.write_text("no model")
+    elif spoil == "golden":
+        golden.write_text("no arrays")
+    elif spoil == "key":
+        (keys / "registry.pem").chmod(0o644)
+    else:
+        model.unlink()
+    arguments = ["model", "push", str(model), "--golden", str(golden), "--name", "digits", "--version", "1"]
+    arguments += ["--key", str(keys / "registry.pem"), "--registry", (tmp_path / "registry").as_uri()]
+    assert main(arguments) == code
+    assert says in capsys.readouterr().err
+    assert not list((tmp_path / "registry").glob("refs/**/1"))
+
+
+def test_a_metric_that_is_no_number_is_a_usage_error(
+    keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _push(keys, tmp_path, "--metric", "accuracy=good") == 2
+    assert "NAME=NUMBER" in capsys.readouterr().err
+
+
+def test_a_registry_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list", "--registry", (tmp_path / "none").as_uri()]) == 5
+    assert "none" in capsys.readouterr().err
+
+
+def test_the_registry_of_tiers_yaml_is_taken(
+    keys: Path, tmp_path: Path, hospital_text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tiers.yaml"
+    file.write_text(hospital_text.replace("file:///var/lib/tiers/registry", (tmp_path / "registry").as_uri()))
+    assert _push(keys, tmp_path) == 0
+    capsys.readouterr()
+    assert main(["model", "list", "-f", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "digits"

@@ -1,0 +1,280 @@
+"""`tiers rollout …` and `tiers fleet status` as they are typed: a real broker, devices that answer by the book."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.toolkit.fleet.pretend import Device
+from tests.toolkit.registry.making import make_site
+from toolkit.fleet.steer import Steering
+from toolkit.link.paho_link import PahoLink
+from toolkit.link.settings import settings_from_url
+from toolkit.registry.keys import make_key, write_keyring
+from toolkit.wire.topics import Topics
+
+pytestmark = pytest.mark.broker
+REPOSITORY = Path(__file__).parents[3]
+DEVICES = ("box-1", "box-2", "box-3")
+SITE_YAML = """
+broker: {{url: "mqtt://127.0.0.1:{port}"}}
+registry: {registry}
+tiers:
+  edge:
+    pools:
+      boxes: {{hardware: jetson-orin-nx, nodes: {{names: [{devices}]}}}}
+models:
+  digits:
+    source: digits@1
+    pools: [boxes]
+    rollout: {{canary: 1, waves: [100%], soak: 0s, abort_if: {{error_rate: ">1%"}}}}
+"""
+
+
+@dataclass
+class Typed:
+    """A site on a real broker: `tiers(...)` types a command in its folder."""
+
+    folder: Path
+    port: int
+    site: object
+    devices: dict[str, Device] = field(default_factory=dict)
+    stop: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def tiers(self, *arguments: str, plain: bool = False) -> subprocess.CompletedProcess[str]:
+        files = () if plain else ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml")
+        command = [sys.executable, "-m", "toolkit.cli", *arguments, *files]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "300"}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def start(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        keys = ("--key", "keys/site.pem", "--keyring", "keyring.json", "--json")
+        return self.tiers("rollout", "start", "digits", *arguments, *keys)
+
+    def driver_process(self) -> subprocess.Popen[bytes]:
+        files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml")
+        keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+        command = [sys.executable, "-m", "toolkit.cli", "rollout", "run", *files, *keys]
+        return subprocess.Popen(command, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+
+    def link(self, name: str) -> PahoLink:
+        return PahoLink(settings_from_url(f"mqtt://127.0.0.1:{self.port}", name))
+
+    def run_devices(self) -> None:
+        topics = Topics("medical-imaging")
+        for name in DEVICES:
+            device = Device(name, self.link(name), topics=topics, keyring=self.site.keyring)
+            self.devices[name] = device.start()
+        self._thread(self._answer)
+
+    def run_driver(self) -> None:
+        topics = Topics("medical-imaging")
+        driver = Steering(self.link("steer"), topics, self.site.key, self.site.keyring)
+        self._thread(lambda: driver.run(self.stop))
+
+    def end(self) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(20)
+        for device in self.devices.values():
+            device.link.close()
+
+    def _thread(self, work) -> None:
+        self.threads.append(threading.Thread(target=work))
+        self.threads[-1].start()
+
+    def _answer(self) -> None:
+        while not self.stop.wait(0.01):
+            for device in self.devices.values():
+                device.turn()
+
+
+@pytest.fixture
+def typed(tmp_path: Path, mosquitto) -> Iterator[Typed]:
+    """A registry with digits 1 and 2, keys, and a site.yaml over the hospital's; nobody steers or answers yet."""
+    site = make_site(tmp_path)
+    site.push(version="1", width=500)
+    site.push(version="2", width=500, head=2)
+    write_keyring(tmp_path / "keyring.json", site.keyring)
+    text = SITE_YAML.format(
+        port=mosquitto.port, registry=(tmp_path / "registry").as_uri(), devices=", ".join(DEVICES)
+    )
+    (tmp_path / "site.yaml").write_text(text)
+    typed = Typed(tmp_path, mosquitto.port, site)
+    yield typed
+    typed.end()
+
+
+def test_start_wait_status_and_back(typed: Typed) -> None:
+    typed.run_devices()
+    typed.run_driver()
+    first = typed.start("--wait", "--timeout", "30s")
+    assert first.returncode == 0, first.stderr
+    assert "digits-1-1: SUCCEEDED, wave 2 of 2, 3 active" in first.stderr
+    assert "drift" not in first.stderr
+    second = typed.start("--version", "2", "--wait", "--timeout", "30s")
+    assert second.returncode == 0, second.stderr
+    assert "drift: tiers.yaml says digits 1, this rollout brings 2" in second.stderr
+    answer = json.loads(second.stdout)
+    assert answer["rollout"] == "digits-2-2"
+    assert answer["waves"] == [1, 3]
+    assert (answer["status"]["state"], answer["status"]["previous_version"]) == ("SUCCEEDED", "1")
+
+    again = typed.start("--version", "2")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["repeated"] is True
+    assert "digits-2-2 is there already" in again.stderr
+
+    fleet = json.loads(typed.tiers("fleet", "status", "--json").stdout)
+    assert [(row["device"], row["online"], row["serving_version"]) for row in fleet["devices"]] == [
+        (name, True, "2") for name in DEVICES
+    ]
+    assert [row["state"] for row in fleet["rollouts"]] == ["SUCCEEDED", "SUPERSEDED"]
+
+    late = typed.tiers("rollout", "rollback", "digits-1-1", "--key", "keys/site.pem")
+    assert late.returncode == 1
+    assert "tiers rollout rollback digits-2-2" in late.stderr
+    back = typed.tiers(
+        "rollout", "rollback", "digits-2-2", "--key", "keys/site.pem", "--keyring", "keyring.json"
+    )
+    assert back.returncode == 0, back.stderr
+    table = typed.tiers("rollout", "status")
+    assert "ROLL" in table.stdout
+
+
+def test_a_refusal_gives_7_and_names_device_and_reason(typed: Typed) -> None:
+    typed.run_devices()
+    typed.run_driver()
+    assert typed.start("--wait", "--timeout", "30s").returncode == 0
+    for device in typed.devices.values():
+        device.refuses_versions = {"2"}
+    done = typed.start("--version", "2", "--wait", "--timeout", "30s")
+    assert done.returncode == 7, done.stderr
+    canary = json.loads(done.stdout)["devices"][0]
+    assert f"refused by {canary} (golden-mismatch: output y is off by 0.9)" in done.stderr
+    assert json.loads(done.stdout)["status"]["state"] == "FAILED"
+    shown = typed.tiers("rollout", "status", "digits-2-2").stdout
+    assert "golden-mismatch" in shown
+    assert {device.serving["digits"] for device in typed.devices.values()} == {"1"}
+
+
+def test_a_timeout_says_what_is_missing_and_what_to_type(typed: Typed) -> None:
+    nobody = typed.start("--wait", "--timeout", "1s")
+    assert nobody.returncode == 1
+    assert "nobody has told box-" in nobody.stderr
+    assert "tiers rollout run" in nobody.stderr
+    typed.run_driver()
+    silent = typed.start("--wait", "--timeout", "3s")
+    assert silent.returncode == 1, silent.stderr
+    assert "no answer from box-" in silent.stderr
+    assert "try: tiers rollout status digits-1-1" in silent.stderr
+
+
+def test_pause_resume_abort(typed: Typed) -> None:
+    keys = ("--key", "keys/site.pem", "--json")
+    assert typed.start().returncode == 0
+    for word, action in [("pause", "PAUSED"), ("resume", "RUNNING"), ("abort", "ABORTED")]:
+        done = typed.tiers("rollout", word, "digits-1-1", *keys)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["status"]["state"] == action
+    resumed = typed.tiers("rollout", "resume", "digits-1-1", *keys)
+    assert resumed.returncode == 1
+    assert "was aborted" in resumed.stderr
+    assert "try: tiers rollout start digits" in resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("start", "digit", "--key", "keys/site.pem"), 1, "did you mean 'digits'?"),
+        (("start", "digits", "--key", "keys/site.pem", "--version", "9"), 1, "tiers model push"),
+        (("start", "digits", "--key", "keys/site.pem", "--device", "box-9"), 1, "did you mean 'box-"),
+        (("start", "digits", "--key", "nokey.pem"), 1, "tiers model keygen"),
+        (("start", "digits"), 2, "--key"),
+        (("start", "digits", "--key", "keys/site.pem", "--timeout", "soon"), 2, "--timeout"),
+        (("status", "nothing"), 1, "there is no rollout 'nothing'"),
+        (("abort", "nothing", "--key", "keys/site.pem"), 1, "there is no rollout 'nothing'"),
+    ],
+)
+def test_what_is_not_there_is_told_with_a_cure(typed: Typed, arguments, code, words) -> None:
+    done = typed.tiers("rollout", *arguments)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert words in done.stderr
+
+
+def test_a_broker_that_is_away_gives_5_with_its_address(typed: Typed, free_port) -> None:
+    port = free_port()
+    done = typed.tiers("fleet", "status", "--broker", f"mqtt://127.0.0.1:{port}")
+    assert done.returncode == 5
+    assert f"the broker at 127.0.0.1:{port} cannot be reached" in done.stderr
+    assert "refused" in done.stderr
+    assert "try: start it, or name another one with --broker" in done.stderr
+
+
+def test_a_wrong_tiers_yaml_gives_3(typed: Typed) -> None:
+    (typed.folder / "wrong.yaml").write_text("models: {digits: {pools: [nowhere]}}\n")
+    for words in (("rollout", "start", "digits", "--key", "keys/site.pem"), ("fleet", "status")):
+        files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml", "-f", "wrong.yaml")
+        done = typed.tiers(*words, *files, plain=True)
+        assert done.returncode == 3
+        assert "nowhere" in done.stderr
+
+
+def test_another_operators_rollout_does_not_count(typed: Typed) -> None:
+    make_key(typed.folder / "keys" / "stranger.pem")
+    stranger = ("rollout", "start", "digits", "--key", "keys/stranger.pem")
+    refused = typed.tiers(*stranger, "--keyring", "keyring.json")
+    assert refused.returncode == 6
+    assert "not trusted as operator" in refused.stderr
+    assert typed.tiers(*stranger).returncode == 0, "whom the site trusts, only a keyring says"
+    found = json.loads(typed.tiers("fleet", "status", "--keyring", "keyring.json", "--json").stdout)
+    assert found["rollouts"] == []
+    assert "not trusted as operator" in str(found["ignored"])
+
+
+def test_a_driver_as_a_process_is_interrupted_in_good_order(typed: Typed) -> None:
+    typed.run_devices()
+    driver = typed.driver_process()
+    try:
+        assert typed.start("--wait", "--timeout", "30s").returncode == 0
+    finally:
+        driver.send_signal(signal.SIGTERM)
+        assert driver.wait(20) == 0
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+    away = typed.tiers("rollout", "run", *keys, "--broker", "mqtt://127.0.0.1:1")
+    assert away.returncode == 5
+    assert "the broker at 127.0.0.1:1 cannot be reached" in away.stderr
+
+
+def test_a_driver_that_is_killed_between_waves_is_followed_by_another(typed: Typed, wait_until) -> None:
+    typed.run_devices()
+    (typed.folder / "slow.yaml").write_text("models: {digits: {rollout: {soak: 2s}}}\n")
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+    files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml", "-f", "slow.yaml")
+    assert typed.tiers("rollout", "start", "digits", *keys, *files, plain=True).returncode == 0
+    first = typed.driver_process()
+    wait_until(
+        lambda: sum(len(device.obeyed) for device in typed.devices.values()) == 1, "the canary has it", 30
+    )
+    first.kill()
+    first.wait(20)
+    second = typed.driver_process()
+    try:
+        wait_until(lambda: all(device.serving for device in typed.devices.values()), "everybody has it", 30)
+    finally:
+        second.terminate()
+        assert second.wait(20) == 0
+    assert [[desired.seq for desired in device.seen] for device in typed.devices.values()] == [[1], [1], [1]]
+    assert len({device.obeyed[0].fence for device in typed.devices.values()}) == 2, "two drivers wrote"

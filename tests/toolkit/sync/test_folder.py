@@ -1,0 +1,69 @@
+"""No path leaves a Folder, and descriptors come back."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from toolkit.errors import RemoteUnavailableError, UnsafePathError
+from toolkit.sync.folder import Cursor, Folder
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def test_a_link_anywhere_on_the_way_is_refused(tmp_path):
+    (tmp_path / "real/sub").mkdir(parents=True)
+    (tmp_path / "root/a").mkdir(parents=True)
+    (tmp_path / "root/a/link").symlink_to(tmp_path / "real")
+    folder = Folder(str(tmp_path / "root"))
+    for path in (b"a/link/x", b"a/link/sub/x"):
+        with pytest.raises(UnsafePathError, match="'link' on the way"), folder.parent(path, create=True):
+            pytest.fail("opened")
+    assert list((tmp_path / "real/sub").iterdir()) == []
+
+
+def test_a_file_on_the_way_is_refused(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    with pytest.raises(UnsafePathError), Folder(str(tmp_path)).parent(b"a/b", create=True):
+        pytest.fail("opened")
+
+
+def test_folders_are_made_only_when_asked(tmp_path):
+    folder = Folder(str(tmp_path))
+    with pytest.raises(FileNotFoundError), folder.parent(b"a/b/c"):
+        pytest.fail("opened")
+    with folder.parent(b"a/b/c", create=True) as (descriptor, name):
+        assert name == b"c"
+        assert os.fstat(descriptor).st_ino == (tmp_path / "a/b").stat().st_ino
+
+
+def test_no_descriptor_is_lost_whatever_happens(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    before = open_descriptors()
+    for _ in range(20):
+        folder = Folder(str(tmp_path))
+        with folder.folder(b"a"), Cursor(folder) as cursor:
+            cursor.at(b"a/x")
+            cursor.at(b"a/y")
+            cursor.at(b"z")
+        with pytest.raises(UnsafePathError):
+            folder.open_folder(b"link/x")
+        with pytest.raises(FileNotFoundError):
+            folder.open_folder(b"a/nothing/x")
+        folder.close()
+        folder.close()
+    with pytest.raises(RemoteUnavailableError):
+        Folder(str(tmp_path / "nowhere"))
+    assert open_descriptors() == before
+
+
+def test_flushing_works_and_says_when_it_does_not(tmp_path):
+    folder = Folder(str(tmp_path))
+    folder.flush()
+    folder.close()
+    with pytest.raises(OSError, match="descriptor"):
+        folder.flush()

@@ -1,0 +1,25 @@
+"""`tiers rollout pause NAME`: hold a rollout where it is."""
+
+from __future__ import annotations
+
+from toolkit.cli.broker import BrokerOption, KeyOption, KeyringOption
+from toolkit.cli.present import JsonOption, Output, OutputOption, show
+from toolkit.cli.rollout_change import ChangeOptions, change_rollout
+from toolkit.cli.rollout_report import NameArgument, table_of
+from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
+
+
+def pause(
+    name: NameArgument,
+    key: KeyOption,
+    keyring: KeyringOption = None,
+    files: FilesOption = DEFAULT_FILES,
+    assignments: SetOption = NOTHING_SET,
+    broker: BrokerOption = "",
+    output: OutputOption = Output.TABLE,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold the next wave; devices that have the version keep it."""
+    options = ChangeOptions(key, keyring, files, assignments, broker)
+    result = change_rollout(name, "pause", options)
+    show(result, table_of([result.status]), output, as_json=as_json)

@@ -1,0 +1,42 @@
+"""`tiers rollout run`: the driver of a site's rollouts, as a process of its own. Interrupt it whenever you like."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.cli.broker import BrokerOption, KeyOption, link_settings
+from toolkit.cli.present import say
+from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
+
+
+def run(
+    key: KeyOption,
+    keyring: Annotated[Path, typer.Option("--keyring", help="Whose rollouts count.")],
+    broker: BrokerOption = "",
+    files: FilesOption = DEFAULT_FILES,
+    assignments: SetOption = NOTHING_SET,
+) -> None:
+    """Steer the rollouts of a site until interrupted. One driver acts; another one stands by and steps in."""
+    import signal
+    import threading
+
+    from toolkit.fleet.steer import Steering
+    from toolkit.link.paho_link import PahoLink
+    from toolkit.registry.keys import read_key, read_keyring
+    from toolkit.topology.load import load
+    from toolkit.wire.topics import Topics
+
+    topology = load(files, variables_of(assignments)).topology
+    private, trusted = read_key(key), read_keyring(keyring)
+    name = f"steer-{secrets.token_hex(6)}"
+    settings = link_settings(topology, broker, name)
+    driver = Steering(PahoLink(settings), Topics(topology.name), private, trusted, name=name)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    say(f"steers {topology.name} over {settings.address}")
+    driver.run(stop, address=f"the broker at {settings.address}")

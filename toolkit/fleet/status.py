@@ -1,0 +1,221 @@
+"""What the devices report, as rows: each device with each model, each rollout with its wave and its counts.
+
+Where a rollout stands is computed anew from the intent, the desired states and the reports, by the same
+`waves.step` that steers it; so whoever asks gets the answer that a driver would act on. One thing only a driver knows:
+when the present soak began. A single look counts the soak of the last wave as over; `follow` watches and waits for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from toolkit.fleet.retained import Retained
+from toolkit.fleet.wanted import REFUSED, entry_of, leading, reports_of, resume
+from toolkit.protocol.waves import ENDED, Progress, RolloutState, step
+from toolkit.wire.report import ModelReport
+from toolkit.wire.rollout import Rollout
+from toolkit.wire.states import InstallState
+
+SUPERSEDED = "SUPERSEDED"
+"""State of a rollout after which a newer one of the same model has begun."""
+_ENDED = frozenset({SUPERSEDED, *(state.value for state in ENDED)})
+_LONGEST_TEXT = 300
+
+
+@dataclass(frozen=True)
+class DeviceRow:
+    """Where a device stands with one model. What a device says is shown with its control characters taken out."""
+
+    device: str
+    online: bool | None
+    """None when nobody knows."""
+    model: str = ""
+    """Empty when the device has reported no model."""
+    state: str = ""
+    version: str = ""
+    """The version that `state` speaks of."""
+    serving_version: str = ""
+    desired_version: str = ""
+    rollout: str = ""
+    code: str = ""
+    reason: str = ""
+    progress: float = 0.0
+    """Part of the chunks that the device has, 0 to 1."""
+    chunks_total: int = 0
+    chunks_have: int = 0
+    chunks_seeded: int = 0
+    chunks_bad: int = 0
+    bytes_received: int = 0
+    bytes_resent: int = 0
+    starts: int = 0
+    """How often the daemon has started."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A device that said no."""
+
+    device: str
+    state: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RolloutRow:
+    """Where a rollout stands."""
+
+    name: str
+    number: int
+    model: str
+    version: str
+    previous_version: str
+    action: str
+    state: str
+    wave: int
+    """Number of the present wave, from 1."""
+    waves: int
+    devices: int
+    active: int
+    refused: int
+    waiting: int
+    refusals: tuple[Refusal, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Devices of the present wave that have not answered."""
+    untold: tuple[str, ...] = ()
+    """Of these, devices whose desired state does not name the version yet: nobody steers, or not yet."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.state in _ENDED
+
+
+@dataclass(frozen=True)
+class FleetStatus:
+    """All devices and rollouts of a site."""
+
+    devices: tuple[DeviceRow, ...]
+    rollouts: tuple[RolloutRow, ...]
+    ignored: dict[str, str]
+    """Topic -> why its document does not count."""
+
+
+def fleet_status(retained: Retained) -> FleetStatus:
+    """Give a row for each device and model, and one for each rollout, newest first."""
+    rows = tuple(row for device in _devices(retained) for row in _rows_of(retained, device))
+    return FleetStatus(rows, rollout_rows(retained), dict(retained.ignored))
+
+
+def rollout_rows(retained: Retained) -> tuple[RolloutRow, ...]:
+    """Give a row for each rollout, newest first."""
+    rollouts = sorted(retained.rollouts.values(), key=lambda each: (-each.number, each.name))
+    return tuple(rollout_row(retained, each) for each in rollouts)
+
+
+def rollout_row(retained: Retained, rollout: Rollout) -> RolloutRow:
+    """Look once at a rollout."""
+    progress = look(retained, rollout, Progress(), 0.0)
+    last = progress.wave + 1 >= len(rollout.spec.waves)
+    if progress.state is RolloutState.SOAKING and last:
+        progress = look(retained, rollout, progress, rollout.spec.soak_seconds)
+    return row_of(retained, rollout, progress)
+
+
+def look(retained: Retained, rollout: Rollout, progress: Progress, now: float) -> Progress:
+    """Give where a rollout stands, going on from `progress`; `now` in seconds of a clock that only grows."""
+    before = resume(rollout, retained.desired, progress)
+    return step(rollout, reports_of(rollout, retained.reports), before, now).progress
+
+
+def row_of(retained: Retained, rollout: Rollout, progress: Progress) -> RolloutRow:
+    """Write a row about a rollout that stands at `progress`."""
+    spec = rollout.spec
+    said = reports_of(rollout, retained.reports)
+    superseded = leading(retained.rollouts.values())[spec.model].name != rollout.name
+    refusals = tuple(
+        Refusal(device, said[device].state.value, clean(said[device].code), clean(said[device].reason))
+        for device in spec.devices
+        if device in said and said[device].artifact == spec.artifact and said[device].state in REFUSED
+    )
+    reach = spec.waves[min(progress.wave, len(spec.waves) - 1)].devices if spec.waves else len(spec.devices)
+    refusing = {each.device for each in refusals}
+    missing = tuple(
+        device
+        for device in spec.devices[:reach]
+        if device not in refusing and not _is_active(said.get(device), rollout)
+    )
+    running = rollout.action == "run" and not superseded
+    return RolloutRow(
+        name=rollout.name,
+        number=rollout.number,
+        model=spec.model,
+        version=spec.version,
+        previous_version=spec.previous_version,
+        action=rollout.action,
+        state=SUPERSEDED if superseded else progress.state.value,
+        wave=progress.wave + 1,
+        waves=max(len(spec.waves), 1),
+        devices=len(spec.devices),
+        active=progress.active,
+        refused=progress.refused,
+        waiting=progress.waiting,
+        refusals=refusals,
+        missing=missing if not superseded else (),
+        untold=tuple(
+            device
+            for device in missing
+            if running and entry_of(rollout, retained.desired.get(device)) is None
+        ),
+    )
+
+
+def _is_active(report: ModelReport | None, rollout: Rollout) -> bool:
+    return (
+        report is not None
+        and report.state is InstallState.ACTIVE
+        and report.artifact == rollout.spec.artifact
+    )
+
+
+def _devices(retained: Retained) -> list[str]:
+    return sorted({*retained.reports, *retained.online, *retained.desired})
+
+
+def _rows_of(retained: Retained, device: str) -> list[DeviceRow]:
+    report = retained.reports.get(device)
+    desired = retained.desired.get(device)
+    wanted = {entry.model: entry.version for entry in desired.models} if desired else {}
+    said = {each.model: each for each in report.models} if report else {}
+    online = retained.online.get(device)
+    bare = DeviceRow(device=device, online=online, starts=report.starts if report else 0)
+    rows = []
+    for model in sorted({*wanted, *said}):
+        row = replace(bare, model=clean(model), desired_version=wanted.get(model, ""))
+        rows.append(_reported(row, said[model]) if model in said else row)
+    return rows or [bare]
+
+
+def _reported(row: DeviceRow, said: ModelReport) -> DeviceRow:
+    share = said.chunks_have / said.chunks_total if said.chunks_total > 0 else 0.0
+    return replace(
+        row,
+        state=said.state.value,
+        version=clean(said.version),
+        serving_version=clean(said.serving_version),
+        rollout=clean(said.rollout),
+        code=clean(said.code),
+        reason=clean(said.reason),
+        progress=round(min(max(share, 0.0), 1.0), 3),
+        chunks_total=said.chunks_total,
+        chunks_have=said.chunks_have,
+        chunks_seeded=said.chunks_seeded,
+        chunks_bad=said.chunks_bad,
+        bytes_received=said.bytes_received,
+        bytes_resent=said.bytes_resent,
+    )
+
+
+def clean(text: str) -> str:
+    """Make a device's words safe for a terminal: no control characters, one line, 300 characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_TEXT])
