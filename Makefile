@@ -30,6 +30,7 @@ test: $(STAMP)/dev ## the tests of every day (a few minutes); a missing part ski
 test-all: $(STAMP)/train ## every test with every part, PyTorch too (5 GB); a missing part fails; what CI runs
 	@scripts/bring-mosquitto
 	@scripts/bring-crds
+	@scripts/bring-cluster
 	TIERS_REQUIRE_ALL=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 check: $(STAMP)/dev ## format, lint, types (also for Python 3.10), direction of imports, freshness of generated pages

@@ -14,12 +14,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.cluster.plane import Plane
 
 NOTHING_MAY_BE_MISSING = os.environ.get("TIERS_REQUIRE_ALL") == "1"
 NEEDS_HARDWARE = "needs hardware"
@@ -43,13 +47,20 @@ def _index_answers() -> bool:
     return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
 
 
-def _crds_are_here() -> bool:
-    """Look for the CRDs of Volcano and KubeEdge where tests take them from."""
+def _crds() -> Path | None:
+    """Find the CRDs of Volcano and KubeEdge where tests take them from."""
     named, repository = os.environ.get("TIERS_CRDS"), Path(__file__).parents[1]
     places = (
         [Path(named)] if named else [repository.parent / "shared" / "crds", repository / ".cache" / "crds"]
     )
-    return any((place / "volcano" / "batch.volcano.sh_jobs.yaml").is_file() for place in places)
+    return next((each for each in places if (each / "volcano/batch.volcano.sh_jobs.yaml").is_file()), None)
+
+
+def _control_plane_is_here() -> bool:
+    """Look for the programs of a real cluster, by the rule of scripts/bring-cluster."""
+    from tests.cluster.programs import all_here
+
+    return _crds() is not None and all_here()
 
 
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
@@ -57,7 +68,8 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
     "index": (_index_answers, "give pip a package index"),
-    "crds": (_crds_are_here, "make crds"),
+    "crds": (lambda: _crds() is not None, "make crds"),
+    "cluster": (_control_plane_is_here, "make crds; scripts/bring-cluster (needs Go 1.26)"),
 }
 """Part -> (is it here, the command that brings it)."""
 
@@ -179,3 +191,34 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.start()
     yield broker
     broker.stop()
+
+
+# ---------------------------------------------------------------- the cluster
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """Run a real control plane for the session, with the hospital's machines as nodes that KWOK keeps alive."""
+    _require("cluster")
+    from tests.cluster.nodes import nodes_of
+    from tests.cluster.plane import Plane
+    from toolkit.topology.load import load
+
+    crds = _crds()
+    assert crds is not None
+    running = Plane(tmp_path_factory.mktemp("plane"), crds)
+    running.start()
+    try:
+        hospital = load([Path(__file__).parents[1] / "tiers.yaml"]).topology
+        running.create_all("/api/v1/nodes", nodes_of(hospital))
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the ends of the control plane's logs under a failed test that used it."""
+    report = yield
+    running = getattr(item, "funcargs", {}).get("plane")
+    if report.failed and running is not None:
+        report.sections.append(("control plane", running.tails()))
+    return report

@@ -12,6 +12,7 @@
     │   └── UnsafePathError     exit 6   a path would leave its root
     ├── GateRefusedError        exit 7   a measured gate said no (golden check, accuracy, rollout threshold)
     ├── DifferencesError        exit 8   `diff --exit-code` found differences
+    ├── ClusterError            exit 1   a cluster refused a request, or lacks what we need
     ├── SyncError               exit 1   a transfer between tiers could not be finished
     │   ├── RemoteUnavailableError  exit 5   the other side of a sync does not answer (retryable)
     │   ├── MissingObjectError      exit 1   a store does not have the object that was asked for
@@ -162,6 +163,10 @@ class DifferencesError(TiersError):
     """Two states differ and the caller asked to be told by the exit code."""
 
     exit_code = 8
+
+
+class ClusterError(TiersError):
+    """A cluster refused a request, or lacks what we need."""
 
 
 class SyncError(TiersError):

@@ -1,0 +1,92 @@
+"""A topology of its own for each test on the control plane, and the way there as the user `tiers`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.cluster.api import Api
+from tests.cluster.plane import Plane
+from toolkit.cluster.apply import Applied, apply
+from toolkit.cluster.connect import connect
+from toolkit.cluster.diff import Diff, diff
+from toolkit.cluster.request import Connection
+from toolkit.render.objects import render
+from toolkit.render.rendered import RenderedObject
+from toolkit.topology.topology import Topology
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Site:
+    """One topology of one test, in the plane."""
+
+    plane: Plane
+    topology: Topology
+    connection: Connection
+
+    @property
+    def name(self) -> str:
+        return self.topology.name
+
+    @property
+    def api(self) -> Api:
+        return self.plane.api
+
+    @property
+    def objects(self) -> tuple[RenderedObject, ...]:
+        return render(self.topology)
+
+    def changed(self, topology: Topology) -> Site:
+        return Site(self.plane, topology, self.connection)
+
+    def apply(self) -> Applied:
+        return apply(self.connection, self.name, self.objects)
+
+    def diff(self) -> Diff:
+        return diff(self.connection, self.name, self.objects)
+
+    def gang(self, name: str) -> str:
+        return f"/apis/batch.volcano.sh/v1alpha1/namespaces/{self.name}/jobs/{name}"
+
+    def pods(self, job: str) -> list[dict]:
+        path = f"/api/v1/namespaces/{self.name}/pods?labelSelector=volcano.sh/job-name={job}"
+        return self.api.items(path)
+
+    def writes(self) -> int:
+        """Count the writes of `tiers` to the server, dry runs left out."""
+        return sum(1 for _, path in self.plane.writes() if "dryRun" not in path)
+
+    def requests(self) -> int:
+        """Count the writes and dry runs of `tiers`."""
+        return len(self.plane.writes())
+
+
+@pytest.fixture
+def site(
+    plane: Plane, topology: Callable[..., Topology], wait_until: Callable[..., None]
+) -> Iterator[Callable[..., Site]]:
+    """Give `site(changes)`: the hospital under another name, which is taken away after the test."""
+    made: list[Site] = []
+
+    def make(changes: dict | None = None, name: str = "") -> Site:
+        own = topology({"name": name or f"site-{next(_numbers)}", **(changes or {})})
+        found = Site(plane, own, connect(own, "main", plane.kubeconfig))
+        made.append(found)
+        return found
+
+    yield make
+    named = {one.name for one in made if not plane.api.gone(f"/api/v1/namespaces/{one.name}")}
+    for name in named:
+        labelled = f"labelSelector=tiers.dev/topology={name}"
+        plane.api.request("DELETE", f"/apis/batch.volcano.sh/v1alpha1/namespaces/{name}/jobs?{labelled}")
+        plane.api.request("DELETE", f"/apis/apps/v1/namespaces/{name}/daemonsets?{labelled}")
+    for name in named:  # the next test wants the machines
+        wait_until(
+            lambda name=name: not plane.api.items(f"/api/v1/namespaces/{name}/pods"), f"{name} is empty", 60
+        )
+        plane.api.delete(f"/api/v1/namespaces/{name}")

@@ -1,0 +1,47 @@
+"""`tiers apply`: make the clusters that tiers.yaml names equal to it; shows the differences and asks first."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from toolkit.cli.clusters import ContextOption, KubeconfigOption, connections, load_site
+from toolkit.cli.present import JsonOption, Output, OutputOption, Table, YesOption, confirm, say, show
+from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
+
+
+def apply(  # each parameter is an option of the command
+    files: FilesOption = DEFAULT_FILES,
+    assignments: SetOption = NOTHING_SET,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    yes: YesOption = False,
+    seconds: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", help="Then wait until everything runs.", min=0)
+    ] = 0,
+    output: OutputOption = Output.TABLE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what differs, ask, and write it: by server-side apply, never over what somebody else owns."""
+    from toolkit.cluster.apply import apply as write
+    from toolkit.cluster.apply import raise_for
+    from toolkit.cluster.diff import Action, diff
+    from toolkit.cluster.wait import raise_for_time, wait
+
+    site = load_site(files, assignments)
+    applied, name = [], site.topology.name
+    for connection in connections(site, context, kubeconfig):
+        found = diff(connection, name, site.objects)
+        todo = [each for each in found.differences if each.action is not Action.LEFT_OVER]
+        for each in todo:
+            say(f"  {each.action.value} {each.label}")
+        if todo:
+            confirm(f"apply {len(todo)} objects to the cluster {connection.cluster}?", yes=yes)
+        applied.append(write(connection, name, site.objects, found=found))
+    rows = [(each.outcome.value, each.label, each.message) for one in applied for each in one.objects]
+    show(applied, Table(("", "object", ""), rows), output, as_json=as_json)
+    raise_for(applied)
+    if seconds:
+        for connection in connections(site, context, kubeconfig):
+            raise_for_time(wait(connection, name, site.objects, seconds=seconds))
