@@ -37,7 +37,9 @@ def test_a_device_pulls_a_version_reports_each_arrow_and_serves_it(depot, device
         "ACTIVE",
     ]
     seqs = [each.seq for each in depot.history]
-    assert seqs == sorted(set(seqs))
+    assert seqs == sorted(seqs)
+    reports = dict(zip(seqs, depot.history, strict=True))
+    assert all(reports[each.seq] == each for each in depot.history), "a number means one report"
     assert report.serving_version == "v1"
     assert (report.chunks_total, report.chunks_have) == (len(made.chunks), len(made.chunks))
     stored = sum(len(made.stored[chunk.digest]) for chunk in made.chunks)

@@ -181,7 +181,7 @@ def test_a_file_that_is_no_model_fails_and_is_not_tried_again_for_the_same_rollo
     report = depot.wait_for_state("FAILED", "v2")
     assert report.code == "load-failed"
     assert_v1_serves(serving)
-    assert not (serving.state / "versions" / made.artifact).exists(), "it takes no space"
+    wait_until(lambda: not (serving.state / "versions" / made.artifact).exists(), "it takes no space")
 
     sent = len(depot.chunks_sent(made))
     serving.stop()
