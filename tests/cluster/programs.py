@@ -33,7 +33,8 @@ def pins() -> str:
 
 def find(program: str) -> Path | None:
     """Find one program; None when nobody has brought it."""
-    cache = Path(os.environ.get("TIERS_CACHE") or HERE.parents[1] / ".cache") / "cluster"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(os.environ.get("TIERS_CACHE") or Path(home) / "tiers") / "cluster"
     folders = [*sorted(cache.glob(f"{pins()}-*"), reverse=True)]
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
         folders.insert(0, Path(assets))
