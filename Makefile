@@ -7,7 +7,7 @@ STAMP  := $(VENV)/stamps
 PINS   := pyproject.toml constraints.txt
 PIP    := $(BIN)/python -m pip --no-input --disable-pip-version-check
 # Most tests wait for brokers, processes and deadlines, so a few workers share even two cores well.
-WORKERS ?= -n 3 --dist worksteal
+WORKERS ?= -n 3 --dist loadgroup
 SHELL  := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
