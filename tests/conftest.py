@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -111,6 +112,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if stray and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"TIERS_REQUIRE_ALL=1, but {len(stray)} tests were skipped", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs under test also where the tests themselves were started in the background.
+
+    A shell starts a background job with SIGINT ignored, and every child would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # ---------------------------------------------------------------- waiting and ports
