@@ -19,6 +19,8 @@ def merged(new: Index, old: Index, *, left_out: Collection[bytes], keep_all: boo
         left_out: paths that the source has but the run does not bring; they and what lies below them stay.
         keep_all: everything stays, because the source is emptied after each run.
     """
+    if not keep_all and not left_out:
+        return new
     entries = {entry.path: entry for entry in new.entries}
     parents = {parent for path in entries for parent in parents_of(path)}
     for entry in old.entries:

@@ -24,7 +24,7 @@ from toolkit.sync.selection import selection_of
 from toolkit.sync.source import FolderTree, Source, StoreTree
 from toolkit.sync.target import Filled, Target, Wish
 from toolkit.sync.task import Storage, SyncTask, check_task
-from toolkit.wire.index import Entry, distinct_chunks
+from toolkit.wire.index import Entry, count_chunks
 
 _ROUNDS = 3
 """A file that changes between looking and sending is looked at again; after so many times it waits for the next run."""
@@ -82,7 +82,7 @@ def run_task(
         total_bytes=found.index.total_bytes,
         files_read=found.files_read,
         bytes_read=found.bytes_read,
-        chunks=len(distinct_chunks(found.index)),
+        chunks=count_chunks(found.index),
         special=found.special,
         problems=found.problems,
         targets=tuple(results),

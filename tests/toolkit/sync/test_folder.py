@@ -61,9 +61,20 @@ def test_no_descriptor_is_lost_whatever_happens(tmp_path):
     assert open_descriptors() == before
 
 
-def test_flushing_works_and_says_when_it_does_not(tmp_path):
+@pytest.mark.parametrize("count", [0, 3, 400])
+def test_flushing_takes_few_and_many_and_what_is_gone(tmp_path, count):
+    (tmp_path / "sub").mkdir()
+    paths = [b"sub/%d" % number for number in range(count)]
+    for path in paths:
+        (tmp_path / os.fsdecode(path)).write_bytes(b"x")
+    before = open_descriptors()
+    Folder(str(tmp_path)).flush([*paths, b"", b"sub", b"sub/gone"] if count else [])
+    assert open_descriptors() == before
+
+
+def test_flushing_says_when_it_does_not_work(tmp_path):
     folder = Folder(str(tmp_path))
-    folder.flush()
     folder.close()
-    with pytest.raises(OSError, match="descriptor"):
-        folder.flush()
+    for paths in ([b""], [b"%d" % number for number in range(400)]):
+        with pytest.raises(OSError, match="descriptor"):
+            folder.flush(paths)

@@ -20,7 +20,7 @@ from toolkit.errors import TornReadError, UnsafePathError
 from toolkit.sync.chunk_source import ChunkSource
 from toolkit.sync.events import FileProblem, Listener, Moved, file_problem
 from toolkit.sync.flow import THREADS
-from toolkit.sync.folder import READ_FLAGS, Cursor, Folder
+from toolkit.sync.folder import READ_FLAGS, Cursor, Folder, begin_flush
 from toolkit.sync.merge import placed
 from toolkit.sync.pace import Pace
 from toolkit.sync.read import join
@@ -33,6 +33,7 @@ _DRAFT_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _DRAFT_MODE = 0o600
 _TASK_BYTES = 4 * 1024 * 1024
 _TASK_DRAFTS = 64
+_LARGE_BYTES = 1024 * 1024
 
 
 class Place(NamedTuple):
@@ -179,6 +180,9 @@ class _Work:
                 except TornReadError as error:
                     with self._lock:
                         self.torn[entry.path] = file_problem(entry.path, "torn", error.message)
+                else:
+                    if sum(piece.ref.size for piece in pieces) >= _LARGE_BYTES:
+                        begin_flush(descriptor)
                 finally:
                     os.close(descriptor)
         self._count(moved)

@@ -166,7 +166,6 @@ class MirrorTarget:
             deleted = Settler(self._folder, self._root, self._drafts, self._disk, new).settle(
                 self._plan, done
             )
-            self._folder.flush()
         except OSError as error:
             raise unavailable(error, self._path) from error
         documents.write_ref(f"{self._refs}/head", ref)

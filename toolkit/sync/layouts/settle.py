@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from toolkit.sync.folder import FOLDER_FLAGS, FOLDER_MODE, READ_FLAGS, Cursor, Folder
 from toolkit.sync.layouts.disk import Found
 from toolkit.sync.layouts.drafts import Drafts
 from toolkit.sync.layouts.plan import MirrorPlan
+from toolkit.sync.merge import parents_of
 from toolkit.sync.read import join
 from toolkit.wire.index import Entry, Index
 
 _USABLE = 0o700
 
 
-def finish_drafts(folder: Folder, drafts: Drafts, done: Iterable[Entry]) -> None:
-    """Give drafts their size, time and mode, and bring everything to the disk."""
+def finish_drafts(folder: Folder, drafts: Drafts, done: Collection[Entry]) -> None:
+    """Give drafts their size, time and mode, and bring them to the disk."""
+    paths = [drafts.path_of(entry) for entry in done]
     with Cursor(folder) as cursor:
-        for entry in done:
-            way, name = cursor.at(drafts.path_of(entry))
+        for entry, path in zip(done, paths, strict=True):
+            way, name = cursor.at(path)
             _cut_off(name, way, entry.size)
             os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=way, follow_symlinks=False)
             os.chmod(name, entry.mode, dir_fd=way)
-    folder.flush()
+    folder.flush(paths)
 
 
 class Settler:
@@ -44,11 +46,12 @@ class Settler:
         self._drafts = drafts
         self._disk = disk
         self._folders = {entry.path: entry for entry in new.entries if entry.kind == "folder"}
+        self._others = {entry.path for entry in new.entries if entry.kind != "folder"}
         self._touched: set[bytes] = set()
         """Folders whose time has changed by what was done in them."""
 
     def settle(self, plan: MirrorPlan, done: Iterable[Entry]) -> int:
-        """Carry out a plan whose drafts are finished; give the number of files and links that were deleted.
+        """Carry out a plan whose drafts are finished, durably; give the number of files and links that were deleted.
 
         Raises:
             UnsafePathError: somebody put a link on the way since the plan was made.
@@ -71,7 +74,11 @@ class Settler:
             for path in plan.remove_folders:
                 self._remove(path, cursor)
         self._finish_folders(plan)
+        self._folder.flush({join(self._root, path) for path in self._touched if self._is_folder_still(path)})
         return deleted
+
+    def _is_folder_still(self, path: bytes) -> bool:
+        return not any(way in self._others for way in (path, *parents_of(path)))
 
     def _at(self, path: bytes, cursor: Cursor, *, create: bool = False) -> tuple[int, bytes]:
         self._touched.add(path.rpartition(b"/")[0])
