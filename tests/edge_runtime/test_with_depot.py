@@ -30,6 +30,8 @@ from toolkit.wire.signature import seal
 pytestmark = pytest.mark.broker
 CARRIED = Path(__file__).parents[2] / "examples" / "models" / "digits"
 MODEL = "digits"
+WINDOW_BYTES = 8 * 1024 * 1024
+"""The most that a device asks for ahead (docs/formats.md)."""
 
 
 @dataclass
@@ -191,6 +193,59 @@ def test_a_transfer_that_is_killed_goes_on_where_its_bitmap_ends(house: House, d
     # What the depot had in hand for the killed daemon is one batch; all of it was asked for before the kill.
     assert not committed & after
     assert committed | after == set(range(big.chunks))
+
+
+@pytest.mark.timeout(240)
+def test_a_kill_in_each_state_costs_nothing_with_the_real_depot(house: House, device: Device) -> None:
+    big = house.site.push(MODEL, "v1", width=1_200_000)
+    assert big.total_bytes > 32 * 1024 * 1024
+    while house.gate.acquire(blocking=False):
+        pass
+    house.gate.release(8)  # then the depot waits in the middle of a request
+    device.start("--hold", "SEEDING")
+    house.roll_out(big)
+    _kill_at(device, "SEEDING")
+    device.start()
+    _, stored, _ = _await_progress(house)
+    device.kill()
+    print(f"killed in DOWNLOADING with {len(stored)} of {big.chunks} chunks stored")
+    house.gate.release(1_000_000)
+    for point in ("VERIFYING", "STAGED", "ACTIVATING"):
+        device.start("--hold", point)
+        _kill_at(device, point)
+    device.start()
+    report, later = _await_active(house)
+    assert report.chunks_have == report.chunks_total == big.chunks
+    assert not stored & set(later), "a chunk that was stored came again"
+    repeated, window = len(later) - len(set(later)), WINDOW_BYTES // (big.total_bytes // big.chunks)
+    print(
+        f"{repeated} chunks were in the depot's hands for the killed daemon and went to its successor again"
+    )
+    assert repeated <= window
+    assert stored | set(later) == set(range(big.chunks))
+
+
+def _kill_at(device: Device, point: str) -> None:
+    assert device.held() == point
+    device.kill()
+    print(f"killed in {point}")
+
+
+def _await_active(house: House) -> tuple[ModelReport, list[int]]:
+    """Wait for ACTIVE; also give the number of every chunk that was sent meanwhile, as often as it was sent."""
+    numbers: list[int] = []
+    while True:
+        event = house.tap.events.get(timeout=60)
+        if not isinstance(event, Arrived) or not event.payload:
+            continue
+        if event.topic == TOPICS.data(DEVICE):
+            frame = decode_frame(event.payload)
+            if frame.kind is FrameKind.CHUNKS:
+                numbers += [piece.number for piece in frame.pieces if piece.offset == 0]
+        else:
+            for report in decode_report(event.payload, DEVICE).models:
+                if report.state.value == "ACTIVE":
+                    return report, numbers
 
 
 def _await_progress(house: House) -> tuple[ModelReport, set[int], int]:
