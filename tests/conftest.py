@@ -204,6 +204,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 # ---------------------------------------------------------------- the cluster
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give all tests that use the control plane to one worker, so that only one plane starts."""
     for item in items:
