@@ -204,14 +204,6 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 # ---------------------------------------------------------------- the cluster
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests that use the control plane to one worker, so that only one plane starts."""
-    for item in items:
-        if "plane" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("plane"))
-
-
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """Run a real control plane for the session, with the hospital's machines as nodes that KWOK keeps alive."""
