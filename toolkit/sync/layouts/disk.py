@@ -40,7 +40,9 @@ class Found(NamedTuple):
 
 def same_time(on_disk_ns: int, wanted_ns: int) -> bool:
     """Whether a time was kept as well as a file system keeps times: to the nanosecond, microsecond or second."""
-    return any(on_disk_ns == wanted_ns - wanted_ns % unit for unit in (1, 1_000, 1_000_000_000))
+    if on_disk_ns == wanted_ns:
+        return True
+    return any(on_disk_ns == wanted_ns - wanted_ns % unit for unit in (1_000, 1_000_000_000))
 
 
 def look(folder: Folder, root: bytes) -> dict[bytes, Found]:
