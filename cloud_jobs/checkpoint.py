@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from cloud_jobs.storage import write_whole
 from toolkit.errors import IntegrityError
+from toolkit.sync.whole import write_whole
 
 FORMAT = 1
 KEPT = 2
@@ -49,6 +49,7 @@ class CheckpointFolder:
         fields = {"format": FORMAT, "run": checkpoint.run, "step": checkpoint.step}
         torch.save(fields | {"model": checkpoint.model, "optimizer": checkpoint.optimizer}, buffer)
         path = self.folder / f"step-{checkpoint.step:09d}.pt"
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, buffer.getvalue())
         for old in self._paths()[:-KEPT]:
             old.unlink(missing_ok=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from cloud_jobs.recipes import recipe_named
-from cloud_jobs.storage import write_whole
 from toolkit.errors import TiersError
+from toolkit.sync.whole import write_whole
 
 
 def held_out_of(recipe: str) -> bytes:
@@ -42,6 +42,7 @@ if __name__ == "__main__":
     parser.add_argument("file", type=Path)
     asked = parser.parse_args()
     try:
+        asked.file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(asked.file, held_out_of(asked.recipe))
     except TiersError as error:
         print(f"error: {error.message}\n  try: {error.hint}", file=sys.stderr)

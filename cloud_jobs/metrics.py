@@ -13,9 +13,9 @@ import msgspec
 
 from cloud_jobs.gang import Gang
 from cloud_jobs.recipes.config import Config
-from cloud_jobs.storage import write_whole
 from cloud_jobs.trainer import Scores, Trained
 from cloud_jobs.weights import weights_digest
+from toolkit.sync.whole import write_whole
 from toolkit.wire.digest import digest_of
 from toolkit.wire.job import METRICS_FILE, Metrics, encode_metrics
 
@@ -53,6 +53,7 @@ def leave_artifact(folder: Path, files: Mapping[str, bytes], measured: Metrics) 
         measured: the figures; digests of the files and versions of the packages are filled in here.
 
     """
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS_FILE).unlink(missing_ok=True)  # from here to the last line the folder is incomplete
     metrics = msgspec.structs.replace(
         measured,

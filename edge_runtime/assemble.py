@@ -10,8 +10,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_runtime.folders import remove, sync_folder
+from edge_runtime.folders import remove
 from edge_runtime.part import Part
+from toolkit.sync.whole import sync_folder
 from toolkit.wire.digest import Digest, digest_of
 from toolkit.wire.index import Entry, Index, distinct_chunks
 from toolkit.wire.paths import local

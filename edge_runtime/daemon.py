@@ -27,7 +27,7 @@ from edge_runtime.config import Settings
 from edge_runtime.control import Control
 from edge_runtime.drill import Drill
 from edge_runtime.facts import free_disk, free_memory, newest_onnx_ir, read_fingerprint
-from edge_runtime.folders import Folders, write_whole
+from edge_runtime.folders import Folders
 from edge_runtime.install import Installer, Workshop
 from edge_runtime.line import Inbox, Line
 from edge_runtime.metrics import Condition, metrics_page
@@ -47,6 +47,7 @@ from toolkit.link.presets import PRESETS
 from toolkit.link.settings import settings_from_config
 from toolkit.protocol.offer import Ability
 from toolkit.protocol.pace import PaceSettings
+from toolkit.sync.whole import write_whole
 from toolkit.wire.device_config import DeviceConfig
 from toolkit.wire.document import Document, encode_json
 from toolkit.wire.report import Presence
@@ -88,6 +89,7 @@ class Daemon:
         self._folders = Folders(Path(config.state))
         self._folders.prepare()
         self._lock = self._folders.lock()
+        self._folders.sweep()
         self._store = Store(self._folders.database)
         self._starts = self._store.next("starts")
         self._inbox = Inbox()

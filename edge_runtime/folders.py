@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import StoreError
+from toolkit.sync.whole import DRAFT_ENDING
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ class Folders:
             hint = "choose another folder (state), or make it writable for this user"
             raise StoreError(f"state folder {self.state} cannot be used: {error}", hint=hint) from error
 
+    def sweep(self) -> None:
+        """Delete drafts that a killed daemon left; only for the one that has the lock."""
+        for folder in (self.state, self.state / "indexes"):
+            for draft in folder.glob(f".*{DRAFT_ENDING}"):
+                draft.unlink(missing_ok=True)
+
     def lock(self) -> int:
         """Take the folder for this process, until the returned descriptor is closed or the process ends.
 
@@ -84,7 +91,8 @@ class Folders:
         found: set[str] = set()
         for name in ("indexes", "parts", "versions"):
             with suppress(FileNotFoundError):
-                found |= {path.name.partition(".")[0] for path in (self.state / name).iterdir()}
+                names = [path.name for path in (self.state / name).iterdir()]
+                found |= {each.partition(".")[0] for each in names if not each.startswith(".")}
         return found
 
     def used_bytes(self) -> int:
@@ -96,26 +104,6 @@ class Folders:
                     stat = path.lstat()
                     total += stat.st_blocks * 512
         return total
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file so that it is there whole or not at all, also after a power cut."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove(path: Path) -> None:

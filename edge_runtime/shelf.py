@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from edge_runtime.assemble import assemble, is_whole
-from edge_runtime.folders import Folders, remove, sync_folder, write_whole
+from edge_runtime.folders import Folders, remove
 from edge_runtime.part import Part
 from edge_runtime.seed import Find, Source, find, take
 from edge_runtime.store import Store
 from toolkit.errors import IntegrityError
 from toolkit.protocol.bitmap import Bitmap
 from toolkit.protocol.installation import Needs
+from toolkit.sync.whole import sync_folder, write_whole
 from toolkit.wire.digest import digest_of
 from toolkit.wire.document import MAX_DOCUMENT_BYTES, decode_json
 from toolkit.wire.index import Index, decode_index, distinct_chunks

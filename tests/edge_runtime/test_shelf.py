@@ -148,6 +148,20 @@ def test_only_what_is_needed_stays(place: Place, made, keys) -> None:
     assert place.store.bitmap(third.artifact, len(third.chunks)).full
 
 
+def test_a_draft_that_a_kill_left_is_no_artifact_and_goes_at_the_next_start(place: Place, made) -> None:
+    place.install(made)
+    drafts = [place.folders.state / ".serving.json.1.part"]
+    drafts += [place.folders.state / "indexes" / f".{made.artifact}.1.part"]
+    for draft in drafts:
+        draft.write_bytes(b"half")
+    assert place.folders.stored() == {made.artifact}
+    place.shelf.clean(lambda: [Needs(frozenset({made.artifact}), frozenset())])
+    assert place.folders.index(made.artifact).exists()
+    place.folders.sweep()
+    assert not any(draft.exists() for draft in drafts)
+    assert place.folders.index(made.artifact).exists()
+
+
 def test_an_index_that_was_changed_on_the_disk_is_not_used(place: Place, made) -> None:
     place.accept(made)
     place.folders.index(made.artifact).write_bytes(made.index[:-1] + b"?")

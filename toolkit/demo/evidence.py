@@ -6,12 +6,12 @@ Filled by the steps, written by `run`, shown by the command.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from toolkit.demo.command import CommandFailedError
 from toolkit.errors import TiersError
+from toolkit.sync.whole import write_whole
 
 FORMAT = 1
 """Number of the layout of demo.json."""
@@ -58,9 +58,4 @@ class Evidence:
         """Write the evidence as JSON, whole or not at all."""
         whole = {"format": FORMAT, "exit_code": self.exit_code, "rows": [asdict(row) for row in self.rows]}
         text = json.dumps({**whole, "evidence": self.facts}, indent=2, sort_keys=True, default=str)
-        partial = path.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, text.encode() + b"\n")

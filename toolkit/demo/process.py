@@ -55,7 +55,6 @@ def start(name: str, command: Sequence[str], folder: Path) -> Process:
         TiersError: the program cannot be started.
     """
     log = folder / f"{name}.log"
-    # The children must find the same checkout or wheel from whatever folder the demo was called in.
     try:
         with log.open("ab") as output:
             popen = subprocess.Popen(

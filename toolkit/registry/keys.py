@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from toolkit.errors import RegistryError, SignatureError
+from toolkit.sync.whole import write_whole
 from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring, Role, TrustedKey, decode_keyring, key_id_of
 
@@ -142,18 +142,9 @@ def write_keyring(file: Path, keyring: Keyring) -> None:
     Raises:
         RegistryError: it cannot be written.
     """
-    draft = ""
     try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
-            draft = stream.name
-            stream.write(encode_json(keyring) + b"\n")
-            stream.flush()
-            os.fchmod(stream.fileno(), 0o644)
-            os.fsync(stream.fileno())
-        Path(draft).replace(file)
+        write_whole(file, encode_json(keyring) + b"\n", mode=0o644)
     except OSError as error:
-        if draft:
-            Path(draft).unlink(missing_ok=True)
         raise RegistryError(f"keyring {file} cannot be written: {error.strerror}") from error
 
 

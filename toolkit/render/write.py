@@ -6,7 +6,6 @@ topology and that no object stands for any more is removed; a file of anybody el
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from toolkit.errors import RenderError
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.stream import to_yaml
+from toolkit.sync.whole import write_whole
 
 _HEADER = "# Made by `tiers render` from the topology "
 _FOLDER_MODE = 0o755
@@ -48,7 +48,8 @@ def write_folder(objects: Iterable[RenderedObject], folder: Path, topology: str)
             _refuse_foreign(folder / path, header)
         unchanged = {path for path, text in texts.items() if _reads(folder / path, text)}
         for path in sorted(set(texts) - unchanged):
-            _write_whole(folder / path, texts[path])
+            (folder / path).parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            write_whole(folder / path, texts[path].encode())
         stale = [path for path in _ours(folder, header) if path not in texts]
         for path in stale:
             (folder / path).unlink(missing_ok=True)
@@ -98,24 +99,6 @@ def _first_line(path: Path) -> str:
 
 def _reads(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _names(paths: Iterable[Path]) -> tuple[str, ...]:
