@@ -31,6 +31,7 @@ class Site:
 
     topology: Topology
     objects: tuple[RenderedObject, ...]
+    """What `tiers apply` keeps in the cluster; jobs are left out, they run when they are submitted."""
 
 
 def load_site(files: Sequence[Path], assignments: Sequence[str]) -> Site:
@@ -42,7 +43,8 @@ def load_site(files: Sequence[Path], assignments: Sequence[str]) -> Site:
     loaded = load(files, variables_of(assignments))
     for problem in loaded.warnings:
         say(describe(problem))
-    return Site(loaded.topology, render(loaded.topology, read_lock(files[0].parent / LOCK_FILE)))
+    rendered = render(loaded.topology, read_lock(files[0].parent / LOCK_FILE))
+    return Site(loaded.topology, tuple(each for each in rendered if not each.submitted))
 
 
 def connections(site: Site, context: str | None, kubeconfig: Path | None) -> Iterator[Connection]:

@@ -66,6 +66,11 @@ class RenderedObject:
         return str(self._metadata.get("namespace", ""))
 
     @property
+    def submitted(self) -> bool:
+        """Whether it runs when somebody submits it (a job of tiers.yaml), not when tiers.yaml is applied."""
+        return self.kind == "Job" and self.api_version.startswith("batch.volcano.sh/")
+
+    @property
     def rank(self) -> int:
         """Place in the order of applying; lower comes first."""
         return _RANK.get(self.kind, LAST_RANK)
