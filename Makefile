@@ -15,7 +15,7 @@ SHELL  := /bin/bash
 # Empty is off: byte code makes each start of the command 2.7 times faster, and some images switch it off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-all check fix env golden bench docs crds lock clean
+.PHONY: help demo test test-all check fix env golden bench docs crds cluster lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -59,6 +59,11 @@ bench: $(STAMP)/dev ## the benchmarks, each with its peer (ARGS=--quick for the 
 
 crds: ## the CRDs of Volcano and KubeEdge for the tests, from their Go modules (needs Go)
 	scripts/bring-crds
+
+cluster: $(STAMP)/dev ## a real Kubernetes with Volcano and the hospital's machines, for trying things; Ctrl-C ends it
+	@scripts/bring-crds
+	@scripts/bring-cluster
+	@$(BIN)/python -m tests.cluster $(ARGS)
 
 lock: ## resolve constraints.txt anew, for every Python at once
 	$(PYTHON) -m venv .cache/lock

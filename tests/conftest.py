@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.crds import find_crds
+
 if TYPE_CHECKING:
     from tests.cluster.plane import Plane
 
@@ -48,20 +50,11 @@ def _index_answers() -> bool:
     return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
 
 
-def _crds() -> Path | None:
-    """Find the CRDs of Volcano and KubeEdge where tests take them from."""
-    named, repository = os.environ.get("TIERS_CRDS"), Path(__file__).parents[1]
-    places = (
-        [Path(named)] if named else [repository.parent / "shared" / "crds", repository / ".cache" / "crds"]
-    )
-    return next((each for each in places if (each / "volcano/batch.volcano.sh_jobs.yaml").is_file()), None)
-
-
 def _control_plane_is_here() -> bool:
     """Look for the programs of a real cluster, by the rule of scripts/bring-cluster."""
     from tests.cluster.programs import all_here
 
-    return _crds() is not None and all_here()
+    return find_crds() is not None and all_here()
 
 
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
@@ -69,7 +62,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
     "index": (_index_answers, "give pip a package index"),
-    "crds": (lambda: _crds() is not None, "make crds"),
+    "crds": (lambda: find_crds() is not None, "make crds"),
     "cluster": (_control_plane_is_here, "make crds; scripts/bring-cluster (needs Go 1.26)"),
 }
 """Part -> (is it here, the command that brings it)."""
@@ -212,7 +205,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     from tests.cluster.plane import Plane
     from toolkit.topology.load import load
 
-    crds = _crds()
+    crds = find_crds()
     assert crds is not None
     running = Plane(tmp_path_factory.mktemp("plane"), crds)
     running.start()
