@@ -98,8 +98,8 @@ def cluster_wide_name(topology: Topology, name: str) -> str:
 
 
 def place_pool(topology: Topology, placed: PlacedPool) -> Placement:
-    """Place pods on the machines of a pool. Raises KeyError when no cluster has its tier (loading rules that out)."""
-    cluster = topology.cluster_of(placed.tier_name)
+    """Place pods on the machines of a pool. Raises KeyError when no cluster has it (loading rules that out)."""
+    cluster = topology.cluster_of(placed)
     on_edge = placed.tier_name == "edge"
     selector: dict[str, str] = {ARCH_LABEL: placed.hardware.arch}
     reasons = [

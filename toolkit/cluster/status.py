@@ -79,8 +79,7 @@ def status(connection: Connection, topology: Topology, objects: Sequence[Rendere
         found = judge(body) if body else _ABSENT
         seen.append(ObjectStatus(each.kind, each.namespace, each.name, found.state, found.reason))
     nodes = list(list_all(kinds, kinds.resource("v1", "Node"), ""))
-    here = [each for each in topology.pools() if topology.cluster_of(each.tier_name) == connection.cluster]
-    pools = tuple(_pool(each, nodes) for each in here)
+    pools = tuple(_pool(each, nodes) for each in topology.pools_in(connection.cluster))
     return ClusterStatus(connection.cluster, connection.context, tuple(seen), pools)
 
 

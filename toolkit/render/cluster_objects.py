@@ -68,8 +68,8 @@ def priority_classes(topology: Topology, cluster: str) -> Iterator[RenderedObjec
 
 def node_groups(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
     """Give a NodeGroup for each edge pool of the cluster."""
-    for placed in topology.pools():
-        if placed.tier_name != "edge" or topology.cluster_of("edge") != cluster:
+    for placed in topology.pools_in(cluster):
+        if placed.tier_name != "edge":
             continue
         named = placed.pool.nodes.count is None
         labels = {TIER_LABEL: placed.tier_name, POOL_LABEL: placed.name}
@@ -85,10 +85,10 @@ def node_groups(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
 
 
 def queues(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
-    """Give a Queue for each entry of `queues` whose tier is in the cluster."""
+    """Give a Queue for each entry of `queues` whose tier has machines in the cluster."""
     for name in topology.queues:
         queue = topology.queues[name]
-        if topology.cluster_of(queue.tier) != cluster:
+        if queue.tier not in topology.tiers_in(cluster):
             continue
         view = QueueView(
             guarantee=_amounts(queue.guarantee),

@@ -98,8 +98,8 @@ def edge_agents(topology: Topology, lock: Lock, cluster: str) -> Iterator[Render
         RenderError: as `device.device_config`, or a template does not fit.
         UsageError, IntegrityError: a route that begins on the devices cannot be carried out.
     """
-    for placed in topology.pools():
-        if placed.tier_name == "edge" and topology.cluster_of("edge") == cluster:
+    for placed in topology.pools_in(cluster):
+        if placed.tier_name == "edge":
             yield from _pool_agents(topology, lock, placed)
 
 

@@ -88,7 +88,7 @@ class GangView:
 def gangs(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
     """Give a Volcano Job for each job whose pool is in the cluster. Raises RenderError as `gang`."""
     for name in topology.jobs:
-        if topology.cluster_of(topology.pool(topology.jobs[name].pool).tier_name) == cluster:
+        if topology.cluster_of(topology.pool(topology.jobs[name].pool)) == cluster:
             yield gang(topology, lock, name)
 
 

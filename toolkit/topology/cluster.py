@@ -1,11 +1,7 @@
-"""A Kubernetes cluster and the tiers in it.
+"""A Kubernetes cluster and the machines in it: whole tiers, or single pools.
 
 Stands under topology; cluster.connect refuses a context that no cluster names.
 """
-
-from typing import Annotated
-
-from pydantic import Field
 
 from toolkit.topology.names import Name, TierName
 from toolkit.topology.noun import Noun
@@ -16,7 +12,9 @@ class Cluster(Noun):
 
     context: str
     """Name of its context in the kubeconfig."""
-    tiers: Annotated[tuple[TierName, ...], Field(min_length=1)]
+    tiers: tuple[TierName, ...] = ()
     """Tiers whose machines are nodes of it."""
+    pools: tuple[Name, ...] = ()
+    """Single pools that are nodes of it, wherever the rest of their tier is: for instance those of one site."""
     namespace: Name | None = None
     """Namespace of all objects; default: the name of the topology."""

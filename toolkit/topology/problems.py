@@ -108,7 +108,7 @@ _ROWS = (
     Row("E0522", "limits on replicas in the wrong order", "no number of servers would be right", "make min <= peaks <= max"),
     Row("E0523", "GPUs that a pool has to state", "a server may hold four or eight of these cards, and every gang depends on it", "add gpus: N, the number of GPUs in one machine"),
     Row("E0524", "GPUs that the hardware does not have", "pods would wait for GPUs for ever", "remove gpus, or choose hardware with GPUs"),
-    Row("E0525", "a tier in no cluster or in two", "its objects would be applied nowhere, or twice", "name each tier in the 'tiers' of exactly one cluster"),
+    Row("E0525", "a tier or pool in no cluster or in two", "its objects would be applied nowhere, or twice", "name each tier, or else each of its pools, in exactly one cluster"),
     Row("E0526", "settings for a device that is not there", "they would hold for nobody", "use the name of a device of this pool"),
     Row("E0527", "settings that only devices have, elsewhere", "servers do not read them", "move them to a pool of the tier edge"),
     Row("E0528", "an hour that ends before it begins", "the peak would never hold", "let 'from' be before 'to'; write two peaks for hours over midnight"),

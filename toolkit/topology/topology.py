@@ -144,12 +144,27 @@ class Topology(Noun):
         """Give the namespace of our objects in a cluster."""
         return self.clusters[cluster].namespace or self.name
 
-    def cluster_of(self, tier: TierName) -> str:
-        """Name the cluster that a tier's machines belong to. Raises KeyError when none has it."""
+    def cluster_of(self, placed: PlacedPool) -> str:
+        """Name the cluster that a pool's machines belong to: the one that names the pool, else the tier's.
+
+        Raises:
+            KeyError: none has it; loading has ruled that out.
+        """
         for name, cluster in self.clusters.items():
-            if tier in cluster.tiers:
+            if placed.name in cluster.pools:
                 return name
-        raise KeyError(tier)
+        for name, cluster in self.clusters.items():
+            if placed.tier_name in cluster.tiers:
+                return name
+        raise KeyError(placed.name)
+
+    def pools_in(self, cluster: str) -> Iterator[PlacedPool]:
+        """Give the pools of a cluster, in the order of the file."""
+        return (placed for placed in self.pools() if self.cluster_of(placed) == cluster)
+
+    def tiers_in(self, cluster: str) -> frozenset[TierName]:
+        """Give the tiers that a cluster names or has a pool of."""
+        return frozenset(self.clusters[cluster].tiers) | {each.tier_name for each in self.pools_in(cluster)}
 
     def models_on(self, pool: str) -> dict[str, Model]:
         """Give the models that devices of a pool serve, by name."""

@@ -129,3 +129,13 @@ def test_a_topology_of_nothing_but_a_tier_is_rendered(topology, schema_errors):
     objects = render(empty)
     assert [each.kind for each in objects] == ["Namespace", "NodeGroup", "ConfigMap", "DaemonSet"]
     assert [schema_errors(each.body) for each in objects] == [[], [], [], []]
+
+
+def test_a_pool_in_a_cluster_of_its_own_takes_its_objects_there(topology):
+    split = topology({"clusters": {"north": {"context": "north", "pools": ["ultrasound"]}}})
+    homes: dict[str, set[str]] = {}
+    for each in render(split):
+        homes.setdefault(each.cluster, set()).add(f"{each.kind} {each.source}")
+    assert {each.rpartition(".")[2] for each in homes["north"] if "pools" in each} == {"ultrasound"}
+    assert {each.rpartition(".")[2] for each in homes["main"] if "NodeGroup" in each} == {"endoscopy"}
+    assert not any(each.startswith(("Job", "Queue")) for each in homes["north"]), "nothing of hot is in north"

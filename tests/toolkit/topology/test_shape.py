@@ -43,7 +43,7 @@ from toolkit.topology.load import load_texts
         ("alerts: {queue: true}\n", ["1:17 E0204 'queue' takes a whole number, not 'true'"]),
         ("alerts: {queue: 0}\n", ["1:17 E0309 'queue' should be greater than or equal to 1"]),
         ("queues:\n  research: {reclaimable: 1}\n", ["2:27 E0204 'reclaimable' takes true or false, not '1'"]),
-        ("clusters:\n  main: {tiers: []}\n", ["2:17 E0309 'tiers' is empty"]),
+        ("clusters:\n  main: {tiers: []}\n", ["site.yaml:6:12 E0525 the cluster 'main' has neither tiers nor pools"]),
         ("models:\n  detector: {accuracy: {metric: 1.10, at_least: .nan}}\n",
          ["2:33 E0204 'metric' takes a text, not '1.10'", "2:49 E0204 'at_least' takes a number, not '.nan'"]),
         ("models:\n  detector: {pools: [boxes, ]}\njobs:\n", ["3:1 E0203 'jobs' has no value"]),

@@ -130,3 +130,15 @@ def test_every_optional_key_is_taken(over_site, tmp_path):
     assert topology.network.lines[0].rate == Rate.parse("100Mbit/s")
     assert topology.prices.machine_hour == {"gpu": 12.5}
     assert topology.monitoring.kind == "operator"
+
+
+def test_a_pool_may_be_in_another_cluster_than_its_tier(over_site):
+    topology = over_site(
+        "clusters: {north: {context: n, pools: [nanos]}}\n"
+        "tiers: {edge: {pools: {nanos: {hardware: jetson-orin-nano, nodes: {count: 3}}}}}\n"
+    ).topology
+    (own,) = topology.pools_in("north")
+    assert (own.name, topology.cluster_of(own), topology.tiers_in("north")) == ("nanos", "north", {"edge"})
+    others = [placed for placed in topology.pools() if placed.name != "nanos"]
+    assert {topology.cluster_of(placed) for placed in others} == {"main"}
+    assert list(topology.pools_in("main")) == others

@@ -6,27 +6,43 @@ Called by `load` through checks.every.
 from urllib.parse import urlsplit
 
 from toolkit.topology.checks.site import Site
-from toolkit.topology.names import TierName
 from toolkit.topology.nodes import Path
 
 _LONGEST = {"pools": 40, "models": 50, "services": 50, "queues": 50, "routes": 50}
 """Characters of a name, so that names made from it (tiers-edge-POOL-RUNTIME, POOL-HASH) stay below 63."""
 
 
-def tiers_are_in_one_cluster(site: Site) -> None:
-    """E0525: each tier belongs to exactly one cluster."""
+def machines_are_in_one_cluster(site: Site) -> None:
+    """E0525: each pool belongs to exactly one cluster, by its own name or by its tier's."""
     if not site.shaped.is_sound("clusters") or not site.shaped.is_sound("tiers"):
         return
-    first: dict[TierName, str] = {}
+    empty = [name for name, each in site.topology.clusters.items() if not each.tiers and not each.pools]
+    for name in empty:
+        message = f"the cluster '{name}' has neither tiers nor pools"
+        site.report("E0525", ("clusters", name), message, key=True)
+    if not empty:  # else its tiers would be reported as being in no cluster
+        _each_has_one_home(site)
+
+
+def _each_has_one_home(site: Site) -> None:
+    first: dict[tuple[str, str], str] = {}
     for name, cluster in site.topology.clusters.items():
-        for position, tier in enumerate(cluster.tiers):
-            if tier in first:
-                message = f"the tier {tier} is also in the cluster '{first[tier]}'"
-                site.report("E0525", ("clusters", name, "tiers", position), message)
-            first.setdefault(tier, name)
-    for tier in site.topology.tiers:
-        if tier not in first:
-            site.report("E0525", ("tiers", tier), f"the tier {tier} is in no cluster", key=True)
+        for key, noun, names in (("tiers", "tier", cluster.tiers), ("pools", "pool", cluster.pools)):
+            for position, each in enumerate(names):
+                if (noun, each) in first:
+                    message = f"the {noun} {each} is also in the cluster '{first[noun, each]}'"
+                    site.report("E0525", ("clusters", name, key, position), message)
+                first.setdefault((noun, each), name)
+    for tier_name, tier in site.topology.tiers.items():
+        lost = [pool for pool in tier.pools if ("pool", pool) not in first]
+        if ("tier", tier_name) in first or (tier.pools and not lost):
+            continue
+        if len(lost) == len(tier.pools):
+            site.report("E0525", ("tiers", tier_name), f"the tier {tier_name} is in no cluster", key=True)
+            continue
+        for pool in lost:
+            message = f"the pool {pool} is in no cluster, and neither is its tier {tier_name}"
+            site.report("E0525", ("tiers", tier_name, "pools", pool), message, key=True)
 
 
 def broker_is_encrypted(site: Site) -> None:

@@ -9,7 +9,7 @@ from toolkit.topology.checks import clusters, jobs, models, pools, queues, route
 from toolkit.topology.checks.site import Site
 
 RULES: tuple[Callable[[Site], None], ...] = (
-    clusters.tiers_are_in_one_cluster,
+    clusters.machines_are_in_one_cluster,
     clusters.broker_is_encrypted,
     clusters.names_leave_room,
     pools.pool_names_are_unique,
