@@ -39,6 +39,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.answers: list[tuple[int, object]] = []
         self.asked: list[str] = []
+        self.forms: list[str] = []
 
     def connection(self) -> Connection:
         host = f"http://127.0.0.1:{self.server_address[1]}"
@@ -50,15 +51,17 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
+        self.server.forms.append(self.headers.get("Content-Type", ""))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         code, body = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
-        data = json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(code)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Retry-After", "0")
         self.end_headers()
         self.wfile.write(data)
 
-    do_PATCH = do_GET  # noqa: N815  # the name that the server looks for
+    do_PATCH = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815  # the names that the server looks for
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -101,6 +104,61 @@ def test_a_server_that_stays_busy_is_given_up(server):
     with pytest.raises(RefusedError, match="overloaded"):
         server.connection().get("/api/v1")
     assert len(server.asked) == ATTEMPTS
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_what_may_have_happened_is_not_asked_for_twice(server, method):
+    server.answers = [(503, {"message": "who knows"}), (200, {})]
+    with pytest.raises(RefusedError, match="who knows"):
+        server.connection().send(method, "/api/v1/things", {}, {})
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_what_the_server_did_not_begin_is_asked_for_again(server, method):
+    server.answers = [(429, {}), (200, {"kind": "Fine"})]
+    assert server.connection().send(method, "/api/v1/things", {}, {}) == {"kind": "Fine"}
+    assert len(server.asked) == 2
+
+
+def test_a_server_that_comes_late_gets_even_a_post(free_port):
+    """No connection came about, so nothing can have happened."""
+    port, late = free_port(), []
+
+    def begin() -> None:
+        late.append(ThreadingHTTPServer(("127.0.0.1", port), Answers))
+        late[0].answers, late[0].asked, late[0].forms = [(200, {"kind": "Fine"})], [], []
+        late[0].serve_forever(0.01)
+
+    starting = threading.Timer(0.3, begin)
+    starting.start()
+    connection = Connection("main", "hospital", f"http://127.0.0.1:{port}", urllib3.PoolManager(), dict)
+    assert connection.send("POST", "/api/v1/things", {}, {}) == {"kind": "Fine"}
+    late[0].shutdown()
+    starting.join()
+    late[0].server_close()
+
+
+def test_only_a_patch_is_an_apply(server):
+    server.answers = [(200, {})]
+    for method in ("PATCH", "POST", "PUT", "DELETE"):
+        server.connection().send(method, "/api/v1/things", {}, {})
+    assert server.forms == ["application/apply-patch+yaml", *["application/json"] * 3]
+
+
+def test_what_is_not_json_is_no_answer_of_an_api_server(server):
+    server.answers = [(200, b"<html>please log in</html>")]
+    with pytest.raises(ClusterError, match="not JSON") as caught:
+        server.connection().get("/api/v1")
+    assert "proxies" in caught.value.hint
+
+
+def test_the_servers_clock_is_read_from_its_answers(server):
+    server.answers = [(200, {})]
+    connection = server.connection()
+    assert connection.clock.offset_seconds is None
+    connection.get("/api/v1")
+    assert abs(connection.clock.offset_seconds) < 5
 
 
 def test_a_conflict_names_field_and_owner(server):
