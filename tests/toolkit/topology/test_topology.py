@@ -59,11 +59,12 @@ def test_the_image_of_the_daemon(over_site):
 
 
 def test_clusters_and_namespaces(over_site, hospital):
-    assert hospital.topology.cluster_of("hot") == "main"
+    assert {hospital.topology.cluster_of(placed) for placed in hospital.topology.pools()} == {"main"}
     assert hospital.topology.namespace("main") == "medical-imaging"
     assert over_site("clusters: {main: {namespace: ours}}\n").topology.namespace("main") == "ours"
+    elsewhere = hospital.topology.pool("nlp")
     with pytest.raises(KeyError):
-        over_site("alerts: {queue: 1}\n").topology.cluster_of("cold")
+        over_site("alerts: {queue: 1}\n").topology.cluster_of(elsewhere)
 
 
 def test_a_site_s_own_profile_beats_a_known_one(over_site):
