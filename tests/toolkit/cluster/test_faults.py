@@ -1,0 +1,160 @@
+"""Killed at every request and repeated, or disturbed at every request: the cluster ends as tiers.yaml says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.cluster.faults import CountingPool, Fault, StumblingPool, Work, killed_at
+from toolkit.cluster.apply import Applied, apply
+from toolkit.cluster.diff import diff
+from toolkit.cluster.kinds import Kinds
+from toolkit.cluster.live import key_of, live_objects
+from toolkit.cluster.refusal import RefusedError
+from toolkit.cluster.request import Connection
+from toolkit.render.objects import render
+from toolkit.render.rendered import RenderedObject
+from toolkit.topology.topology import Topology
+
+SMALL = 12
+"""Objects of the small topology."""
+POINTS = 10
+"""How often an apply of the hospital is killed, each time at another request."""
+
+NOWHERE = {"count": None, "labels": None}
+SMALL_TOPOLOGY: dict = {
+    # Machines that do not exist, so that no pod starts; no queue keeps machines from the tests beside this one.
+    "tiers": {
+        "edge": {
+            "pools": {
+                "ultrasound": {"nodes": {**NOWHERE, "names": ["nowhere-1"]}},
+                "endoscopy": {"nodes": {"names": ["nowhere-2"]}, "devices": None},
+            }
+        }
+    },
+    "priorities": {"emergency": 1_000_000, "normal": 100_000, "batch": 1000},
+    "queues": {"research": {"guarantee": None}, "spare": {"tier": "hot", "capability": {"gpus": 8}}},
+    "models": {"us-segmentation": {"offload": None}},
+    "services": None,
+    "jobs": None,
+}
+
+
+# ---------------------------------------------------------------- what is done
+def wanted(topology: Topology) -> list[RenderedObject]:
+    return [each for each in render(topology) if not each.submitted]
+
+
+def apply_all(connection: Connection, topology: Topology) -> Applied:
+    return apply(connection, topology.name, wanted(topology))
+
+
+# ---------------------------------------------------------------- what must hold
+def requests_of(site, work: Work) -> CountingPool:
+    """Do it undisturbed and give every request that it took."""
+    counting = CountingPool(site.connection.pool)
+    work(replace(site.connection, pool=counting), site.topology)
+    return counting
+
+
+def assert_converged(site) -> None:
+    """Apply again, then hold the cluster against tiers.yaml."""
+    applied = apply_all(site.connection, site.topology)
+    assert [(each.label, each.message) for each in applied.failed] == []
+    assert diff(site.connection, site.name, wanted(site.topology)).differences == ()
+    assert requests_of(site, apply_all).writes == [], "the next apply sends nothing"
+    rendered = {key_of(each.body) for each in wanted(site.topology)}
+    kinds = {(each.api_version, each.kind) for each in wanted(site.topology)}
+    assert set(live_objects(Kinds(site.connection), site.name, kinds)) == rendered, "and nothing is left over"
+
+
+# ---------------------------------------------------------------- fixtures
+@pytest.fixture
+def small(site) -> Iterator[Callable[..., object]]:
+    """Give `small()`: a new topology of twelve objects each time, with no machines of its own."""
+    made = []
+
+    def make():
+        made.append(site(SMALL_TOPOLOGY))
+        return made[-1]
+
+    yield make
+    for each in made:
+        swept = f"?labelSelector=tiers.dev/topology={each.name}"
+        for place in ("scheduling.volcano.sh/v1beta1/queues", "apps.kubeedge.io/v1alpha1/nodegroups"):
+            for item in each.api.items(f"/apis/{place}{swept}"):  # Volcano's webhook takes no collection
+                each.api.delete(f"/apis/{place}/{item['metadata']['name']}")
+
+
+def clean_run(small) -> int:
+    """Count the requests of an apply from empty."""
+    first = small()
+    assert len(wanted(first.topology)) == SMALL
+    counted = len(requests_of(first, apply_all).asked)
+    assert counted > SMALL, "every object and every kind is a request"
+    assert_converged(first)
+    return counted
+
+
+# ---------------------------------------------------------------- killed
+def test_killed_once_and_repeated_it_converges(small):
+    number = random.Random(1).randint(1, clean_run(small))
+    broken = small()
+    assert killed_at(apply_all, broken.topology, broken.plane.kubeconfig, number, answered=True)
+    assert_converged(broken)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("answered", [False, True], ids=["before it is sent", "after the server did it"])
+def test_killed_at_every_request_and_repeated_it_converges(small, answered):
+    total = clean_run(small)
+    for number in range(1, total + 1):
+        broken = small()
+        assert killed_at(apply_all, broken.topology, broken.plane.kubeconfig, number, answered=answered)
+        assert_converged(broken)
+    untouched = small()
+    assert not killed_at(
+        apply_all, untouched.topology, untouched.plane.kubeconfig, total + 1, answered=answered
+    ), "an apply takes as many requests in a child"
+
+
+@pytest.mark.faults
+def test_the_hospital_killed_at_ten_points_and_repeated_converges(site):
+    chosen = random.Random(3)
+    first = site()
+    total = len(requests_of(first, apply_all).asked)
+    assert total > len(wanted(first.topology))
+    for point in chosen.sample(range(1, total + 1), POINTS):
+        broken, answered = site(), chosen.random() < 0.5
+        assert killed_at(apply_all, broken.topology, broken.plane.kubeconfig, point, answered=answered)
+        assert_converged(broken)
+
+
+# ---------------------------------------------------------------- disturbed
+@pytest.mark.parametrize("fault", list(Fault), ids=lambda each: each.value)
+def test_a_fault_at_every_request_does_not_show(small, fault):
+    disturbed = small()
+    stumbling = StumblingPool(disturbed.connection.pool, fault)
+    applied = apply_all(replace(disturbed.connection, pool=stumbling), disturbed.topology)
+    assert len(stumbling.stumbled) > SMALL
+    assert [(each.label, each.message) for each in applied.failed] == []
+    assert_converged(disturbed)
+
+
+def test_a_schema_error_is_final(small):
+    """A wrong type in a custom resource is a 500 too, and no attempt makes it right."""
+    broken = small()
+    queue = next(each for each in wanted(broken.topology) if each.kind == "Queue")
+    wrong = replace(queue, body={**queue.body, "spec": {"weight": "much"}})
+    counting = CountingPool(broken.connection.pool)
+    connection = replace(broken.connection, pool=counting)
+    (applied,) = apply(connection, broken.name, [wrong]).objects
+    assert applied.failed
+    assert "expected numeric" in applied.message
+    assert len(counting.writes) == 1
+    with pytest.raises(RefusedError) as caught:
+        connection.send("PATCH", f"{counting.writes[0][1]}", {"fieldManager": "tiers"}, wrong.body)
+    assert caught.value.status == 500
