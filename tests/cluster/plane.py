@@ -57,9 +57,12 @@ class Plane:
 
     context = "hospital"
 
-    def __init__(self, folder: Path, crds: Path) -> None:
+    def __init__(
+        self, folder: Path, crds: Path, scheduler_conf: Path = HERE / "volcano-scheduler.conf"
+    ) -> None:
+        """Keep everything in `folder`; Volcano's scheduler goes on from `scheduler_conf`, which it watches."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.crds = folder, crds
+        self.folder, self.crds, self.scheduler_conf = folder, crds, scheduler_conf
         self.processes: list[Process] = []
         self.took: dict[str, float] = {}
         self.authority = Authority(folder)
@@ -194,6 +197,7 @@ class Plane:
             f"--kubeconfig={config}",
             "--manage-all-nodes=true",
             f"--config={HERE / 'stages.yaml'}",
+            f"--config={HERE / 'stages-life.yaml'}",
             "--cidr=10.9.0.0/16",
             "--node-ip=127.0.0.1",
             f"--server-address=127.0.0.1:{kwok_port}",
@@ -209,7 +213,7 @@ class Plane:
                 "vc-scheduler",
                 *shared,
                 "--leader-elect=false",
-                f"--scheduler-conf={HERE / 'volcano-scheduler.conf'}",
+                f"--scheduler-conf={self.scheduler_conf}",
                 "--disable-default-scheduler-config=true",
                 "--schedule-period=200ms",
                 f"--healthz-address=127.0.0.1:{scheduler}",

@@ -1,0 +1,138 @@
+"""200 gangs want a pool that holds a few of them: from the whole log of all pods, none is ever left with a part.
+
+The jobs are those of a tiers.yaml, rendered and applied by our code. What happened is read from a watch that begins
+before the first job is there, and is proven complete: it must hold as many bindings as the API server has answered.
+The control is the same crowd with a minimum of one worker, in which the same assertion must find parts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+
+from tests.cluster.crowd import crowd, workers_of
+from tests.cluster.partial import Binding, Part, bindings, parts, quiet_moments
+from tests.cluster.plane import Plane
+from tests.cluster.watchlog import Change, WatchLog
+from toolkit.cluster.apply import apply, raise_for
+
+SEED, GANGS = 20261122, 200
+LONGEST_PART = 5.0
+"""Seconds: bindings of one gang come one by one, and a busy machine takes its time."""
+PAUSE = 1.0
+"""Seconds without a binding that make a quiet moment."""
+DEADLINE = 150
+
+
+@dataclass
+class Run:
+    """What a crowd did."""
+
+    binds: list[Binding]
+    parts: list[Part]
+    quiet: list[float]
+    answered: int
+    """Bindings that the API server has answered with success, from its audit log."""
+    done: set[str]
+    pods: Counter[str]
+    connections: int
+
+    @property
+    def long(self) -> list[Part]:
+        return [each for each in self.parts if each.seconds > LONGEST_PART]
+
+    @property
+    def at_quiet_moments(self) -> list[Part]:
+        return [each for each in self.parts if any(each.begin < at < each.end for at in self.quiet)]
+
+
+def answered_bindings(plane: Plane, namespace: str) -> int:
+    path = re.compile(rf"/api/v1/namespaces/{namespace}/pods/[^/]+/binding(\?.*)?")
+    entries = (json.loads(line) for line in plane.audit_log.read_text().splitlines() if "/binding" in line)
+    return sum(
+        1
+        for each in entries
+        if each["verb"] == "create"
+        and each["stage"] == "ResponseComplete"
+        and each["responseStatus"]["code"] == 201
+        and path.fullmatch(each["requestURI"])
+    )
+
+
+def run(site, *, minimum: int | None) -> Run:
+    jobs = dict(crowd(SEED, GANGS, minimum=minimum))
+    hospital = site({"jobs": {"seg3d": None, "digits": None, **jobs}})
+    objects = [each for each in hospital.objects if each.kind in {"Namespace", "PriorityClass", "Job"}]
+    assert sum(each.kind == "Job" for each in objects) == GANGS
+    needed, ended = workers_of(jobs), Counter[str]()
+    log = WatchLog(hospital.api).start()
+    try:
+        raise_for([apply(hospital.connection, hospital.name, objects)])
+        read, over = 0, set[str]()
+
+        def all_over() -> bool:
+            nonlocal read
+            fresh, read = log.changes[read:], len(log.changes)
+            for each in fresh:
+                if each.namespace == hospital.name and each.phase == "Succeeded" and each.uid not in over:
+                    over.add(each.uid)
+                    ended[each.job] += 1
+            return ended == needed
+
+        try:
+            log.wait(all_over, "every gang has ended", DEADLINE)
+        finally:
+            print(f"{sum(ended[name] == of for name, of in needed.items())} of {GANGS} gangs have ended")
+        changes = log.catch_up()
+        end = time.time()
+    finally:
+        log.stop()
+    mine: list[Change] = [each for each in changes if each.namespace == hospital.name]
+    binds = bindings(mine)
+    return Run(
+        binds,
+        parts(mine, needed, end),
+        quiet_moments(binds, PAUSE),
+        answered_bindings(hospital.plane, hospital.name),
+        {name for name, of in needed.items() if ended[name] == of},
+        Counter(each.job for each in binds),
+        log.connections,
+    )
+
+
+def report(found: Run) -> None:
+    worst = max((each.seconds for each in found.parts), default=0.0)
+    took = found.binds[-1].moment - found.binds[0].moment
+    print(
+        f"{len(found.binds)} bindings in {took:.1f} s, {found.answered} in the audit log, {len(found.parts)} parts, "
+        f"longest {worst:.2f} s, {len(found.quiet)} quiet moments, {found.connections} connections"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_gang_is_left_with_a_part_of_its_workers(site):
+    found = run(site, minimum=None)
+    report(found)
+    assert len(found.binds) == found.answered, "the log holds every binding"
+    assert found.connections > 2, "the log went over several connections"
+    assert found.quiet, "there were moments in which a part would have been seen"
+    assert found.long == []
+    assert found.at_quiet_moments == []
+    assert len(found.done) == GANGS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_same_crowd_with_a_minimum_of_one_shows_parts(site):
+    """The control: what finds nothing above finds something here."""
+    found = run(site, minimum=1)
+    report(found)
+    assert len(found.binds) == found.answered
+    assert found.long
+    assert found.at_quiet_moments
