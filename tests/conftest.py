@@ -22,11 +22,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.cluster.crds import find_crds
 
 if TYPE_CHECKING:
     from tests.cluster.plane import Plane
+
+# Time says nothing on a machine that does other things as well.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 NOTHING_MAY_BE_MISSING = os.environ.get("TIERS_REQUIRE_ALL") == "1"
 NEEDS_HARDWARE = "needs hardware"

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.cli.present import JsonOption, Output, Table, describe, say, show
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
+if TYPE_CHECKING:
+    from toolkit.topology.topology import Topology
+
 _FolderOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write one file an object below DIR.")
+]
+
+
+_CloudOption = Annotated[
+    str | None,
+    typer.Option("--cloud-config", metavar="CLUSTER", help="Print KubeEdge's cloudcore.yaml instead."),
+]
+_EdgeOption = Annotated[
+    str | None,
+    typer.Option("--edge-config", metavar="POOL[/DEVICE]", help="Print edgecore.yaml of devices instead."),
 ]
 
 
@@ -19,6 +32,8 @@ def render(
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
     folder: _FolderOption = None,
+    cloud: _CloudOption = None,
+    edge: _EdgeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the objects that tiers.yaml becomes, in the order in which they are applied."""
@@ -31,6 +46,9 @@ def render(
     loaded = load(files, variables_of(assignments))
     for problem in loaded.warnings:
         say(describe(problem))
+    if cloud is not None or edge is not None:
+        _print_kubeedge(loaded.topology, cloud, edge)
+        return
     objects = render_topology(loaded.topology, read_lock(files[0].parent / LOCK_FILE))
     if folder is None and as_json:
         show(objects, Table((), ()), Output.JSON)
@@ -46,3 +64,14 @@ def render(
         say(
             f"{len(objects)} objects in {folder}, {len(written.unchanged)} of them as before; next: tiers lint {folder}"
         )
+
+
+def _print_kubeedge(topology: Topology, cloud: str | None, edge: str | None) -> None:
+    """Print files that KubeEdge's own programs read; they are no objects."""
+    from toolkit.render.kubeedge_config import cloud_config, edge_config
+
+    if cloud is not None:
+        print(cloud_config(topology, cloud), end="")
+    if edge is not None:
+        pool, _, device = edge.partition("/")
+        print(edge_config(topology, pool, device), end="")

@@ -1,0 +1,172 @@
+"""A topology → what its two KubeEdge programs read: cloudcore.yaml of a cluster, edgecore.yaml of a pool's devices.
+
+`tiers render --cloud-config` and `--edge-config` print them. They are files, not objects that apply keeps: CloudCore
+writes its whole configuration back into its ConfigMap at each start, and EdgeCore does so with its file. What they
+would derive (from the number of nodes) stands here already, so that writing back changes no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from toolkit.errors import UsageError
+from toolkit.placement import EDGE_LABEL, POOL_LABEL, TIER_LABEL
+from toolkit.render.metadata import Metadata
+from toolkit.render.rendered import RenderedObject
+from toolkit.render.stream import to_yaml
+from toolkit.render.template import fill
+from toolkit.topology.kubeedge import KubeEdge
+from toolkit.topology.topology import PlacedPool, Topology
+
+WEBSOCKET_PORT, HTTPS_PORT = 10000, 10002
+DEFAULT_NODE_LIMIT = 500
+"""CloudCore's own; it derives nothing at this number."""
+_STEP, _ROOM = 100, 5
+"""Limits are whole hundreds, with room for a fifth more devices than there are."""
+_MQTT_MODES = {"internal": 0, "both": 1, "external": 2}
+_UNNAMED = Metadata("", {})
+
+
+@dataclass(frozen=True)
+class CloudCoreView:
+    """What kubeedge/cloudcore.yaml.j2 names."""
+
+    addresses: tuple[str, ...]
+    names: tuple[str, ...]
+    node_limit: int
+    qps: int
+    burst: int
+    load: Mapping[str, int]
+    buffer: Mapping[str, int]
+    websocket_port: int
+    https_port: int
+    tasks: bool
+    """Whether jobs for devices (image pulls, upgrades) are rendered."""
+    router: bool
+    """Whether rules for messages are rendered."""
+
+
+@dataclass(frozen=True)
+class EdgeCoreView:
+    """What kubeedge/edgecore.yaml.j2 names."""
+
+    labels: Mapping[str, str]
+    node: str
+    """Name of one device; empty for a file that all of a pool may take, which go by their host names."""
+    cgroup_driver: str
+    taint: str
+    https: str
+    websocket: str
+    mqtt_mode: int
+    tasks: bool
+
+
+def cloud_config(topology: Topology, cluster: str) -> str:
+    """Give cloudcore.yaml of a cluster, with comments that say where it goes.
+
+    Raises:
+        UsageError: there is no such cluster, or it has no `kubeedge`.
+    """
+    kubeedge = _kubeedge(topology, cluster)
+    devices = sum(each.pool.nodes.total for each in topology.pools_in(cluster) if each.tier_name == "edge")
+    limit = max(DEFAULT_NODE_LIMIT, -(-(devices + devices // _ROOM) // _STEP) * _STEP)
+    view = CloudCoreView(
+        addresses=kubeedge.addresses,
+        names=kubeedge.names,
+        node_limit=limit,
+        qps=5 * limit,
+        burst=10 * limit,
+        load={
+            "queryNodeWorkers": limit,
+            "createLeaseWorkers": limit,
+            "patchNodeWorkers": 100 + limit // 50,
+        },
+        buffer={"queryNode": 1024 + limit, "createLease": 1024 + limit, "patchNode": 1024 + limit // 2},
+        websocket_port=WEBSOCKET_PORT,
+        https_port=HTTPS_PORT,
+        tasks=False,
+        router=False,
+    )
+    body = fill("kubeedge/cloudcore.yaml.j2", _UNNAMED, cloud=view)
+    return _commented(
+        f"cloudcore.yaml of cluster {cluster} for {devices} devices, KubeEdge {kubeedge.version}",
+        (
+            "it goes into the ConfigMap that its chart made:",
+            "  kubectl -n kubeedge create configmap cloudcore --from-file=cloudcore.yaml --dry-run=client -o yaml \\",
+            "    | kubectl -n kubeedge apply --server-side --force-conflicts -f -",
+            "  kubectl -n kubeedge rollout restart deployment/cloudcore",
+            "NodeGroups also need the chart's controllerManager.enable=true",
+        ),
+        body,
+    )
+
+
+def edge_config(topology: Topology, pool: str, device: str = "") -> str:
+    """Give edgecore.yaml of a pool's devices, or of one of them, with comments that say how a device joins.
+
+    Raises:
+        UsageError: there is no such pool on the edge or no such device, or its cluster has no `kubeedge`.
+    """
+    placed = _edge_pool(topology, pool)
+    if device and device not in placed.node_names:
+        raise UsageError(
+            f"the pool {pool} has no device '{device}'", hint=f"tiers explain tiers.edge.pools.{pool}"
+        )
+    cluster = topology.cluster_of(placed)
+    kubeedge = _kubeedge(topology, cluster)
+    host = kubeedge.addresses[0]
+    dialled = f"[{host}]" if ":" in host else host
+    view = EdgeCoreView(
+        labels={TIER_LABEL: "edge", POOL_LABEL: pool, **placed.pool.nodes.labels},
+        node=device,
+        cgroup_driver=kubeedge.cgroup_driver,
+        taint=EDGE_LABEL,
+        https=f"https://{dialled}:{HTTPS_PORT}",
+        websocket=f"{dialled}:{WEBSOCKET_PORT}",
+        mqtt_mode=_MQTT_MODES[kubeedge.mqtt],
+        tasks=False,
+    )
+    body = fill("kubeedge/edgecore.yaml.j2", _UNNAMED, edge=view)
+    join = f"keadm join --kubeedge-version=v{kubeedge.version} --cloudcore-ipport={dialled}:{WEBSOCKET_PORT}"
+    join += " --with-mqtt=false" + (f" --edgenode-name={device}" if device else "")
+    return _commented(
+        f"edgecore.yaml of {device or f'the devices of {pool}'}, KubeEdge {kubeedge.version}",
+        (
+            "a device joins once, with a token that is good for twelve hours and is written nowhere; it comes from",
+            "  kubectl -n kubeedge get secret tokensecret -o jsonpath={.data.tokendata} | base64 -d",
+            "and is asked for on the device:",
+            f'  read -rs TOKEN && {join} --token="$TOKEN"',
+            "then this file replaces /etc/kubeedge/config/edgecore.yaml there: systemctl restart edgecore",
+        ),
+        body,
+    )
+
+
+def _kubeedge(topology: Topology, cluster: str) -> KubeEdge:
+    if cluster not in topology.clusters:
+        known = ", ".join(topology.clusters)
+        raise UsageError(
+            f"tiers.yaml has no cluster '{cluster}', it has {known}", hint="tiers explain clusters"
+        )
+    found = topology.clusters[cluster].kubeedge
+    if found is None:
+        raise UsageError(
+            f"tiers.yaml does not say where the KubeEdge of cluster '{cluster}' is",
+            hint=f"add it: clusters: {{{cluster}: {{kubeedge: {{addresses: [IP]}}}}}}",
+        )
+    return found
+
+
+def _edge_pool(topology: Topology, pool: str) -> PlacedPool:
+    for placed in topology.pools():
+        if placed.name == pool and placed.tier_name == "edge":
+            return placed
+    known = ", ".join(placed.name for placed in topology.pools() if placed.tier_name == "edge") or "none"
+    raise UsageError(
+        f"there is no pool '{pool}' on the edge; there are {known}", hint="tiers explain tiers.edge"
+    )
+
+
+def _commented(title: str, lines: tuple[str, ...], body: Mapping[str, object]) -> str:
+    return "".join(f"# {line}\n" for line in (title, *lines)) + to_yaml(RenderedObject("", "", body))
