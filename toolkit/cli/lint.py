@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, describe, say, show
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from toolkit.lint.document import Document
+
 _Objects = Annotated[
     list[Path],
     typer.Argument(
         metavar="[FILE]...", help="YAML or JSON files, or folders of them.", show_default="what is rendered"
+    ),
+]
+CrdsOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--crds",
+        metavar="DIR",
+        help="A folder of CRDs, beside those of tiers schema pull.",
+        show_default=False,
+    ),
+]
+KubernetesOption = Annotated[
+    str,
+    typer.Option(
+        "--kubernetes",
+        metavar="VERSION",
+        help="Whose kinds to check by.",
+        show_default="the pulled one, or 1.35",
     ),
 ]
 _NO_FILES: list[Path] = []
@@ -23,33 +46,52 @@ def lint(
     objects: _Objects = _NO_FILES,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
+    crds: CrdsOption = _NO_FILES,
+    kubernetes: KubernetesOption = "",
     output: OutputOption = Output.TABLE,
     as_json: JsonOption = False,
 ) -> None:
     """Look for what a cluster would refuse, never start, or lose; without FILE in what tiers.yaml becomes."""
-    from toolkit.errors import Severity, TiersError
+    from toolkit.errors import Problem, Severity, TiersError
     from toolkit.lint.check import lint as check
-    from toolkit.lint.document import from_files, from_objects
-    from toolkit.render.lock import LOCK_FILE, read_lock
-    from toolkit.render.objects import render
-    from toolkit.topology.load import load
+    from toolkit.lint.document import from_files
+    from toolkit.lint.schema import schemas_from, validate
+    from toolkit.lint.schema_files import cached_folders
 
-    if objects:
-        documents = from_files(objects)
-    else:
-        topology = load(files, variables_of(assignments)).topology
-        rendered = render(topology, read_lock(files[0].parent / LOCK_FILE))
-        documents = from_objects(each.body for each in rendered)
-    problems = check(documents)
+    problems: list[Problem] = []
+    unchecked: dict[str, None] = {}
+    by_cluster = {"": from_files(objects)} if objects else _rendered(files, assignments)
+    for cluster, documents in by_cluster.items():
+        folders = (*crds, *cached_folders(files[0].parent, cluster))
+        validated = validate(documents, schemas_from(folders, kubernetes))
+        unchecked.update(dict.fromkeys(validated.unchecked))
+        problems += [*validated.problems, *check(documents)]
     if output is Output.TABLE and not as_json:
         print("".join(f"{describe(problem)}\n" for problem in problems), end="")
     else:
         show(problems, Table((), ()), output, as_json=as_json)
+    if unchecked:
+        say(f"no schema of {', '.join(unchecked)}: their fields are not checked; next: tiers schema pull")
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
-    warnings = len(problems) - errors
-    say(f"{_count(len(documents), 'object')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+    number = sum(map(len, by_cluster.values()))
+    say(f"{_count(number, 'object')}: {_count(errors, 'error')}, {_count(len(problems) - errors, 'warning')}")
     if errors:
         raise typer.Exit(TiersError.exit_code)
+
+
+def _rendered(files: Sequence[Path], assignments: Sequence[str]) -> dict[str, tuple[Document, ...]]:
+    """Give what tiers.yaml becomes, by cluster."""
+    from toolkit.lint.document import from_objects
+    from toolkit.render.lock import LOCK_FILE, read_lock
+    from toolkit.render.objects import render
+    from toolkit.topology.load import load
+
+    topology = load(files, variables_of(assignments)).topology
+    objects = render(topology, read_lock(files[0].parent / LOCK_FILE))
+    return {
+        cluster: from_objects(each.body for each in objects if each.cluster == cluster)
+        for cluster in sorted(topology.clusters)
+    }
 
 
 def _count(number: int, noun: str) -> str:
