@@ -5,24 +5,64 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from toolkit.errors import Problem
-from toolkit.lint import kubeedge, pods, queues, volcano, volcano_admission
+from toolkit.lint import (
+    gang_fit,
+    gang_limits,
+    gang_starts,
+    job_names,
+    job_policies,
+    job_queue,
+    kubeedge,
+    pod_containers,
+    pod_placement,
+    pod_settings,
+    pods,
+    queues,
+    volcano,
+    volcano_admission,
+)
 from toolkit.lint.document import Document, from_objects
+from toolkit.lint.known_from_objects import known_from_objects
+from toolkit.lint.surroundings import NOTHING_KNOWN, Surroundings
 
-RULES = (*volcano_admission.RULES, *volcano.RULES, *queues.RULES, *kubeedge.RULES, *pods.RULES)
+_SUBJECTS = (
+    volcano_admission,
+    job_policies,
+    job_names,
+    job_queue,
+    volcano,
+    queues,
+    gang_starts,
+    gang_fit,
+    gang_limits,
+    kubeedge,
+    pods,
+    pod_containers,
+    pod_settings,
+    pod_placement,
+)
+RULES = tuple(sorted((rule for subject in _SUBJECTS for rule in subject.RULES), key=lambda rule: rule.code))
 """Every rule, in order of code."""
 
 
-def lint(documents: Iterable[Document]) -> tuple[Problem, ...]:
-    """Find every problem: object by object, in each by position and code."""
+def lint(documents: Iterable[Document], known: Surroundings = NOTHING_KNOWN) -> tuple[Problem, ...]:
+    """Find every problem: object by object, in each by position and code.
+
+    `known` is what the caller knows around the objects, such as tiers.yaml; what they say of each other is added.
+    """
+    listed = tuple(documents)
+    around = known_from_objects(listed, known)
     problems: list[Problem] = []
-    for document in documents:
-        found = [problem for rule in RULES for problem in rule.problems(document)]
+    for document in listed:
+        found = [problem for rule in RULES for problem in rule.problems(document, around)]
         problems.extend(
             sorted(found, key=lambda problem: (problem.place.line, problem.place.column, problem.code))
         )
     return tuple(problems)
 
 
-def check_objects(bodies: Iterable[Mapping[str, object]]) -> tuple[Problem, ...]:
+def check_objects(
+    bodies: Iterable[Mapping[str, object]], known: Surroundings = NOTHING_KNOWN
+) -> tuple[Problem, ...]:
     """Find every problem of objects that never were a file, such as freshly rendered ones."""
-    return lint(from_objects(bodies))
+    return lint(from_objects(bodies), known)

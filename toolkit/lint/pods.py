@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from toolkit.errors import Severity
 from toolkit.lint.document import Document, ValuePath, mapping, sequence, text
 from toolkit.lint.pod_templates import GPU, PodTemplate, pod_templates, resources
+from toolkit.lint.quantity import parse_quantity
 from toolkit.lint.rule import Finding, rule
 
 _SECRET_NAME = re.compile(
@@ -120,11 +121,8 @@ def whole_gpus(document: Document) -> Iterator[Finding]:
         limit, request = resources(container, "limits").get(GPU), resources(container, "requests").get(GPU)
         if limit is None and request is None:
             continue
-        if (
-            limit is None
-            or str(limit) != str(request if request is not None else limit)
-            or not str(limit).isdigit()
-        ):
+        most, asked = parse_quantity(limit), parse_quantity(limit if request is None else request)
+        if most is None or most != asked or most % 1 or most < 0:
             yield Finding(
                 (*path, "resources"), f"{GPU} needs one whole number as limit, and the same as request"
             )

@@ -1,4 +1,4 @@
-"""Kubernetes quantities as numbers, so that two of them can be compared. Used by the rules about queues and pods.
+"""Kubernetes quantities and counts as numbers, so that two of them can be compared. Used by most rules.
 
 The format is that of k8s.io/apimachinery/pkg/api/resource: a decimal number with a binary suffix (Ki, Mi, …), a decimal
 suffix (n, u, m, k, M, …) or an exponent (1e3).
@@ -25,3 +25,8 @@ def parse_quantity(value: object) -> Decimal | None:
         return None
     number, suffix = found.groups()
     return Decimal(number) * _SUFFIXES[suffix]
+
+
+def whole(value: object, default: int) -> int:
+    """Take `value` as a whole number, or `default` when it is none; YAML's true is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else default

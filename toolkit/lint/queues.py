@@ -9,22 +9,18 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from toolkit.errors import Severity
+from toolkit.lint import known_from_objects
 from toolkit.lint.document import Document, ValuePath, mapping
+from toolkit.lint.known_from_objects import is_queue
 from toolkit.lint.pod_templates import GPU
-from toolkit.lint.quantity import parse_quantity
 from toolkit.lint.rule import Finding, rule
-
-
-def is_queue(document: Document) -> bool:
-    """Whether an object is a Volcano Queue."""
-    return document.kind == "Queue" and document.group == "scheduling.volcano.sh"
 
 
 def amounts(document: Document) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal], Mapping[str, Decimal]]:
     """Give guarantee, deserved and capability by resource; quantities that cannot be read are left to the schema."""
     spec = document.spec
     listed = (mapping(spec.get("guarantee")).get("resource"), spec.get("deserved"), spec.get("capability"))
-    guarantee, deserved, capability = (_read(mapping(each)) for each in listed)
+    guarantee, deserved, capability = (known_from_objects.amounts(each) for each in listed)
     return guarantee, deserved, capability
 
 
@@ -105,11 +101,6 @@ def own_parent(document: Document) -> Iterator[Finding]:
         yield Finding(("spec", "parent"), "is its own parent")
     if document.name == "root":
         yield Finding(("metadata", "name"), "the root queue is made and kept by Volcano")
-
-
-def _read(listed: Mapping[str, object]) -> dict[str, Decimal]:
-    parsed = {name: parse_quantity(value) for name, value in listed.items()}
-    return {name: value for name, value in parsed.items() if value is not None}
 
 
 RULES = (

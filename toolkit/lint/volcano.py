@@ -1,7 +1,8 @@
 """Volcano Jobs that are accepted and then lose GPUs, retries or data. One rule a function.
 
 The reasons come from reading volcano-sh/volcano v1.15.1 (pkg/controllers/job) and its issues; each rule names its own.
-`volcano_admission` holds the rules about jobs that are refused; `check` runs both.
+`volcano_admission` holds the rules about jobs that are refused, `gang_fit` and `gang_starts` those about jobs that
+never start; `check` runs all.
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ from collections.abc import Iterator
 
 from toolkit.errors import Severity
 from toolkit.lint.document import Document, ValuePath, mapping, sequence, text
+from toolkit.lint.gang_document import (
+    events,
+    is_gang,
+    job_minimum,
+    pods_of,
+    policies,
+    replicas,
+    task_minimum,
+    tasks,
+)
 from toolkit.lint.pod_templates import pod_templates
+from toolkit.lint.quantity import whole
 from toolkit.lint.rule import Finding, rule
-from toolkit.lint.volcano_admission import events, is_gang, number, policies, tasks
 
 DEFAULT_RETRIES = 3
 """What Volcano takes when maxRetry is missing or 0."""
-
-
-def pods_of(document: Document) -> int:
-    """Give the number of pods of all tasks together."""
-    return sum(number(task.get("replicas"), 1) for task in tasks(document))
 
 
 @rule(
@@ -31,11 +37,8 @@ def pods_of(document: Document) -> int:
 )
 def whole_gang(document: Document) -> Iterator[Finding]:
     """A minAvailable below the tasks' own minima switches their gang checks off (CheckTaskReady)."""
-    wanted = 0
-    for task in tasks(document):
-        replicas = number(task.get("replicas"), 1)
-        wanted += min(number(task.get("minAvailable"), replicas), replicas)
-    given = number(document.spec.get("minAvailable"), wanted)
+    wanted = sum(min(task_minimum(task), replicas(task)) for task in tasks(document))
+    given = job_minimum(document)
     if given < wanted:
         yield Finding(("spec", "minAvailable"), f"starts with {given} of {wanted} pods: this is no gang")
 
@@ -132,7 +135,7 @@ def retries_for_evictions(document: Document) -> Iterator[Finding]:
         for _, listed in policies(document)
         for policy in listed
     )
-    if restarts and number(document.spec.get("maxRetry"), DEFAULT_RETRIES) <= DEFAULT_RETRIES:
+    if restarts and whole(document.spec.get("maxRetry"), DEFAULT_RETRIES) <= DEFAULT_RETRIES:
         yield Finding(
             ("spec", "maxRetry"), f"at most {DEFAULT_RETRIES} evictions until the job has failed for good"
         )
@@ -140,7 +143,7 @@ def retries_for_evictions(document: Document) -> Iterator[Finding]:
 
 @rule(
     "L118",
-    Severity.ERROR,
+    Severity.WARNING,
     why="the workers never find each other",
     cure="name one task master, or set MASTER_ADDR and RANK yourself with env and svc",
 )
@@ -176,6 +179,19 @@ def kept_for_ever(document: Document) -> Iterator[Finding]:
         yield Finding(("spec",), "no ttlSecondsAfterFinished")
 
 
+@rule(
+    "L125",
+    Severity.WARNING,
+    why="Volcano takes a task without replicas as one of 0 pods",
+    cure="write replicas: 1 or more",
+)
+def tasks_without_pods(document: Document) -> Iterator[Finding]:
+    """A task that has no pod does nothing; Kubernetes' own kinds would take 1, Volcano takes 0."""
+    for index, task in enumerate(tasks(document)):
+        if replicas(task) == 0:
+            yield Finding(("spec", "tasks", index), "the task has no pods")
+
+
 RULES = (
     whole_gang,
     eviction_policy,
@@ -186,5 +202,6 @@ RULES = (
     retries_for_evictions,
     torch_master,
     kept_for_ever,
+    tasks_without_pods,
 )
 """What runs badly, in order of code."""

@@ -44,7 +44,7 @@ def test_a_finding_names_file_line_and_column():
 def test_findings_of_an_object_come_in_order_of_place():
     lines = [problem.place.line for problem in lint(from_text(JOB, "job.yaml"))]
     assert lines == sorted(lines)
-    assert len(lines) == 4
+    assert len(lines) == 5
 
 
 def test_a_place_that_is_not_there_is_the_nearest_one_that_is():
