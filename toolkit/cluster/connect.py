@@ -6,6 +6,8 @@ first of them costs a second of CPU.
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 from kubernetes import client, config
@@ -15,6 +17,8 @@ from toolkit.cluster.request import Connection, Login
 from toolkit.errors import UnreachableError, UsageError
 from toolkit.topology.topology import Topology
 
+LOGIN_SECONDS = 5.0
+"""How long the same Authorization header is sent before the official client is asked for it again."""
 PARALLEL = 16
 """Connections to one server; more only adds waiting (API servers answer some 400 writes a second)."""
 
@@ -76,11 +80,21 @@ def connect(topology: Topology, cluster: str, kubeconfig: Path | None = None) ->
 
 
 def _login(api: client.ApiClient) -> Login:
-    """Give what writes the Authorization header; the official client renews tokens inside it."""
+    """Give what writes the Authorization header; the official client renews tokens inside it.
+
+    It goes through its whole configuration for that, and changes it, so it is asked by one thread at a time and not for
+    every request. It renews a token minutes before the end, so one that is a few seconds old is still good.
+    """
+    lock, held = threading.Lock(), dict[str, str]()
+    asked = -LOGIN_SECONDS
 
     def headers() -> dict[str, str]:
-        given: dict[str, str] = {}
-        api.update_params_for_auth(given, [], ["BearerToken"], "", "", None)
-        return given
+        nonlocal asked, held
+        with lock:
+            if time.monotonic() - asked >= LOGIN_SECONDS:
+                held = {}
+                api.update_params_for_auth(held, [], ["BearerToken"], "", "", None)
+                asked = time.monotonic()
+            return held
 
     return headers

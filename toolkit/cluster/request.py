@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlencode
 
+import msgspec
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from toolkit.cluster.refusal import refused
@@ -170,8 +171,8 @@ class Connection:
 
 def _document(data: bytes, request: str) -> Json:
     try:
-        found = json.loads(data)
-    except ValueError as exc:
+        found = msgspec.json.decode(data)  # half the time of the standard library's on a long list
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ClusterError(
             f"{request}: the answer is not JSON, so something else than an API server wrote it",
             hint="look at the server's address in the kubeconfig, and at proxies on the way",

@@ -45,6 +45,12 @@ def test_the_context_of_tiers_yaml_counts_not_the_current_one(kubeconfig, topolo
     assert connection.login() == {"authorization": "Bearer secret-token"}
 
 
+def test_a_login_is_held_for_the_next_requests(kubeconfig, topology):
+    """The official client reads its whole configuration each time, an eighth of what a write costs."""
+    connection = connect(topology({}), "main", kubeconfig("hospital"))
+    assert connection.login() is connection.login()
+
+
 def test_the_token_is_in_no_text_of_the_connection(kubeconfig, topology):
     assert "secret-token" not in repr(connect(topology({}), "main", kubeconfig("hospital")))
 
