@@ -10,6 +10,7 @@ LIFE = "TEST_LIFE"
 """Variable by which a worker's pod says how long it runs; stages-life.yaml reads it."""
 WORKERS, GPUS = 6, 8
 """The largest gang takes every machine of the pool a100."""
+WHOLE_POOL_SECONDS = 2.5
 
 
 def job(
@@ -29,13 +30,19 @@ def job(
 
 
 def crowd(seed: int, number: int, *, minimum: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give names and jobs: two thirds of them small ones of two GPUs, the others of any size up to the whole pool."""
+    """Give names and jobs: two thirds of them small ones of two GPUs, the others of any size up to the whole pool.
+
+    Three take the whole pool for seconds, so that there are times in which nothing can be bound.
+    """
     dice = random.Random(seed)
     for count in range(number):
         small = dice.random() < 0.65
         workers = dice.randint(1, 3 if small else WORKERS)
         gpus = 2 if small else dice.randint(1, GPUS)
-        yield f"gang-{count:03d}", job(workers, gpus, dice.uniform(0.1, 0.4), minimum=minimum)
+        seconds = dice.uniform(0.1, 0.3)
+        if count % (number // 3) == number // 6:
+            workers, gpus, seconds = WORKERS, GPUS, WHOLE_POOL_SECONDS
+        yield f"gang-{count:03d}", job(workers, gpus, seconds, minimum=minimum)
 
 
 def workers_of(jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

@@ -41,12 +41,19 @@ class Part:
 
 
 def bindings(changes: Iterable[Change]) -> list[Binding]:
-    """Give the bindings in the order in which they happened."""
-    found: dict[str, Binding] = {}
+    """Give the bindings in the order in which they happened.
+
+    A pod that is bound does not run yet. When the first version with a node is that of a pod that runs already, the
+    version before it is missing in the log, and the binding is not counted.
+    """
+    found: list[Binding] = []
+    seen: set[str] = set()
     for each in changes:
-        if each.node and each.uid not in found:
-            found[each.uid] = Binding(each.moment, each.job, each.uid, each.node)
-    return list(found.values())
+        if each.node and each.uid not in seen:
+            seen.add(each.uid)
+            if each.phase == "Pending":
+                found.append(Binding(each.moment, each.job, each.uid, each.node))
+    return found
 
 
 def parts(changes: Iterable[Change], needed: Mapping[str, int], end: float) -> list[Part]:
