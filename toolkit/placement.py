@@ -1,4 +1,4 @@
-"""Where things run: a pool, model or job → cluster, tier, queue, node selector, tolerations, size, and why.
+"""Where things run: a pool, model, job or service → cluster, tier, queue, node selector, tolerations, size, and why.
 
 Pure. Stands between Topology and render: `render` writes placements into pod specs, `tiers explain` and
 `tiers job plan` show the reasons. Labels: KubeEdge's edged puts `node-role.kubernetes.io/edge` on its nodes, NVIDIA's
@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from toolkit.topology.job import Job
 from toolkit.topology.names import TierName
 from toolkit.topology.topology import PlacedPool, Topology
 
@@ -29,6 +28,8 @@ OUTAGE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable
 
 DEFAULT_QUEUE = "default"
 """The queue that Volcano makes by itself."""
+SERVICE_PRIORITY = "normal"
+"""The entry of `priorities` that services get, when there is one."""
 
 LONGEST_NAME = 63
 _HASH_LENGTH = 8
@@ -73,7 +74,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class WorkerSize:
-    """What one worker of a gang asks for. Memory in bytes."""
+    """What one pod asks for: a worker of a gang, or a server of a service. Memory in bytes."""
 
     gpus: int
     cpus: int
@@ -142,9 +143,8 @@ def place_job(topology: Topology, name: str) -> Placement:
     placed = topology.pool(job.pool)
     placement = place_pool(topology, placed)
     selector, reasons = dict(placement.node_selector), list(placement.reasons)
-    product = placed.hardware.gpu_product
-    # Sharing changes the value of the product label (GPU feature discovery appends -SHARED), so then it cannot select.
-    if job.gang.gpus_per_worker and product and placed.pool.gpu is None:
+    product = _product(placed)
+    if job.gang.gpus_per_worker and product:
         selector[GPU_PRODUCT_LABEL] = product
         reasons.append(f"GPUs of one kind, {product}: a gang is as fast as its slowest worker")
     queue = cluster_wide_name(topology, job.queue) if job.queue else DEFAULT_QUEUE
@@ -160,22 +160,55 @@ def place_job(topology: Topology, name: str) -> Placement:
     )
 
 
+def place_service(topology: Topology, name: str) -> Placement:
+    """Place the servers of a service: its pool, its GPUs' kind, its priority. Raises KeyError when there is none."""
+    service = topology.services[name]
+    placed = topology.pool(service.pool)
+    placement = place_pool(topology, placed)
+    selector, reasons = dict(placement.node_selector), list(placement.reasons)
+    product = _product(placed)
+    if service.gpus_per_replica and product:
+        selector[GPU_PRODUCT_LABEL] = product
+        reasons.append(f"GPUs of one kind, {product}: a plan fits one kind")
+    known = SERVICE_PRIORITY in topology.priorities
+    if known:
+        reasons.append(f"priority {SERVICE_PRIORITY} ({topology.priorities[SERVICE_PRIORITY]})")
+    return replace(
+        placement,
+        node_selector=selector,
+        queue=DEFAULT_QUEUE,
+        priority_class=cluster_wide_name(topology, SERVICE_PRIORITY) if known else "",
+        reasons=tuple(reasons),
+    )
+
+
 def worker_size(topology: Topology, name: str) -> WorkerSize:
     """Say what one worker of a job asks for: what tiers.yaml says, else its part of the machine. Raises KeyError."""
-    job = topology.jobs[name]
-    placed = topology.pool(job.pool)
-    gpus = job.gang.gpus_per_worker
-    parts, of = _part(job, placed)
+    gang = topology.jobs[name].gang
+    placed = topology.pool(topology.jobs[name].pool)
+    memory = gang.memory_per_worker.count if gang.memory_per_worker else None
+    return _size(placed, gang.gpus_per_worker, gang.workers, gang.cpus_per_worker, memory)
+
+
+def server_size(topology: Topology, name: str) -> WorkerSize:
+    """Say what one server of a service asks for: its part of the machine. Raises KeyError."""
+    service = topology.services[name]
+    return _size(topology.pool(service.pool), service.gpus_per_replica, service.replicas.max, None, None)
+
+
+def _size(placed: PlacedPool, gpus: int, pods: int, cpus: int | None, memory: int | None) -> WorkerSize:
+    """Give a pod what is asked for it, else its part of the machine: by GPUs, or by pods spread over the machines."""
+    parts, of = 1, -(-pods // max(placed.pool.nodes.total, 1))
+    if gpus and placed.gpus_per_node:
+        parts, of = gpus, placed.gpus_per_node
     reasons = [
         f"{gpus} of {placed.gpus_per_node} GPUs of a machine" if gpus else f"1/{of} of a machine without GPUs"
     ]
-    cpus = job.gang.cpus_per_worker
     if cpus is None:
         machine = placed.pool.cpus or placed.hardware.cpus
         unknown = max(gpus * _CPUS_PER_GPU, _CPUS_WITHOUT_GPU)
         cpus = max(machine * _USABLE_TENTHS * parts // (10 * of), 1) if machine else unknown
         reasons.append(_source("cores", machine=bool(machine), pool=placed.name))
-    memory = job.gang.memory_per_worker.count if job.gang.memory_per_worker else None
     if memory is None:
         size = placed.pool.memory or placed.hardware.memory
         unknown = max(gpus * _MEMORY_PER_GPU, _MEMORY_WITHOUT_GPU)
@@ -184,11 +217,10 @@ def worker_size(topology: Topology, name: str) -> WorkerSize:
     return WorkerSize(gpus, cpus, memory, memory // _SHARED_MEMORY_PART // 2**20 * 2**20, tuple(reasons))
 
 
-def _part(job: Job, placed: PlacedPool) -> tuple[int, int]:
-    """Which part of a machine a worker takes: by GPUs, or by workers spread evenly over the machines."""
-    if job.gang.gpus_per_worker and placed.gpus_per_node:
-        return job.gang.gpus_per_worker, placed.gpus_per_node
-    return 1, -(-job.gang.workers // max(placed.pool.nodes.total, 1))
+def _product(placed: PlacedPool) -> str | None:
+    """Name the GPUs of a pool as their nodes are labelled; None where that label cannot select."""
+    # Sharing changes the value of the label: GPU feature discovery appends -SHARED.
+    return placed.hardware.gpu_product if placed.pool.gpu is None else None
 
 
 def _source(what: str, *, machine: bool, pool: str) -> str:

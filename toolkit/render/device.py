@@ -1,6 +1,7 @@
-"""The configuration of a pool's devices: Topology → wire.DeviceConfig. No version of a model and no secret in it.
+"""What the daemon starts with, on a pool's devices and in a service: Topology → wire.DeviceConfig, without versions.
 
-Stands between Topology and `edge_agent`, which puts the document into a ConfigMap; `tiers-edge run --config` reads it.
+Stands between Topology and `edge_agent` or `service`, which put the document into a ConfigMap; `tiers-edge run
+--config` reads it. Neither a version of a model nor a secret stands in it.
 Paths here are paths on the device and inside the pod alike, so that addresses like file:///… mean the same to both.
 """
 
@@ -21,6 +22,7 @@ IDENTITY_FOLDER = f"{STATE_FOLDER}/identity"
 BROKER_CA_FOLDER = "/etc/tiers/broker-ca"
 DEFAULT_CA_KEY = "ca.crt"
 """Key of the Secret when tiers.yaml names none; cert-manager's name."""
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 -- of a pod; who may reach it is for the cluster to say
 _PORTS = {"mqtts": 8883, "mqtt": 1883}
 
 
@@ -40,6 +42,25 @@ def device_config(topology: Topology, placed: PlacedPool, device: str | None = N
         serving=ServingConfig(),
         models=tuple(_model(name, models[name], placed) for name in sorted(models)),
         disk_budget_bytes=disk.count,
+    )
+
+
+def service_config(topology: Topology, name: str) -> DeviceConfig:
+    """Write the configuration that the servers of a service start with.
+
+    Raises:
+        KeyError: there is no such service.
+        RenderError: the broker's authority is kept where no pod can read it.
+    """
+    service = topology.services[name]
+    placed = topology.pool(service.pool)
+    return DeviceConfig(
+        site=topology.name,
+        state=STATE_FOLDER,
+        keyring_file=f"{IDENTITY_FOLDER}/keyring.json",
+        broker=_broker(topology),
+        serving=ServingConfig(host=EVERY_ADDRESS, port=service.port),
+        models=tuple(_model(model, topology.models[model], placed) for model in sorted(service.models)),
     )
 
 

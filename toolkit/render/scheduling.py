@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from toolkit.placement import EDGE_LABEL, NODE_LABEL, Placement, Toleration
 
 
@@ -18,6 +20,16 @@ def affinity(placement: Placement) -> dict[str, object]:
         return {}
     terms = [{"matchExpressions": expressions}]
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def beside(selector: Mapping[str, str]) -> dict[str, object]:
+    """Give the wish to stand on a machine where a pod with these labels stands already; room comes first."""
+    term = {"topologyKey": NODE_LABEL, "labelSelector": {"matchLabels": dict(selector)}}
+    return {
+        "podAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]
+        }
+    }
 
 
 def tolerations(placement: Placement) -> list[dict[str, str]]:

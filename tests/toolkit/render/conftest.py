@@ -24,6 +24,8 @@ CORE = {
     "PriorityClass": "priorityclass-scheduling-v1.json",
     "ConfigMap": "configmap-v1.json",
     "DaemonSet": "daemonset-apps-v1.json",
+    "Deployment": "deployment-apps-v1.json",
+    "Service": "service-v1.json",
 }
 CRDS = {
     "NodeGroup": "kubeedge/apps_v1alpha1_nodegroup.yaml",

@@ -41,6 +41,8 @@ def test_every_object_is_valid_for_its_api_server(objects, schema_errors):
         ("PriorityClass", ("value",), "1000"),
         ("ConfigMap", ("data", "config.json"), {}),
         ("DaemonSet", ("spec", "template", "spec", "containers", 0, "imag"), "x"),
+        ("Deployment", ("spec", "template", "spec", "containers", 0, "imag"), "x"),
+        ("Service", ("spec", "ports", 0, "prot"), 1),
         ("NodeGroup", ("spec", "node"), []),
         ("Queue", ("spec", "weight"), 0),
         ("Job", ("spec", "minAvailabel"), 4),
@@ -80,14 +82,15 @@ def test_every_object_says_whose_it_is(objects):
 
 def test_what_others_need_comes_first(objects):
     kinds = [each.kind for each in objects]
-    order = ["Namespace", "PriorityClass", "NodeGroup", "Queue", "ConfigMap", "DaemonSet", "Job"]
+    order = ["Namespace", "PriorityClass", "NodeGroup", "Queue", "ConfigMap", "Service", "DaemonSet"]
+    order += ["Deployment", "Job"]
     assert sorted(kinds, key=order.index) == kinds
     assert [each.file_name for each in objects] == sorted(each.file_name for each in objects)
 
 
 def test_only_namespaced_kinds_have_a_namespace(objects):
     for each in objects:
-        namespaced = each.kind in {"ConfigMap", "DaemonSet", "Job"}
+        namespaced = each.kind in {"ConfigMap", "Service", "DaemonSet", "Deployment", "Job"}
         assert each.namespace == ("medical-imaging" if namespaced else "")
 
 
@@ -109,6 +112,9 @@ def test_a_cluster_gets_what_its_tiers_need(topology):
         "Namespace",
         "PriorityClass",
         "Queue",
+        "ConfigMap",
+        "Service",
+        "Deployment",
         "Job",
     }
     assert {kind for cluster, kind in found if cluster == "main"} == {

@@ -1,0 +1,144 @@
+"""A service: the edge daemon on servers, as a Deployment, a Service and a ConfigMap.
+
+Between `placement`, `device` (the configuration) and the templates kubernetes/{configmap,deployment,service}.yaml.j2.
+
+Volcano places the servers too: two schedulers that each believe the same GPUs to be free give them away twice. Servers
+stand beside each other, because one GPU taken on a machine keeps every gang away that wants all eight: six servers took
+all of six empty machines, with either scheduler and with binpack, whose points those for spreading outweigh; with the
+wish of `scheduling.beside` they took one or two (docs/cluster-tests.md). Nothing may take a server's place
+(`volcano.sh/preemptable`): the queue `default` deserves nothing, so reclaim would end servers before anything else.
+
+A server is a device of its own for the broker, with the name of its pod and the identity in the Secret NAME-identity,
+which `tiers.dev/prepare` says how to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from toolkit.placement import Placement, fitted_name, place_service, server_size
+from toolkit.render.device import (
+    BROKER_CA_FOLDER,
+    IDENTITY_FOLDER,
+    STATE_FOLDER,
+    broker_ca_secret,
+    service_config,
+)
+from toolkit.render.edge_agent import (
+    CONFIG_FILE,
+    CONFIG_FOLDER,
+    DEVICE_USER,
+    PREPARE_ANNOTATION,
+    ConfigMapView,
+)
+from toolkit.render.lock import Lock
+from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL, Metadata, owner_labels
+from toolkit.render.quantities import memory_quantity, quantities
+from toolkit.render.rendered import RenderedObject
+from toolkit.render.scheduling import affinity, beside, tolerations
+from toolkit.render.template import fill
+from toolkit.topology.topology import Topology
+from toolkit.wire.document import encode_json
+
+NOUN = "service"
+KEPT_ANNOTATION = "volcano.sh/preemptable"
+"""Of a pod: `false` keeps Volcano's preempt and reclaim away from it."""
+START_TRIES = 60
+"""Questions of ten seconds each that a server may leave open while it starts."""
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """What kubernetes/deployment.yaml.j2 and kubernetes/service.yaml.j2 name."""
+
+    replicas: int
+    selector: Mapping[str, str]
+    pod_labels: Mapping[str, str]
+    pod_annotations: Mapping[str, str]
+    priority_class: str
+    image: str
+    config: str
+    """Name of the ConfigMap."""
+    config_folder: str
+    config_file: str
+    node_selector: Mapping[str, str]
+    affinity: Mapping[str, object]
+    tolerations: list[dict[str, str]]
+    user: int
+    port: int
+    start_tries: int
+    requests: Mapping[str, str]
+    limits: Mapping[str, str]
+    shared_memory: str
+    state_folder: str
+    identity_secret: str
+    identity_folder: str
+    ca_secret: str
+    ca_folder: str
+
+
+def services(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
+    """Give ConfigMap, Service and Deployment of each service whose pool is in the cluster.
+
+    Raises:
+        RenderError: as `device.service_config`, or a template does not fit.
+    """
+    for name in topology.services:
+        placement = place_service(topology, name)
+        if placement.cluster == cluster:
+            yield from _service(topology, lock, name, placement)
+
+
+def _service(topology: Topology, lock: Lock, name: str, placement: Placement) -> Iterator[RenderedObject]:
+    source = f"services.{name}"
+    view = _view(topology, lock, name, placement)
+    metadata = Metadata(name, owner_labels(topology.name, NOUN, name), placement.namespace)
+    config = msgspec.json.format(encode_json(service_config(topology, name)), indent=2).decode() + "\n"
+    config_map = fill(
+        "kubernetes/configmap.yaml.j2",
+        replace(metadata, name=view.config),
+        config_map=ConfigMapView({CONFIG_FILE: config}),
+    )
+    yield RenderedObject(placement.cluster, source, config_map)
+    yield RenderedObject(
+        placement.cluster, source, fill("kubernetes/service.yaml.j2", metadata, service=view)
+    )
+    files = " ".join(f"--from-file={each}" for each in ("keyring.json", "device.crt", "device.key"))
+    secret = f"kubectl -n {placement.namespace} create secret generic {view.identity_secret} {files}"
+    prepared = replace(metadata, annotations={PREPARE_ANNOTATION: secret})
+    deployment = fill("kubernetes/deployment.yaml.j2", prepared, service=view)
+    yield RenderedObject(placement.cluster, source, deployment)
+
+
+def _view(topology: Topology, lock: Lock, name: str, placement: Placement) -> ServiceView:
+    service, size = topology.services[name], server_size(topology, name)
+    selector = {TOPOLOGY_LABEL: topology.name, NOUN_LABEL: NOUN, NAME_LABEL: name}
+    tls = topology.broker.url.startswith("mqtts:")
+    return ServiceView(
+        replicas=service.replicas.min,
+        selector=selector,
+        pod_labels=owner_labels(topology.name, NOUN, name),
+        pod_annotations={KEPT_ANNOTATION: "false"},
+        priority_class=placement.priority_class,
+        image=lock.pinned(topology.edge_image(topology.pool(service.pool))),
+        config=fitted_name("tiers-service", name),
+        config_folder=CONFIG_FOLDER,
+        config_file=f"{CONFIG_FOLDER}/{CONFIG_FILE}",
+        node_selector=placement.node_selector,
+        affinity=affinity(placement) | beside({TOPOLOGY_LABEL: topology.name, NOUN_LABEL: NOUN}),
+        tolerations=tolerations(placement),
+        user=DEVICE_USER,
+        port=service.port,
+        start_tries=START_TRIES,
+        requests=quantities(cpus=size.cpus, memory=size.memory, gpus=size.gpus or None),
+        limits=quantities(memory=size.memory, gpus=size.gpus or None),
+        shared_memory=memory_quantity(size.shared_memory),
+        state_folder=STATE_FOLDER,
+        identity_secret=fitted_name(name, "identity"),
+        identity_folder=IDENTITY_FOLDER,
+        ca_secret=broker_ca_secret(topology) if tls else "",
+        ca_folder=BROKER_CA_FOLDER,
+    )
