@@ -1,14 +1,16 @@
 """Fill one template and read it back as a dict. The only file that knows jinja2.
 
 Views of `render` go in, objects come out; templates hold no logic beyond `for` and `if`, and every value passes
-`tojson`, so that no text of a topology can become structure.
+`tojson`. That filter writes a mark and keeps the value; the YAML around the marks is parsed, then values take the
+places of their marks. So no text of a topology can become structure, and what a template makes for a thousand pools is
+parsed once: parsing is most of the time that rendering takes.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from types import TracebackType
 
 import jinja2
@@ -18,8 +20,12 @@ from toolkit.errors import RenderError
 from toolkit.render.metadata import Metadata
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NOT_ASCII = re.compile(r"[^\x20-\x7e]")
-_ONE_UNIT = 0xFFFF
+_MARK = "@@{}@@"
+"""What stands in a filled template for its value number N; templates themselves have no such text."""
+_HELD = "_held"
+"""Name under which a template's context holds the values that its marks stand for."""
+_SKELETONS = 256
+"""Parsed outputs that are remembered; a template has one for each way through its `if` and `for`."""
 
 
 def fill(template: str, metadata: Metadata, **views: object) -> dict[str, object]:
@@ -34,8 +40,9 @@ def fill(template: str, metadata: Metadata, **views: object) -> dict[str, object
         RenderError: the template is missing, names something that is not there, or is no YAML mapping afterwards;
             the message has template and line.
     """
+    held: list[object] = []
     try:
-        text = _environment().get_template(template).render(metadata=metadata, **views)
+        text = _environment().get_template(template).render(metadata=metadata, **{_HELD: held}, **views)
     except jinja2.TemplateSyntaxError as exc:
         raise RenderError(
             f"templates/{exc.name or template}:{exc.lineno}: {exc.message}", hint=_HINT
@@ -44,7 +51,8 @@ def fill(template: str, metadata: Metadata, **views: object) -> dict[str, object
         raise RenderError(f"templates/{exc.name} is missing", hint="install tiers again") from exc
     except (jinja2.TemplateError, TypeError, ValueError) as exc:
         raise RenderError(f"{_where(exc.__traceback__, template)}: {exc}", hint=_HINT) from exc
-    return _parsed(text, template)
+    places = {_MARK.format(number): value for number, value in enumerate(held)}
+    return {key: _filled(value, places) for key, value in _parsed(text, template).items()}
 
 
 _HINT = "correct the template, or the view that toolkit/render gives it"
@@ -55,19 +63,29 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("templates", ""),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 -- not HTML; every value passes tojson, which a test asserts
+        autoescape=False,  # noqa: S701 -- not HTML; every values stay out of the text, see _hold
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.policies["json.dumps_function"] = _as_yaml_scalar
+    environment.filters["tojson"] = _hold
     return environment
 
 
-def _as_yaml_scalar(value: object, *, sort_keys: bool) -> str:
-    """Write JSON that is YAML too: pure ASCII, with YAML's escapes for what JSON would write as surrogate pairs."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys, default=_refuse)
-    return _NOT_ASCII.sub(_escape, text)
+@jinja2.pass_context
+def _hold(context: jinja2.runtime.Context, value: object) -> str:
+    """Keep a value for later and give the mark that stands for it."""
+    held = context[_HELD]
+    held.append(_plain(value))
+    return f'"{_MARK.format(len(held) - 1)}"'
+
+
+def _plain(value: object) -> object:
+    """Give a value as JSON would give it back: lists for tuples, text as keys, no numbers that JSON has not."""
+    if type(value) in {str, int, bool}:
+        return value
+    found: object = json.loads(json.dumps(value, allow_nan=False, sort_keys=True, default=_refuse))
+    return found
 
 
 def _refuse(value: object) -> object:
@@ -75,9 +93,15 @@ def _refuse(value: object) -> object:
     raise TypeError(f"{type(value).__name__} {value} cannot be written")
 
 
-def _escape(found: re.Match[str]) -> str:
-    number = ord(found.group())
-    return f"\\u{number:04x}" if number <= _ONE_UNIT else f"\\U{number:08x}"
+def _filled(skeleton: object, places: Mapping[str, object]) -> object:
+    """Give a copy of what was parsed, with values in place of marks."""
+    if isinstance(skeleton, str):
+        return places.get(skeleton, skeleton)
+    if isinstance(skeleton, dict):
+        return {str(places.get(key, key)): _filled(value, places) for key, value in skeleton.items()}
+    if isinstance(skeleton, list):
+        return [_filled(each, places) for each in skeleton]
+    return skeleton
 
 
 def _where(traceback: TracebackType | None, template: str) -> str:
@@ -92,6 +116,7 @@ def _where(traceback: TracebackType | None, template: str) -> str:
     return place
 
 
+@lru_cache(maxsize=_SKELETONS)
 def _parsed(text: str, template: str) -> dict[str, object]:
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 -- both loaders are safe ones

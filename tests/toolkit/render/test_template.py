@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jinja2
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import nodes
@@ -130,11 +129,27 @@ def test_numbers_that_yaml_has_not_are_refused():
         fill("kubernetes/priorityclass.yaml.j2", METADATA, priority=PriorityClassView(float("inf"), ""))
 
 
-def test_json_of_ours_is_yaml():
-    for text in NASTY:
-        assert yaml.safe_load(room._as_yaml_scalar({text: [text, 1, True, None]}, sort_keys=True)) == {
-            text: [text, 1, True, None]
-        }
+@pytest.mark.parametrize("name", FILES)
+def test_no_template_has_the_text_of_a_mark(name):
+    assert room._MARK[:2] not in (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def test_a_text_like_a_mark_is_a_text():
+    mark = room._MARK.format(0)
+    body = fill(
+        "kubernetes/configmap.yaml.j2",
+        replace(METADATA, name="first", labels={mark: mark}),
+        config_map=ConfigMapView({mark: mark}),
+    )
+    assert body["metadata"]["name"] == "first"
+    assert body["metadata"]["labels"] == body["data"] == {mark: mark}
+
+
+def test_objects_of_one_form_share_nothing():
+    first, second = (fill("kubernetes/namespace.yaml.j2", METADATA) for _ in range(2))
+    first["metadata"]["labels"]["x"] = "changed"
+    first["metadata"]["name"] = "changed"
+    assert second == fill("kubernetes/namespace.yaml.j2", METADATA)
 
 
 def test_the_room_has_no_clock_no_network_and_no_chance():
