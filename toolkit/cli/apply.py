@@ -8,6 +8,15 @@ import typer
 
 from toolkit.cli.clusters import ContextOption, KubeconfigOption, connections, load_site
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, YesOption, confirm, say, show
+from toolkit.cli.rules import (
+    NO_KINDS,
+    AdoptOption,
+    ForceOption,
+    MassDeletionOption,
+    PruneKindOption,
+    PruneOption,
+    rules_of,
+)
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 
@@ -20,25 +29,30 @@ def apply(  # each parameter is an option of the command
     seconds: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", help="Then wait until everything runs.", min=0)
     ] = 0,
+    prune: PruneOption = True,
+    prune_kinds: PruneKindOption = NO_KINDS,
+    mass: MassDeletionOption = False,
+    adopt: AdoptOption = False,
+    force: ForceOption = False,
     output: OutputOption = Output.TABLE,
     as_json: JsonOption = False,
 ) -> None:
     """Show what differs, ask, and write it: by server-side apply, never over what somebody else owns."""
     from toolkit.cluster.apply import apply as write
     from toolkit.cluster.apply import raise_for
-    from toolkit.cluster.diff import Action, diff
+    from toolkit.cluster.diff import diff
     from toolkit.cluster.wait import raise_for_time, wait
 
+    rules = rules_of(prune=prune, kinds=prune_kinds, mass=mass, adopt=adopt, force=force)
     site = load_site(files, assignments)
     applied, name = [], site.topology.name
     for connection in connections(site, context, kubeconfig):
-        found = diff(connection, name, site.objects)
-        todo = [each for each in found.differences if each.action is not Action.LEFT_OVER]
-        for each in todo:
+        found = diff(connection, name, site.objects, rules)
+        for each in found.differences:
             say(f"  {each.action.value} {each.label}")
-        if todo:
-            confirm(f"apply {len(todo)} objects to the cluster {connection.cluster}?", yes=yes)
-        applied.append(write(connection, name, site.objects, found=found))
+        if found.differences:
+            confirm(f"apply {len(found.differences)} objects to the cluster {connection.cluster}?", yes=yes)
+        applied.append(write(connection, name, site.objects, rules=rules, found=found))
     rows = [(each.outcome.value, each.label, each.message) for one in applied for each in one.objects]
     show(applied, Table(("", "object", ""), rows), output, as_json=as_json)
     raise_for(applied)

@@ -23,6 +23,7 @@ def diff(  # each parameter is an option of the command
     as_json: JsonOption = False,
 ) -> None:
     """Compare the clusters with tiers.yaml, field by field; nothing is changed."""
+    from toolkit.cluster.diff import Action
     from toolkit.cluster.diff import diff as compare
     from toolkit.errors import DifferencesError
 
@@ -31,7 +32,8 @@ def diff(  # each parameter is an option of the command
         compare(each, site.topology.name, site.objects) for each in connections(site, context, kubeconfig)
     ]
     differing = [each for cluster in found for each in cluster.differences]
-    rows = [(each.action.value, each.label, line) for each in differing for line in each.lines]
+    kept = [each for cluster in found for each in cluster.having(Action.LEFT_OVER)]
+    rows = [(each.action.value, each.label, line) for each in [*differing, *kept] for line in each.lines]
     show(found, Table(("", "object", "field"), rows), output, as_json=as_json)
     total = sum(len(cluster.objects) for cluster in found)
     say(f"{len(differing)} of {total} objects differ" + ("; next: tiers apply" if differing else ""))

@@ -1,176 +1,171 @@
-"""Make a cluster equal to what was rendered: server-side apply of what differs, by rank. Between `diff` and `wait`.
+"""Make a cluster equal to what was rendered: write what differs by rank, then prune. Between `diff` and `wait`.
 
-Every write is one PATCH without force, so a field of another manager is never taken over silently. Objects of one rank
-go in parallel; a rank with a refusal is the last one, because later ranks lean on it. Killed at any point and repeated,
-it goes on: what was written is equal then, and equal objects are not written.
+Every write is one server-side apply without force, so a field of another manager is never taken over silently. Objects
+of one rank go in parallel; a rank with a refusal is the last one, because later ranks lean on it, and then nothing is
+pruned either. The parent of the set is widened before the first member is written and narrowed after the last one is
+gone. Killed at any point and repeated, it goes on: what was written is equal then, and equal objects are not written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
 from itertools import groupby
 
-from toolkit.cluster.diff import PARALLEL, Action, Diff, ObjectDiff, diff, put
+from toolkit.cluster.applyset import ApplySet, Contents
+from toolkit.cluster.diff import Action, Diff, ObjectDiff, diff, members_of, put
 from toolkit.cluster.kinds import Kinds
-from toolkit.cluster.live import key_of
+from toolkit.cluster.live import PARALLEL, Key, key_of
+from toolkit.cluster.outcome import Applied, AppliedObject, Outcome, Progress, raise_for, remedies
+from toolkit.cluster.parent import record
+from toolkit.cluster.prune import delete, guard
 from toolkit.cluster.refusal import ConflictError, FieldConflict
 from toolkit.cluster.request import Connection
-from toolkit.errors import ClusterError, PartlyAppliedError
+from toolkit.cluster.rules import SAFE, Rules
+from toolkit.errors import ClusterError
 from toolkit.render.rendered import RenderedObject
 
-
-class Outcome(str, Enum):
-    """What became of one object."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-    CONFLICT = "conflict"
-    REFUSED = "refused"
-    NOT_TRIED = "not tried"
-    """An earlier rank was refused."""
+__all__ = ["Applied", "AppliedObject", "Outcome", "Progress", "apply", "raise_for", "remedies"]
 
 
-@dataclass(frozen=True)
-class AppliedObject:
-    """One object and what became of it."""
-
-    outcome: Outcome
-    kind: str
-    namespace: str
-    name: str
-    source: str
-    message: str = ""
-    conflicts: tuple[FieldConflict, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """Kind, namespace and name for people."""
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
-
-    @property
-    def failed(self) -> bool:
-        """Whether it is not as wanted now."""
-        return self.outcome in {Outcome.CONFLICT, Outcome.REFUSED, Outcome.NOT_TRIED}
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What became of every object, in apply order."""
-
-    cluster: str
-    context: str
-    objects: tuple[AppliedObject, ...]
-
-    def count(self, outcome: Outcome) -> int:
-        """Count the objects with an outcome."""
-        return sum(1 for each in self.objects if each.outcome is outcome)
-
-    @property
-    def failed(self) -> tuple[AppliedObject, ...]:
-        """The objects that are not as wanted."""
-        return tuple(each for each in self.objects if each.failed)
-
-
-def raise_for(applied: Sequence[Applied]) -> None:
-    """End a command by what became of the objects of all its clusters.
-
-    Raises:
-        PartlyAppliedError: some objects are not as wanted; the message says which and why, the hint how to go on.
-    """
-    failed = [each for one in applied for each in one.failed]
-    if not failed:
-        return
-    lines = [f"{each.label}: {each.outcome.value}: {each.message}" for each in failed]
-    cures = [cure for each in failed for conflict in each.conflicts for cure in remedies(conflict)]
-    raise PartlyAppliedError(
-        f"{len(failed)} objects are not as tiers.yaml says:\n  " + "\n  ".join(lines),
-        hint="\n   or: ".join(dict.fromkeys(cures)) or "tiers diff",
-    )
-
-
-Progress = Callable[[AppliedObject], None]
-
-
-def remedies(conflict: FieldConflict) -> tuple[str, str, str]:
-    """Say the three ways out of a conflict, for people."""
-    return (
-        f"let {conflict.owner} have {conflict.field}: leave it out of tiers.yaml",
-        "take the live value over into tiers.yaml: equal values are owned by both without a conflict",
-        f"take {conflict.field} back: remove the field manager {conflict.owner} from the object, then tiers apply",
-    )
-
-
-def apply(
+def apply(  # what and where; the rest are its choices
     connection: Connection,
     topology: str,
     objects: Sequence[RenderedObject],
     *,
+    rules: Rules = SAFE,
     found: Diff | None = None,
     progress: Progress | None = None,
 ) -> Applied:
-    """Write every object that differs; nothing is sent for an object that is as wanted.
+    """Write every object that differs, then delete what is not rendered any more.
+
+    Nothing is sent for an object that is as wanted. Objects without a Namespace among them (one job) are no set: for
+    them nothing is recorded and nothing pruned.
 
     Args:
         connection: the way to the cluster.
         topology: its name.
         objects: what was rendered; only this cluster's count.
+        rules: what is allowed; the same that `found` was looked for with.
         found: the differences when they are known already, for instance shown to a person; else they are looked for.
         progress: told of each object when it is done, from several threads.
 
     Raises:
-        ClusterError: a kind does not exist in the cluster, or may not be listed; then nothing was written.
+        GateRefusedError: more than half of the set would be deleted; nothing was written.
+        ClusterError: a kind does not exist in the cluster or may not be listed, or another tool keeps the set;
+            nothing was written.
         UnreachableError: the server does not answer. Repeat: what was written stays and is skipped.
     """
-    known = found or diff(connection, topology, objects)
-    actions = {each.key: each for each in known.objects}
-    kinds = Kinds(connection)
-    ours = [each for each in objects if each.cluster == connection.cluster]
-    results: list[AppliedObject] = []
-    stopped = False
-    with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
-        for _, rank in groupby(sorted(ours, key=lambda each: each.order), key=lambda each: each.rank):
-            work = [(each, actions[key_of(each.body)]) for each in rank]
-            done = list(threads.map(lambda pair: _write(kinds, *pair, stopped=stopped, tell=progress), work))  # noqa: B023
-            results += done
-            stopped = stopped or any(each.failed for each in done)
-    return Applied(connection.cluster, connection.context, tuple(results))
+    known = found or diff(connection, topology, objects, rules)
+    doomed = known.having(Action.PRUNE)
+    guard(len(doomed), known.members, rules)
+    applyset, wanted = members_of(connection, topology, objects)
+    work = _Work(Kinds(connection), {each.key: each for each in known.objects}, rules, progress)
+    # The parent lives in the Namespace, so that goes first. A member before its parent is no harm: a Namespace stays.
+    work.write([each for each in wanted if each.kind == "Namespace"])
+    kept = known.having(Action.LEFT_OVER)
+    if applyset:
+        here = _contents(applyset, wanted, kept)
+        covered = (known.recorded or Contents()) | here
+        if covered != known.recorded:
+            work.record(applyset, covered)
+    work.write([each for each in wanted if each.kind != "Namespace"])
+    work.results += [_done(each, Outcome.LEFT_OVER, each.message) for each in kept]
+    work.results += delete(
+        work.kinds, [each.seen for each in doomed if each.seen], stopped=work.stopped, tell=progress
+    )
+    if applyset and covered != here and not any(each.failed for each in work.results):
+        work.record(applyset, here)
+    return Applied(connection.cluster, connection.context, tuple(work.results))
 
 
-def _write(
-    kinds: Kinds, rendered: RenderedObject, known: ObjectDiff, *, stopped: bool, tell: Progress | None
-) -> AppliedObject:
-    """Bring one object to what is wanted and tell about it."""
-    if known.action is Action.NOTHING:
-        done = _done(rendered, Outcome.UNCHANGED)
-    elif stopped:
-        done = _done(rendered, Outcome.NOT_TRIED, "an object that it may lean on was refused")
-    else:
-        done = _send(kinds, rendered, known)
-    if tell is not None:
-        tell(done)
-    return done
+def _contents(applyset: ApplySet, wanted: Sequence[RenderedObject], kept: Sequence[ObjectDiff]) -> Contents:
+    """Say where members are when everything has gone well."""
+    rendered = [(each.api_version, each.kind, each.namespace) for each in wanted if not each.submitted]
+    return applyset.contents([*rendered, *(each.key[:3] for each in kept)])
 
 
-def _send(kinds: Kinds, rendered: RenderedObject, known: ObjectDiff) -> AppliedObject:
-    try:
-        put(kinds, rendered, dry_run=False)
-    except ConflictError as error:
-        return _done(rendered, Outcome.CONFLICT, error.message, error.conflicts)
-    except ClusterError as error:
-        return _done(rendered, Outcome.REFUSED, error.message)
-    return _done(rendered, Outcome.CREATED if known.action is Action.CREATE else Outcome.CHANGED)
+@dataclass
+class _Work:
+    """One apply on its way through the ranks."""
+
+    kinds: Kinds
+    actions: Mapping[Key, ObjectDiff]
+    rules: Rules
+    tell: Progress | None
+    results: list[AppliedObject] = field(default_factory=list)
+    stopped: bool = False
+
+    def write(self, objects: Sequence[RenderedObject]) -> None:
+        """Bring objects, sorted by rank, to what is wanted."""
+        with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
+            for _, rank in groupby(objects, key=lambda each: each.rank):
+                done = list(threads.map(self._bring, rank))
+                self.results += done
+                self.stopped = self.stopped or any(each.failed for each in done)
+
+    def record(self, applyset: ApplySet, contents: Contents) -> None:
+        """Write the parent; a refusal counts like that of an object."""
+        if self.stopped:
+            return
+        try:
+            record(self.kinds, applyset, contents)
+        except ClusterError as error:
+            conflicts = error.conflicts if isinstance(error, ConflictError) else ()
+            outcome = Outcome.CONFLICT if conflicts else Outcome.REFUSED
+            self.results.append(
+                AppliedObject(
+                    outcome,
+                    "ConfigMap",
+                    applyset.namespace,
+                    applyset.name,
+                    "",
+                    error.message,
+                    conflicts,
+                    error.hint,
+                )
+            )
+            self.stopped = True
+
+    def _bring(self, rendered: RenderedObject) -> AppliedObject:
+        """Bring one object to what is wanted and tell about it."""
+        known = self.actions[key_of(rendered.body)]
+        if known.action is Action.NOTHING:
+            done = _done(known, Outcome.UNCHANGED)
+        elif self.stopped:
+            done = _done(known, Outcome.NOT_TRIED, "an object that it may lean on was refused")
+        elif known.action is Action.FOREIGN:
+            done = _done(known, Outcome.REFUSED, known.message, cure=known.cure)
+        else:
+            done = self._send(rendered, known)
+        if self.tell is not None:
+            self.tell(done)
+        return done
+
+    def _send(self, rendered: RenderedObject, known: ObjectDiff) -> AppliedObject:
+        taken = ""
+        try:
+            try:
+                put(self.kinds, rendered, dry_run=False)
+            except ConflictError as error:
+                # Only what was shown is taken by force, not what somebody took in the meantime.
+                if not self.rules.force_conflicts or not set(error.conflicts) <= set(known.conflicts):
+                    return _done(known, Outcome.CONFLICT, error.message, error.conflicts)
+                put(self.kinds, rendered, dry_run=False, force=True)
+                taken = "; ".join(f"took {each.field} from {each.owner}" for each in error.conflicts)
+        except ClusterError as error:
+            return _done(known, Outcome.REFUSED, error.message)
+        return _done(known, Outcome.CREATED if known.action is Action.CREATE else Outcome.CHANGED, taken)
 
 
 def _done(
-    rendered: RenderedObject,
+    known: ObjectDiff,
     outcome: Outcome,
     message: str = "",
     conflicts: tuple[FieldConflict, ...] = (),
+    cure: str = "",
 ) -> AppliedObject:
     return AppliedObject(
-        outcome, rendered.kind, rendered.namespace, rendered.name, rendered.source, message, conflicts
+        outcome, known.kind, known.namespace, known.name, known.source, message, conflicts, cure
     )

@@ -1,8 +1,10 @@
 """Is an object in the cluster what we want? By comparing here, without a request. Stands under `diff`.
 
 A live object has more than we wrote: defaults, status, what others own. So each value that we want must be there
-(quantities compare as amounts), and nothing that we own may be there that we no longer want. When in doubt the answer
-is "differs": `diff` then asks the server, so a doubt costs a request and never hides a difference.
+(quantities compare as amounts), we must own each field that we write, and nothing that we own may be there that we no
+longer want. Who changes a field becomes its owner; so ownership also shows a change inside a value that is owned as a
+whole, which its defaults would hide. When in doubt the answer is "differs": `diff` then asks the server, so a doubt
+costs a request and never hides a difference.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def is_as_wanted(live: Mapping[str, object], wanted: Mapping[str, object]) -> bo
     owned = owned_fields(live)
     if owned is None or not _holds(live, wanted, key=""):
         return False
-    return not any(_unwanted(owned, wanted, live))
+    return _owns(owned, _without_names(wanted)) and not any(_unwanted(owned, wanted, live))
 
 
 def owned_fields(live: Mapping[str, object]) -> Mapping[str, object] | None:
@@ -70,6 +72,40 @@ def _holds(live: object, wanted: object, key: str, *, amounts: bool = False) -> 
     if amounts and (amount := parse_quantity(wanted)) is not None:
         return amount == parse_quantity(live)
     return type(live) is type(wanted) and live == wanted
+
+
+def _without_names(wanted: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what no manager owns: by what an object is known."""
+    metadata = wanted.get("metadata")
+    described = {} if not isinstance(metadata, Mapping) else dict(metadata)
+    kept = {name: value for name, value in described.items() if name not in {"name", "namespace"}}
+    known = {"apiVersion", "kind", "metadata"}
+    rest = {name: value for name, value in wanted.items() if name not in known}
+    return rest | ({"metadata": kept} if kept else {})
+
+
+def _owns(owned: Mapping[str, object], wanted: object) -> bool:
+    """Tell whether every field that we write is recorded as ours; nothing below an entry means: owned as a whole."""
+    if isinstance(wanted, Mapping):
+        for name, value in wanted.items():
+            below = owned.get(f"f:{name}")
+            if below is None and not (name in _LEFT_OUT_WHEN_FALSE and value is False):
+                return False
+            if isinstance(below, Mapping) and below and not _owns(below, value):
+                return False
+        return True
+    if isinstance(wanted, list | tuple):
+        items = [(json.loads(entry[2:]), below) for entry, below in owned.items() if entry.startswith("k:")]
+        members = [json.loads(entry[2:]) for entry in owned if entry.startswith("v:")]
+        return all(
+            value in members
+            or any(
+                _has_keys(value, keys) and isinstance(below, Mapping) and _owns(below, value)
+                for keys, below in items
+            )
+            for value in wanted
+        )
+    return True
 
 
 def _unwanted(owned: Mapping[str, object], wanted: object, live: object) -> Iterator[str]:

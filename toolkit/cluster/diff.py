@@ -6,25 +6,25 @@ with dryRun=All, whose answer is what would really be: defaults filled in, other
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from toolkit.cluster.applyset import ApplySet, Contents, applyset_of
 from toolkit.cluster.compare import MANAGER, is_as_wanted, owned_fields, without_bookkeeping
 from toolkit.cluster.fields import FieldChange, changes
 from toolkit.cluster.kinds import Kinds
-from toolkit.cluster.live import Key, key_of, live_objects
-from toolkit.cluster.refusal import NOT_FOUND, ConflictError, FieldConflict, RefusedError
+from toolkit.cluster.live import PARALLEL, Key, Live, key_of, look
+from toolkit.cluster.prune import Seen, reason_to_stay, seen
+from toolkit.cluster.refusal import ConflictError, FieldConflict, RefusedError
 from toolkit.cluster.request import Connection, Json
-from toolkit.render.rendered import RenderedObject
-
-PARALLEL = 8
-"""Dry runs and writes at a time; an API server on two cores is full with that."""
+from toolkit.cluster.rules import SAFE, Rules
+from toolkit.render.rendered import RenderedObject, rank_of
 
 
 class Action(str, Enum):
-    """What applying an object would do."""
+    """What applying would do to an object."""
 
     CREATE = "create"
     CHANGE = "change"
@@ -33,8 +33,12 @@ class Action(str, Enum):
     """Another manager owns a field that we want to set."""
     REFUSED = "refused"
     """The server would not take it, for another reason."""
+    FOREIGN = "foreign"
+    """An object of this name exists and is not ours; it is left alone."""
+    PRUNE = "prune"
+    """It is a member of our set and not rendered any more: it would be deleted."""
     LEFT_OVER = "left over"
-    """It carries our labels and is not rendered any more."""
+    """It is a member of our set and not rendered any more, and stays; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class ObjectDiff:
     fields: tuple[FieldChange, ...] = ()
     conflicts: tuple[FieldConflict, ...] = ()
     message: str = ""
+    cure: str = ""
+    """What to do about a refusal, when it is known."""
+    seen: Seen | None = None
+    """The live object as it was looked at; None when there was none."""
 
     @property
     def key(self) -> Key:
@@ -64,8 +72,8 @@ class ObjectDiff:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Say what differs, a line a field; a new object is one line."""
-        if self.action is Action.CREATE or self.action is Action.LEFT_OVER:
+        """Say what differs, a line a field; a new object is one line, and so is one that goes."""
+        if self.action in {Action.CREATE, Action.PRUNE}:
             return ("",)
         owned = [f"{each.field} belongs to {each.owner}" for each in self.conflicts]
         return (*(str(each) for each in self.fields), *owned, *([self.message] if self.message else ()))
@@ -73,42 +81,72 @@ class ObjectDiff:
 
 @dataclass(frozen=True)
 class Diff:
-    """Every object of a topology in one cluster, in apply order; what is left over comes last."""
+    """Every object of a topology in one cluster, in apply order; what is not rendered any more comes last."""
 
     cluster: str
     context: str
     objects: tuple[ObjectDiff, ...]
+    members: int = 0
+    """How many objects the set has now."""
+    recorded: Contents | None = None
+    """What the parent of the set covers; None when there is no parent."""
 
     @property
     def differences(self) -> tuple[ObjectDiff, ...]:
-        """The objects that are not as rendered."""
-        return tuple(each for each in self.objects if each.action is not Action.NOTHING)
+        """The objects that applying would change or cannot bring about. What stays on purpose is not among them."""
+        quiet = {Action.NOTHING, Action.LEFT_OVER}
+        return tuple(each for each in self.objects if each.action not in quiet)
+
+    def having(self, action: Action) -> tuple[ObjectDiff, ...]:
+        """Give the objects with an action."""
+        return tuple(each for each in self.objects if each.action is action)
 
 
-def diff(connection: Connection, topology: str, objects: Sequence[RenderedObject]) -> Diff:
+def diff(
+    connection: Connection, topology: str, objects: Sequence[RenderedObject], rules: Rules = SAFE
+) -> Diff:
     """Compare rendered objects with a cluster. Changes nothing.
 
     Args:
         connection: the way to the cluster.
-        topology: its name; objects that carry it in their label and are not rendered are left over.
+        topology: its name; its set is the one whose parent lives in the Namespace among the objects.
         objects: what was rendered, for any cluster; only this cluster's count.
+        rules: what `apply` will be allowed to do.
 
     Raises:
-        ClusterError: a kind does not exist in the cluster, or may not be listed.
+        ClusterError: a kind does not exist in the cluster or may not be listed, or another tool keeps the set.
         UnreachableError: the server does not answer.
     """
     kinds = Kinds(connection)
-    ours = [each for each in objects if each.cluster == connection.cluster]
-    live = live_objects(kinds, topology, [(each.api_version, each.kind) for each in ours])
+    applyset, wanted = members_of(connection, topology, objects)
+    live = look(kinds, applyset, wanted)
+    whose = applyset or ApplySet(topology, "")
     with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
-        compared = tuple(threads.map(lambda each: _compare(kinds, each, live), ours))
-    wanted = {key_of(each.body) for each in ours}
-    left = tuple(_left_over(key) for key in sorted(live) if key not in wanted)
-    return Diff(connection.cluster, connection.context, compared + left)
+        compared = tuple(threads.map(lambda each: _compare(kinds, whose, each, live, rules), wanted))
+    rendered = {key_of(each.body) for each in wanted}
+    left = tuple(_left_over(key, live, rules) for key in _deletion_order(live.members - rendered))
+    return Diff(connection.cluster, connection.context, compared + left, len(live.members), live.recorded)
 
 
-def put(kinds: Kinds, rendered: RenderedObject, *, dry_run: bool) -> Json:
-    """Send one object by server-side apply, without force and with strict checks of its fields.
+def members_of(
+    connection: Connection, topology: str, objects: Sequence[RenderedObject]
+) -> tuple[ApplySet | None, list[RenderedObject]]:
+    """Give the set of a cluster, and its objects with the set's label, in apply order."""
+    ours = sorted(
+        (each for each in objects if each.cluster == connection.cluster), key=lambda each: each.order
+    )
+    applyset = applyset_of(topology, connection.cluster, ours)
+    return applyset, [applyset.member(each) if applyset else each for each in ours]
+
+
+def put(kinds: Kinds, rendered: RenderedObject, *, dry_run: bool, force: bool = False) -> Json:
+    """Send one object by server-side apply, with strict checks of its fields.
+
+    Args:
+        kinds: the way to the cluster.
+        rendered: the object.
+        dry_run: only ask what would be.
+        force: take fields from other managers.
 
     Raises:
         ConflictError: another manager owns a field.
@@ -117,20 +155,36 @@ def put(kinds: Kinds, rendered: RenderedObject, *, dry_run: bool) -> Json:
         UnreachableError: the server does not answer.
     """
     resource = kinds.resource(rendered.api_version, rendered.kind)
-    query = {"fieldManager": MANAGER, "fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
+    query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+    query |= ({"dryRun": "All"} if dry_run else {}) | ({"force": "true"} if force else {})
     return kinds.connection.send(
         "PATCH", resource.path(rendered.namespace, rendered.name), query, rendered.body
     )
 
 
-def _compare(kinds: Kinds, rendered: RenderedObject, live: Mapping[Key, Json]) -> ObjectDiff:
-    now = live.get(key_of(rendered.body))
-    if now is not None and is_as_wanted(now, rendered.body):
-        return _result(rendered, Action.NOTHING)
-    if now is None and live:  # on an empty cluster this would cost a request for every object
-        now = _unlabelled(kinds, rendered)
+def _compare(
+    kinds: Kinds, applyset: ApplySet, rendered: RenderedObject, live: Live, rules: Rules
+) -> ObjectDiff:
+    key = key_of(rendered.body)
+    now = live.objects.get(key)
     if now is None:
         return _result(rendered, Action.CREATE, fields=changes({}, rendered.body))
+    result = _against(kinds, applyset, rendered, now, rules)
+    return replace(result, seen=seen(key, now))
+
+
+def _against(
+    kinds: Kinds, applyset: ApplySet, rendered: RenderedObject, now: Json, rules: Rules
+) -> ObjectDiff:
+    """Compare with an object that is there."""
+    foreign = applyset.foreign(now)
+    if foreign and not (rules.adopt and foreign.adoptable):
+        cure = (
+            "tiers apply --adopt takes it over" if foreign.adoptable else "give one of the two another name"
+        )
+        return _result(rendered, Action.FOREIGN, message=foreign.whose, cure=cure)
+    if is_as_wanted(now, rendered.body):
+        return _result(rendered, Action.NOTHING)
     try:
         after = put(kinds, rendered, dry_run=True)
     except ConflictError as error:
@@ -148,17 +202,6 @@ def _compare(kinds: Kinds, rendered: RenderedObject, live: Mapping[Key, Json]) -
     return _result(rendered, Action.CHANGE, fields=fields, message=message)
 
 
-def _unlabelled(kinds: Kinds, rendered: RenderedObject) -> Json | None:
-    """Look for an object of this name that does not carry our labels: somebody took them off, or it is foreign."""
-    resource = kinds.resource(rendered.api_version, rendered.kind)
-    try:
-        return kinds.connection.get(resource.path(rendered.namespace, rendered.name))
-    except RefusedError as error:
-        if error.status == NOT_FOUND:
-            return None
-        raise
-
-
 def _result(
     rendered: RenderedObject,
     action: Action,
@@ -166,6 +209,7 @@ def _result(
     fields: tuple[FieldChange, ...] = (),
     conflicts: tuple[FieldConflict, ...] = (),
     message: str = "",
+    cure: str = "",
 ) -> ObjectDiff:
     return ObjectDiff(
         action,
@@ -177,9 +221,16 @@ def _result(
         fields,
         conflicts,
         message,
+        cure,
     )
 
 
-def _left_over(key: Key) -> ObjectDiff:
-    api_version, kind, namespace, name = key
-    return ObjectDiff(Action.LEFT_OVER, api_version, kind, namespace, name)
+def _deletion_order(keys: frozenset[Key] | set[Key]) -> list[Key]:
+    return sorted(keys, key=lambda key: (-rank_of(key[1]), key))
+
+
+def _left_over(key: Key, live: Live, rules: Rules) -> ObjectDiff:
+    body = live.objects[key]
+    stays = reason_to_stay(body, rules)
+    action = Action.LEFT_OVER if stays else Action.PRUNE
+    return ObjectDiff(action, *key, message=stays, seen=seen(key, body))

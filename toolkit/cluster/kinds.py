@@ -75,6 +75,30 @@ class Kinds:
             )
         return found
 
+    def of_group(self, kind: str, group: str) -> Resource | None:
+        """Find a kind of which only the group is known: in the version that the server prefers.
+
+        Returns:
+            None when the server does not have it any more, and so no object of it either.
+
+        Raises:
+            UnreachableError: it does not answer.
+        """
+        with self._lock:
+            for known in self._found.values():
+                if known.kind == kind and group_of(known.api_version) == group:
+                    return known
+        try:
+            preferred = self.connection.get(f"/apis/{group}").get("preferredVersion")
+        except RefusedError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        version = str(preferred.get("groupVersion")) if isinstance(preferred, Mapping) else ""
+        with self._lock:
+            self._ask(version)
+            return self._found.get((version, kind))
+
     def _ask(self, api_version: str) -> None:
         root = "apis" if "/" in api_version else "api"
         try:
@@ -89,6 +113,11 @@ class Kinds:
                     api_version, str(each["kind"]), str(each["name"]), namespaced=bool(each.get("namespaced"))
                 )
                 self._found[api_version, found.kind] = found
+
+
+def group_of(api_version: str) -> str:
+    """Give the group of an apiVersion; the core group has no name."""
+    return api_version.rpartition("/")[0]
 
 
 def _brings(api_version: str) -> str:

@@ -35,6 +35,11 @@ LAST_RANK = 990
 """Rank of every kind that APPLY_ORDER does not name."""
 
 
+def rank_of(kind: str) -> int:
+    """Give the place of a kind in the order of applying; lower comes first."""
+    return _RANK.get(kind, LAST_RANK)
+
+
 @dataclass(frozen=True)
 class RenderedObject:
     """One object as it shall be in a cluster."""
@@ -73,7 +78,7 @@ class RenderedObject:
     @property
     def rank(self) -> int:
         """Place in the order of applying; lower comes first."""
-        return _RANK.get(self.kind, LAST_RANK)
+        return rank_of(self.kind)
 
     @property
     def file_name(self) -> str:

@@ -14,6 +14,7 @@ from toolkit.cluster.apply import Applied, apply
 from toolkit.cluster.connect import connect
 from toolkit.cluster.diff import Diff, diff
 from toolkit.cluster.request import Connection
+from toolkit.cluster.rules import Rules
 from toolkit.render.objects import render
 from toolkit.render.rendered import RenderedObject
 from toolkit.topology.topology import Topology
@@ -44,11 +45,11 @@ class Site:
     def changed(self, topology: Topology) -> Site:
         return Site(self.plane, topology, self.connection)
 
-    def apply(self) -> Applied:
-        return apply(self.connection, self.name, self.objects)
+    def apply(self, **rules: object) -> Applied:
+        return apply(self.connection, self.name, self.objects, rules=Rules(**rules))
 
-    def diff(self) -> Diff:
-        return diff(self.connection, self.name, self.objects)
+    def diff(self, **rules: object) -> Diff:
+        return diff(self.connection, self.name, self.objects, Rules(**rules))
 
     def gang(self, name: str) -> str:
         return f"/apis/batch.volcano.sh/v1alpha1/namespaces/{self.name}/jobs/{name}"

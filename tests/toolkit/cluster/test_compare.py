@@ -26,6 +26,15 @@ OWNED = {
 }
 
 
+def merged(one: dict, other: dict) -> dict:
+    """Give what has the keys of both, down to the leaves."""
+    both = {
+        name: merged(one[name], other[name]) if name in one and name in other else (one | other)[name]
+        for name in {**one, **other}
+    }
+    return dict(both)
+
+
 def live(owned: object = OWNED, manager: str = MANAGER, **spec: object) -> dict[str, object]:
     """Give the wanted object as a server has it: with defaults, status and a record of owners."""
     entry = {"manager": manager, "operation": "Apply", "fieldsV1": owned}
@@ -62,8 +71,10 @@ def test_another_value_is_a_difference(spec):
 
 
 def test_true_is_not_one():
-    wanted = {**WANTED, "spec": {"default": 1}}
-    assert not is_as_wanted(live(owned={}), wanted)
+    owned = {**OWNED, "f:spec": {**OWNED["f:spec"], "f:default": {}}}
+    wanted = {**WANTED, "spec": {**WANTED["spec"], "default": True}}
+    assert is_as_wanted(live(owned=owned), wanted)
+    assert not is_as_wanted(live(owned=owned), {**wanted, "spec": {**wanted["spec"], "default": 1}})
 
 
 @pytest.mark.parametrize(
@@ -88,18 +99,31 @@ def test_what_nobody_applied_for_us_is_a_difference():
     ids=["field", "label", "item", "member of a set"],
 )
 def test_what_is_ours_and_not_wanted_any_more_is_a_difference(more):
-    assert not is_as_wanted(live(owned=more), WANTED)
+    assert not is_as_wanted(live(owned=merged(OWNED, more)), WANTED)
+
+
+@pytest.mark.parametrize(
+    ("field", "item"),
+    [("f:limits", "f:cpu"), ("f:env", 'k:{"name":"N"}')],
+    ids=["value", "item"],
+)
+def test_what_somebody_else_took_is_a_difference_though_the_value_is_as_wanted(field, item):
+    taken = {name: below for name, below in OWNED["f:spec"][field].items() if name != item}
+    assert not is_as_wanted(live(owned={**OWNED, "f:spec": {**OWNED["f:spec"], field: taken}}), WANTED)
+    without = {name: below for name, below in OWNED["f:spec"].items() if name != field}
+    assert not is_as_wanted(live(owned={**OWNED, "f:spec": without}), WANTED)
 
 
 def test_more_in_what_is_owned_as_a_whole_is_a_difference():
-    whole = {"f:spec": {"f:limits": {}}}
+    whole = {**OWNED, "f:spec": {**OWNED["f:spec"], "f:limits": {}}}
     assert is_as_wanted(live(owned=whole), WANTED)
     assert not is_as_wanted(live(owned=whole, limits={"cpu": "1", "memory": "1Gi", "gone": "1"}), WANTED)
     assert is_as_wanted(live(limits={"cpu": "1", "memory": "1Gi", "somebody's": "1"}), WANTED)
 
 
 def test_an_items_key_may_be_a_default():
-    owned = {"f:spec": {"f:env": {'k:{"name":"N","protocol":"TCP"}': {".": {}}}}}
+    item = {'k:{"name":"N","protocol":"TCP"}': OWNED["f:spec"]["f:env"]['k:{"name":"N"}']}
+    owned = {**OWNED, "f:spec": {**OWNED["f:spec"], "f:env": item}}
     assert is_as_wanted(live(owned=owned), WANTED)
 
 

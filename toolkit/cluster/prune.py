@@ -1,0 +1,163 @@
+"""What was ours and is not wanted any more: may it go (`diff` asks), and its deletion (`apply` and `delete` do it).
+
+A deletion names the uid and the resourceVersion that were looked at, so what was made anew or changed since then is
+never deleted. A status that moved is no change: then the object is looked at once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+
+from toolkit.cluster.applyset import annotations_of
+from toolkit.cluster.compare import without_bookkeeping
+from toolkit.cluster.kinds import Kinds
+from toolkit.cluster.live import PARALLEL, Key, get
+from toolkit.cluster.outcome import AppliedObject, Outcome, Progress
+from toolkit.cluster.refusal import CONFLICT, NOT_FOUND, RefusedError
+from toolkit.cluster.request import Json
+from toolkit.cluster.rules import Rules
+from toolkit.errors import ClusterError, GateRefusedError
+from toolkit.render.rendered import rank_of
+
+KEEP_ANNOTATION = "tiers.dev/prune"
+"""With the value "false" an object stays, whatever is rendered."""
+GUARDED = frozenset({"Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"})
+"""Kinds that take data or other people's objects with them."""
+ALWAYS_ALLOWED = 3
+"""So many deletions need no permission, however few members there are."""
+_LOOKS = 5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A live object as it was looked at."""
+
+    key: Key
+    uid: str
+    version: str
+    """Its resourceVersion."""
+    content: str
+    """SHA-256 of what it says, its status left out."""
+
+
+def seen(key: Key, body: Mapping[str, object]) -> Seen:
+    """Keep what a deletion has to prove later."""
+    metadata = body.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    text = json.dumps(without_bookkeeping(body), sort_keys=True).encode()
+    digest = hashlib.sha256(text).hexdigest()
+    return Seen(key, str(named.get("uid")), str(named.get("resourceVersion")), digest)
+
+
+def reason_to_stay(body: Mapping[str, object], rules: Rules) -> str:
+    """Say why a left-over object is not deleted; empty when it may go."""
+    kind = str(body.get("kind"))
+    if not rules.prune:
+        return "stays: --no-prune"
+    if annotations_of(body).get(KEEP_ANNOTATION) == "false":
+        return f'stays: it is annotated {KEEP_ANNOTATION}: "false"'
+    if kind in GUARDED and kind not in rules.prune_kinds:
+        return f"stays: a {kind} goes only with --prune-kind {kind}"
+    return ""
+
+
+def guard(doomed: int, members: int, rules: Rules) -> None:
+    """Stop before most of what is there would be deleted.
+
+    Raises:
+        GateRefusedError: more than half of the members would go, and more than ALWAYS_ALLOWED.
+    """
+    if doomed <= ALWAYS_ALLOWED or doomed * 2 <= members or rules.allow_mass_deletion:
+        return
+    raise GateRefusedError(
+        f"{doomed} of the {members} objects of this topology would be deleted, more than half; nothing was changed",
+        hint="is it the right tiers.yaml? tiers diff shows them; tiers apply --allow-mass-deletion deletes them, "
+        "tiers apply --no-prune leaves them",
+    )
+
+
+def delete(
+    kinds: Kinds, doomed: Sequence[Seen], *, stopped: bool = False, tell: Progress | None = None
+) -> list[AppliedObject]:
+    """Delete objects, the last rank first; a rank with a refusal is the last one.
+
+    Args:
+        kinds: the way to the cluster.
+        doomed: what to delete, as it was looked at.
+        stopped: delete nothing, only say so: something else was refused before.
+        tell: told of each object when its rank is done.
+
+    Raises:
+        UnreachableError: the server does not answer. Repeat: what is gone stays gone.
+    """
+    ordered = sorted(doomed, key=lambda each: (-rank_of(each.key[1]), each.key))
+    results: list[AppliedObject] = []
+    with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
+        for _, rank in groupby(ordered, key=lambda each: rank_of(each.key[1])):
+            work = list(rank)
+            if stopped:
+                done = [_done(each, Outcome.NOT_TRIED, "nothing is deleted after a refusal") for each in work]
+            else:
+                done = list(threads.map(lambda each: _delete(kinds, each), work))
+            if tell is not None:
+                for each in done:
+                    tell(each)
+            results += done
+            stopped = stopped or any(each.failed for each in done)
+    return results
+
+
+def _delete(kinds: Kinds, looked: Seen) -> AppliedObject:
+    """Delete one object, if it is still what was looked at."""
+    api_version, kind, namespace, name = looked.key
+    version = looked.version
+    try:
+        path = kinds.resource(api_version, kind).path(namespace, name)
+        for _ in range(_LOOKS):
+            try:
+                kinds.connection.send("DELETE", path, {}, _options(looked.uid, version))
+            except RefusedError as error:
+                if error.status == NOT_FOUND:
+                    break
+                if error.status != CONFLICT:
+                    raise
+            else:
+                break
+            now = get(kinds, looked.key)
+            if now is None or _is_going(now):
+                break
+            found = seen(looked.key, now)
+            if (found.uid, found.content) != (looked.uid, looked.content):
+                said = "somebody has changed it since it was looked at"
+                return _done(looked, Outcome.REFUSED, said, cure="tiers diff, then tiers apply")
+            version = found.version
+        else:
+            return _done(looked, Outcome.REFUSED, "it keeps changing", cure="tiers apply")
+    except ClusterError as error:
+        return _done(looked, Outcome.REFUSED, error.message, cure=error.hint)
+    return _done(looked, Outcome.PRUNED)
+
+
+def _options(uid: str, version: str) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": {"uid": uid, "resourceVersion": version},
+    }
+
+
+def _is_going(body: Mapping[str, object]) -> bool:
+    """Tell whether it is deleted and only waits for its finalizers: then our lost first try did it, or somebody."""
+    metadata = body.get("metadata")
+    return isinstance(metadata, Mapping) and bool(metadata.get("deletionTimestamp"))
+
+
+def _done(looked: Seen, outcome: Outcome, message: str = "", cure: str = "") -> AppliedObject:
+    _, kind, namespace, name = looked.key
+    return AppliedObject(outcome, kind, namespace, name, "", message, cure=cure)
