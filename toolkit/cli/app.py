@@ -33,6 +33,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Describe", "validate", "validate:validate"),
     Command("Describe", "explain", "explain:explain"),
     Command("Describe", "schema", "schema:schema"),
+    Command("Describe", "schema pull", "schema_pull:pull"),
     Command("Describe", "render", "render:render"),
     Command("Describe", "lint", "lint:lint"),
     Command("Describe", "graph", "graph:graph"),
@@ -63,6 +64,7 @@ GROUPS: Final[dict[str, str]] = {
     "model": "Models in the registry: push, list, compare, promote.",
     "rollout": "Move a model to devices in waves, and back.",
     "job": "Gangs on the hot tier, or on this machine.",
+    "schema": "Print the JSON Schema of tiers.yaml, or pull the kinds of a cluster.",
     "sync": "Move changed data between tiers.",
     "device": "Which devices may talk to us.",
     "fleet": "What the devices report.",
@@ -112,6 +114,11 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     groups: dict[str, typer.Typer] = {}
     for command in _wanted(COMMANDS, arguments):
         first, _, rest = command.words.partition(" ")
+        if not rest and first in GROUPS:  # a command that has others below it: `schema` and `schema pull`
+            groups[first] = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+            groups[first].callback()(load(command))
+            app.add_typer(groups[first], name=first, rich_help_panel=command.heading)
+            continue
         if rest and first not in groups:
             groups[first] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
             app.add_typer(groups[first], name=first, help=GROUPS[first], rich_help_panel=command.heading)

@@ -58,6 +58,10 @@ class Schemas:
             self._compiled[key] = _compile(schema) if schema is not None else None
         return self._compiled[key]
 
+    def has(self, api_version: str, kind: str) -> bool:
+        """Whether there is a schema of a kind, usable or not."""
+        return (api_version, kind) in self.crds or (api_version, kind) in core_kinds(self.kubernetes)
+
     def surely_unknown(self, api_version: str, kind: str) -> str:
         """Say why a kind cannot exist, with what was perhaps meant; empty when it may exist all the same.
 
@@ -90,7 +94,7 @@ class Validated:
 
     problems: tuple[Problem, ...]
     unchecked: tuple[str, ...]
-    """Kinds without a schema here, such as `batch.volcano.sh/v1alpha1 Job`: nothing is said of their objects."""
+    """Kinds without a usable schema here, such as `batch.volcano.sh/v1alpha1 Job`: nothing is said of their objects."""
 
 
 def schemas_from(folders: Iterable[Path], kubernetes: str = "") -> Schemas:
@@ -122,7 +126,7 @@ def validate(documents: Iterable[Document], schemas: Schemas) -> Validated:
             found = list(_findings(compiled, document.body))
         elif not api_version:
             found = [(UNKNOWN_KIND, Finding((), "has no apiVersion"))]
-        elif why := schemas.surely_unknown(api_version, kind):
+        elif not schemas.has(api_version, kind) and (why := schemas.surely_unknown(api_version, kind)):
             found = [(UNKNOWN_KIND, Finding(("kind",), why))]
         else:
             found = []
@@ -132,10 +136,14 @@ def validate(documents: Iterable[Document], schemas: Schemas) -> Validated:
     return Validated(tuple(dict.fromkeys(problems)), tuple(unchecked))
 
 
-def _compile(schema: Schema) -> Compiled:
-    from jsonschema_rs import Draft202012Validator
+def _compile(schema: Schema) -> Compiled | None:
+    """Compile a schema; one that is none, or has a pattern that only Go understands, checks nothing."""
+    from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
 
-    return Compiled(schema, Draft202012Validator(schema, validate_formats=False))
+    try:
+        return Compiled(schema, Draft202012Validator(schema, validate_formats=False))
+    except (ValidationError, ReferencingError, ValueError):
+        return None
 
 
 def _findings(compiled: Compiled, body: Mapping[str, object]) -> Iterator[tuple[str, Finding]]:
