@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from toolkit.cluster.request import Json
 from toolkit.lint.quantity import parse_quantity
@@ -28,6 +29,9 @@ _COUNTER = "deprecated.daemonset.template.generation"
 """An annotation with which the server numbers the changes of a DaemonSet."""
 _LEFT_OUT_WHEN_FALSE = frozenset({"globalDefault"})
 """Fields that the API gives back only when they are true. For most fields false and absent are not the same."""
+_MAPPING = (dict, Mapping)
+_LIST = (list, tuple)
+"""For isinstance, which is asked some hundred times an object: what is common first, and no union made anew."""
 
 
 def is_as_wanted(live: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
@@ -57,15 +61,15 @@ def owned_fields(live: Mapping[str, object]) -> Mapping[str, object] | None:
 
 def _holds(live: object, wanted: object, key: str, *, amounts: bool = False) -> bool:
     """Tell whether every value of `wanted` is in `live`."""
-    if isinstance(wanted, Mapping):
+    if isinstance(wanted, _MAPPING):
         below = key in _AMOUNTS
-        return isinstance(live, Mapping) and all(
+        return isinstance(live, _MAPPING) and all(
             _holds(live[name], value, str(name), amounts=below or name in _AMOUNT)
             if name in live
             else name in _LEFT_OUT_WHEN_FALSE and value is False
             for name, value in wanted.items()
         )
-    if isinstance(wanted, list | tuple):
+    if isinstance(wanted, _LIST):
         if not isinstance(live, list) or len(live) != len(wanted):
             return False
         return all(_holds(one, other, "") for one, other in zip(live, wanted, strict=True))
@@ -86,21 +90,21 @@ def _without_names(wanted: Mapping[str, object]) -> dict[str, object]:
 
 def _owns(owned: Mapping[str, object], wanted: object) -> bool:
     """Tell whether every field that we write is recorded as ours; nothing below an entry means: owned as a whole."""
-    if isinstance(wanted, Mapping):
+    if isinstance(wanted, _MAPPING):
         for name, value in wanted.items():
             below = owned.get(f"f:{name}")
             if below is None and not (name in _LEFT_OUT_WHEN_FALSE and value is False):
                 return False
-            if isinstance(below, Mapping) and below and not _owns(below, value):
+            if isinstance(below, _MAPPING) and below and not _owns(below, value):
                 return False
         return True
-    if isinstance(wanted, list | tuple):
-        items = [(json.loads(entry[2:]), below) for entry, below in owned.items() if entry.startswith("k:")]
-        members = [json.loads(entry[2:]) for entry in owned if entry.startswith("v:")]
+    if isinstance(wanted, _LIST):
+        items = [(_read(entry[2:]), below) for entry, below in owned.items() if entry.startswith("k:")]
+        members = [_read(entry[2:]) for entry in owned if entry.startswith("v:")]
         return all(
             value in members
             or any(
-                _has_keys(value, keys) and isinstance(below, Mapping) and _owns(below, value)
+                _has_keys(value, keys) and isinstance(below, _MAPPING) and _owns(below, value)
                 for keys, below in items
             )
             for value in wanted
@@ -116,43 +120,53 @@ def _unwanted(owned: Mapping[str, object], wanted: object, live: object) -> Iter
     below it is owned as a whole, so more in it than we write was ours.
     """
     for entry, below in owned.items():
-        kind, _, rest = entry.partition(":")
         if entry == ".":
             continue
+        kind, rest = entry[0], entry[2:]
         found = now = None
         if kind == "f":
             found, now = _at(wanted, rest), _at(live, rest)
         elif kind == "k":
-            found, now = (_item(each, json.loads(rest)) for each in (wanted, live))
-        elif kind == "v" and isinstance(wanted, list | tuple) and json.loads(rest) in wanted:
+            keys = _read(rest)
+            found, now = _item(wanted, keys), _item(live, keys)
+        elif kind == "v" and isinstance(wanted, _LIST) and _read(rest) in wanted:
             continue
         if found is None or (not below and _has_more(now, found)):
             yield entry
-        elif isinstance(below, Mapping):
+        elif isinstance(below, _MAPPING):
             yield from _unwanted(below, found, now)
 
 
 def _has_more(live: object, wanted: object) -> bool:
     """Tell whether there is more in a value than we write, but for what servers fill in."""
-    if isinstance(live, Mapping) and isinstance(wanted, Mapping):
+    if isinstance(live, _MAPPING) and isinstance(wanted, _MAPPING):
         more = {name for name in live if name not in wanted} - _FILLED_IN
         return bool(more) or any(_has_more(live.get(name), wanted[name]) for name in wanted)
-    if isinstance(live, list) and isinstance(wanted, list | tuple):
+    if isinstance(live, list) and isinstance(wanted, _LIST):
         return any(_has_more(one, other) for one, other in zip(live, wanted, strict=False))
     return False
 
 
 def _at(value: object, name: str) -> object:
-    return value.get(name) if isinstance(value, Mapping) else None
+    return value.get(name) if isinstance(value, _MAPPING) else None
 
 
-def _item(value: object, keys: Mapping[str, object]) -> object:
-    listed = value if isinstance(value, list | tuple) else ()
+def _item(value: object, keys: object) -> object:
+    listed = value if isinstance(value, _LIST) else ()
     return next((item for item in listed if _has_keys(item, keys)), None)
 
 
-def _has_keys(item: object, keys: Mapping[str, object]) -> bool:
-    return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in keys.items())
+def _has_keys(item: object, keys: object) -> bool:
+    if not isinstance(item, _MAPPING) or not isinstance(keys, dict):
+        return False
+    return all(item.get(name, value) == value for name, value in keys.items())
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> object:
+    """Read the JSON behind `k:` or `v:`; the same few hundred texts come with every object."""
+    found: object = json.loads(text)
+    return found
 
 
 def without_bookkeeping(body: Mapping[str, object]) -> Json:

@@ -7,11 +7,12 @@ never deleted. A status that moved is no change: then the object is looked at on
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
+
+import msgspec
 
 from toolkit.cluster.applyset import annotations_of
 from toolkit.cluster.compare import without_bookkeeping
@@ -49,7 +50,7 @@ def seen(key: Key, body: Mapping[str, object]) -> Seen:
     """Keep what a deletion has to prove later."""
     metadata = body.get("metadata")
     named = metadata if isinstance(metadata, Mapping) else {}
-    text = json.dumps(without_bookkeeping(body), sort_keys=True).encode()
+    text = msgspec.json.encode(without_bookkeeping(body), order="sorted")
     digest = hashlib.sha256(text).hexdigest()
     return Seen(key, str(named.get("uid")), str(named.get("resourceVersion")), digest)
 
