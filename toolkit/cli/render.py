@@ -26,6 +26,9 @@ _EdgeOption = Annotated[
     str | None,
     typer.Option("--edge-config", metavar="POOL[/DEVICE]", help="Print edgecore.yaml of devices instead."),
 ]
+_SchedulerOption = Annotated[
+    bool, typer.Option("--scheduler-config", help="Print volcano-scheduler.conf instead.")
+]
 
 
 def render(
@@ -34,6 +37,7 @@ def render(
     folder: _FolderOption = None,
     cloud: _CloudOption = None,
     edge: _EdgeOption = None,
+    scheduler: _SchedulerOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the objects that tiers.yaml becomes, in the order in which they are applied."""
@@ -48,6 +52,11 @@ def render(
         say(describe(problem))
     if cloud is not None or edge is not None:
         _print_kubeedge(loaded.topology, cloud, edge)
+        return
+    if scheduler:
+        from toolkit.render.scheduler import scheduler_config
+
+        print(scheduler_config(loaded.topology), end="")
         return
     objects = render_topology(loaded.topology, read_lock(files[0].parent / LOCK_FILE))
     if folder is None and as_json:

@@ -44,8 +44,6 @@ class QueueView:
     deserved: Mapping[str, str]
     capability: Mapping[str, str]
     reclaimable: bool
-    node_groups: list[str]
-    """Values of the node label volcano.sh/nodegroup-name; our nodes carry the name of their tier there."""
 
 
 def namespace(topology: Topology, cluster: str) -> RenderedObject:
@@ -90,15 +88,24 @@ def queues(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
         queue = topology.queues[name]
         if queue.tier not in topology.tiers_in(cluster):
             continue
+        # Volcano counts the GPUs of the whole cluster, devices included, so it would lend what another queue of this
+        # tier keeps; and it compares single resources, so only those that tiers.yaml names may stand here.
+        limit = topology.gpu_limit(name)
         view = QueueView(
             guarantee=_amounts(queue.guarantee),
-            deserved=_amounts(queue.deserved),
-            capability=_amounts(queue.capability),
+            deserved=_amounts(_at_most(queue.deserved, limit)),
+            capability=_amounts(queue.capability.model_copy(update={"gpus": limit})),
             reclaimable=queue.reclaimable,
-            node_groups=[queue.tier],
         )
         metadata = Metadata(cluster_wide_name(topology, name), owner_labels(topology.name, "queue", name))
         yield RenderedObject(cluster, f"queues.{name}", fill("volcano/queue.yaml.j2", metadata, queue=view))
+
+
+def _at_most(resources: Resources, gpus: int | None) -> Resources:
+    """Give amounts with no more GPUs than so many; Volcano refuses a queue that deserves more than it may use."""
+    if gpus is None or resources.gpus is None:
+        return resources
+    return resources.model_copy(update={"gpus": min(resources.gpus, gpus)})
 
 
 def _amounts(resources: Resources) -> dict[str, str]:

@@ -110,7 +110,7 @@ def gang(topology: Topology, lock: Lock, name: str) -> RenderedObject:
         minimum=job.gang.minimum,
         max_retry=max_retry(job),
         seconds_kept=int(job.keep.seconds),
-        policies=policies(job),
+        policies=policies(job, topology.scheduler.profile),
         task=TASK,
         pod_labels=labels,
         image=lock.pinned(job.image or topology.images.jobs),

@@ -7,6 +7,7 @@ from toolkit.render.edge_agent import edge_agents
 from toolkit.render.gang import gangs
 from toolkit.render.lock import Lock
 from toolkit.render.rendered import RenderedObject
+from toolkit.render.scheduler import scheduler_configs
 from toolkit.render.service import services
 from toolkit.topology.topology import Topology
 
@@ -30,6 +31,7 @@ def render(topology: Topology, lock: Lock = _NO_LOCK) -> tuple[RenderedObject, .
         objects.extend(priority_classes(topology, cluster))
         objects.extend(node_groups(topology, cluster))
         objects.extend(queues(topology, cluster))
+        objects.extend(scheduler_configs(topology, cluster))
         objects.extend(edge_agents(topology, lock, cluster))
         objects.extend(services(topology, lock, cluster))
         objects.extend(gangs(topology, lock, cluster))

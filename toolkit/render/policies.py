@@ -2,6 +2,11 @@
 
 Part of `gang`. Read in volcano-sh/volcano v1.15.1 (pkg/controllers/job): the first policy that fits wins, so exit codes
 come before PodFailed; each restart counts against maxRetry, and maxRetry 0 means 3; PodPending fires only by timeout.
+
+Measured there (tests/toolkit/cluster/test_gangs_preemption.py): a preempted gang of four counts one restart, not four;
+Volcano has one budget for evictions and failures, and none of its actions starts a gang again without counting. So
+`retry.attempts` is the sum of both: a hundred by default, and failures that shall not be retried end the job by
+TerminateJob whatever is left of the budget.
 """
 
 from __future__ import annotations
@@ -10,10 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from toolkit.topology.job import Job
+from toolkit.topology.scheduler import Profile
 
 PENDING_TIMEOUT = "1h"
-"""Longest time for a pod of a started gang to pull its image. Jobs that wait in a queue have no pods yet when the
-scheduler runs the action `enqueue`."""
+"""Longest time for a pod of a gang to start. It runs from when the pod is made, not from when it has a machine, so
+where waiting jobs have pods there is no such policy: each hour of waiting would use one attempt."""
 RESTART_JOB, RESTART_POD, TERMINATE, COMPLETE = "RestartJob", "RestartPod", "TerminateJob", "CompleteJob"
 
 
@@ -27,9 +33,9 @@ class Policy:
     timeout: str = ""
 
 
-def policies(job: Job) -> tuple[Policy, ...]:
-    """Give the policies of a job, in the order in which Volcano tries them."""
-    return tuple(_policies(job))
+def policies(job: Job, profile: Profile) -> tuple[Policy, ...]:
+    """Give the policies of a job under a scheduler's profile, in the order in which Volcano tries them."""
+    return tuple(_policies(job, waits_with_pods=profile != "queued"))
 
 
 def max_retry(job: Job) -> int:
@@ -37,7 +43,7 @@ def max_retry(job: Job) -> int:
     return max(job.retry.attempts, 1)
 
 
-def _policies(job: Job) -> Iterator[Policy]:
+def _policies(job: Job, *, waits_with_pods: bool) -> Iterator[Policy]:
     retried = job.retry.after if job.retry.attempts else ()
     kinds = {cause.kind for cause in retried}
     # A worker of an elastic gang comes back alone; the others go on, led by torchrun.
@@ -47,5 +53,6 @@ def _policies(job: Job) -> Iterator[Policy]:
     yield Policy(come_back if "evicted" in kinds else TERMINATE, event="PodEvicted")
     yield Policy(RESTART_JOB if "evicted" in kinds else TERMINATE, event="Unknown")
     yield Policy(RESTART_JOB if "failed" in kinds else TERMINATE, event="PodFailed")
-    yield Policy(RESTART_JOB if retried else TERMINATE, event="PodPending", timeout=PENDING_TIMEOUT)
+    if not waits_with_pods:
+        yield Policy(RESTART_JOB if retried else TERMINATE, event="PodPending", timeout=PENDING_TIMEOUT)
     yield Policy(COMPLETE, event="TaskCompleted")

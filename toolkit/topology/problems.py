@@ -122,6 +122,7 @@ _ROWS = (
     Row("W0703", "a gang that may start incomplete", "with min below workers a part of the gang holds machines while it waits for the rest", "leave min out, unless the job is elastic"),
     Row("W0704", "few attempts for a job that may be evicted", "each eviction counts as an attempt, so a few of them end the job for good", "set retry.attempts to 100, or make the queue's reclaimable false"),
     Row("W0705", "a rollout that nothing stops", "a bad version would reach the whole fleet", 'add abort_if: {error_rate: ">1%"}'),
+    Row("W0706", "a scheduler profile that Volcano calls beta", "it does not take back part of what a gang borrowed, and its behaviour may change with the next version", "use priority, unless a gang must never be ended in part"),
 )  # fmt: skip
 
 CATALOGUE: dict[str, Row] = {row.code: row for row in _ROWS}

@@ -22,8 +22,9 @@ from toolkit.topology.names import Name, TierName, VariableName
 from toolkit.topology.network import Network, Prices
 from toolkit.topology.noun import Noun
 from toolkit.topology.pool import Pool
-from toolkit.topology.queue import Queue
+from toolkit.topology.queue import Queue, gpu_limit
 from toolkit.topology.route import Route
+from toolkit.topology.scheduler import Scheduler
 from toolkit.topology.service import Service
 from toolkit.topology.settings import Settings
 from toolkit.topology.storage import StorageOrUrl
@@ -106,6 +107,8 @@ class Topology(Noun):
     """Priority classes; the higher number goes first."""
     queues: Mapping[Name, Queue] = {}
     """Shares of the machines."""
+    scheduler: Scheduler = Scheduler()
+    """How Volcano's scheduler shares the machines."""
     models: Mapping[Name, Model] = {}
     """Models and how devices serve them."""
     jobs: Mapping[Name, Job] = {}
@@ -169,6 +172,12 @@ class Topology(Noun):
     def models_on(self, pool: str) -> dict[str, Model]:
         """Give the models that devices of a pool serve, by name."""
         return {name: model for name, model in self.models.items() if pool in model.pools}
+
+    def gpu_limit(self, queue: str) -> int | None:
+        """Give the most GPUs that a queue may use, see `queue.gpu_limit`. Raises KeyError when there is none."""
+        tier = self.queues[queue].tier
+        there = sum(placed.gpus for placed in self.pools() if placed.tier_name == tier)
+        return gpu_limit(self.queues, queue, there)
 
     def edge_image(self, placed: PlacedPool) -> str:
         """Give the image of the edge daemon for a pool: its own, else by runtime, else images.edge."""

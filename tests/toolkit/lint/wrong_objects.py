@@ -146,9 +146,9 @@ def _golden() -> list[dict]:
 
 
 def good() -> dict[str, dict]:
-    """Give one good object a kind, all in one namespace; those of the golden file first."""
+    """Give one good object a kind, all in one namespace; those above first, then of the golden file."""
     found: dict[str, dict] = {}
-    for body in copy.deepcopy([*_golden(), *MORE]):
+    for body in copy.deepcopy([*MORE, *_golden()]):
         gang = body["apiVersion"].startswith("batch.volcano.sh")
         if body["kind"] not in {"Namespace", "PriorityClass", "NodeGroup", "Queue"}:
             body["metadata"]["namespace"] = NAMESPACE

@@ -98,9 +98,18 @@ def test_what_is_retried_comes_before_what_ends_the_job(topology):
         {"action": "RestartJob", "event": "PodEvicted"},
         {"action": "RestartJob", "event": "Unknown"},
         {"action": "TerminateJob", "event": "PodFailed"},
-        {"action": "RestartJob", "event": "PodPending", "timeout": "1h"},
         {"action": "CompleteJob", "event": "TaskCompleted"},
     ]
+
+
+def test_waiting_uses_no_attempt_where_waiting_jobs_have_pods(topology):
+    def events(profile):
+        changed = topology({"scheduler": {"profile": profile}})
+        (body,) = [each.body for each in render(changed) if each.kind == "Job" and each.name == "seg3d"]
+        return [each.get("event") for each in body["spec"]["policies"]]
+
+    assert "PodPending" in events("queued")
+    assert "PodPending" not in [*events("priority"), *events("whole-gang")]
 
 
 def test_no_attempts_means_that_nothing_restarts(topology):

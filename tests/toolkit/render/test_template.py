@@ -67,7 +67,11 @@ def test_the_first_line_says_noun_kind_and_page(name):
     assert "https://" in first
 
 
-CONFIGURATIONS = {"kubeedge/cloudcore.yaml.j2", "kubeedge/edgecore.yaml.j2"}
+CONFIGURATIONS = {
+    "kubeedge/cloudcore.yaml.j2",
+    "kubeedge/edgecore.yaml.j2",
+    "volcano/schedulerconfiguration.yaml.j2",
+}
 """Files that a program reads from a disk; they have a kind and no metadata."""
 
 

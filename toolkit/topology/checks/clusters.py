@@ -52,6 +52,12 @@ def broker_is_encrypted(site: Site) -> None:
         site.report("W0702", ("broker", "url"), "mqtt:// has no encryption")
 
 
+def scheduler_is_not_beta(site: Site) -> None:
+    """W0706: Volcano's documentation calls the actions gangpreempt and gangreclaim beta."""
+    if site.topology.scheduler.profile == "whole-gang":
+        site.report("W0706", ("scheduler", "profile"), "'whole-gang' rests on what Volcano calls beta")
+
+
 def names_leave_room(site: Site) -> None:
     """E0602: names of objects are made from these names."""
     topology = site.topology

@@ -12,6 +12,7 @@ RULES: tuple[Callable[[Site], None], ...] = (
     clusters.machines_are_in_one_cluster,
     clusters.broker_is_encrypted,
     clusters.names_leave_room,
+    clusters.scheduler_is_not_beta,
     pools.pool_names_are_unique,
     pools.pools_say_which_machines,
     pools.gpus_match_the_hardware,

@@ -8,6 +8,7 @@ import re
 from toolkit.topology.checks.site import Site
 from toolkit.topology.findings import counted
 from toolkit.topology.job import Job
+from toolkit.topology.queue import gpu_limit
 from toolkit.topology.topology import PlacedPool
 
 _SERVICE_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -53,7 +54,9 @@ def gangs_fit_their_queue(site: Site) -> None:
             )
             site.report("E0508", ("jobs", name, "queue"), message)
             continue
-        wanted, most = job.gang.minimum * job.gang.gpus_per_worker, queue.capability.gpus
+        there = sum(each.gpus for each in site.pools().values() if each.tier_name == queue.tier)
+        wanted = job.gang.minimum * job.gang.gpus_per_worker
+        most = gpu_limit(site.topology.queues, job.queue or "", there)
         if most is not None and wanted > most:
             message = f"the gang wants {counted(wanted, 'GPU')}, the queue '{job.queue}' lets {most} through"
             site.report("E0507", ("jobs", name, "gang", "workers"), message)
