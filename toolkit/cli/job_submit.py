@@ -1,18 +1,15 @@
-"""`tiers job submit`: run a job's gang; with --local on this machine, and wait for its artifact."""
+"""`tiers job submit`: start a job's gang in its cluster, once; with --local on this machine."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolkit.cli.present import JsonOption, Output, OutputOption, Table, say, show
-from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
-
-ROOT = Path(".tiers/jobs")
-"""Below it each local job has a folder of its own."""
-RootOption = Annotated[Path, typer.Option("--root", help="Folder below which local jobs keep their files.")]
+from toolkit.cli.clusters import KubeconfigOption
+from toolkit.cli.job_here import ROOT, RootOption
+from toolkit.cli.present import JsonOption, Output, OutputOption, YesOption
+from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 
 def submit(
@@ -21,30 +18,44 @@ def submit(
     workers: Annotated[
         int | None, typer.Option("--workers", help="Another number of workers.", min=1)
     ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it until it has ended.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run it anew when it has ended.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Stop it when it runs otherwise, and start it anew.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the server, change nothing.")] = False,
+    yes: YesOption = False,
+    kubeconfig: KubeconfigOption = None,
     root: RootOption = ROOT,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Forget checkpoints and output of earlier runs.")
+        bool, typer.Option("--fresh", help="With --local: forget checkpoints and output of earlier runs.")
     ] = False,
-    follow: Annotated[bool, typer.Option(help="Show what the workers write.")] = True,
+    follow: Annotated[bool, typer.Option(help="With --local: show what the workers write.")] = True,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
     output: OutputOption = Output.TABLE,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a job of tiers.yaml: all its workers start or none, and it goes on from its checkpoints."""
-    import os
-    import signal
-
+    """Run a job of tiers.yaml: all its workers start or none; the same job a second time is left alone."""
     from toolkit.errors import UsageError
-    from toolkit.jobs.local import run, summary
-    from toolkit.jobs.plan import plan_local
-    from toolkit.topology.load import load
 
-    if not local:
-        raise UsageError("jobs run only here in this version", hint=f"tiers job submit {job} --local")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the gang must not outlive us
-    topology = load(files, variables_of(assignments)).topology
-    plan = plan_local(topology, job, root=root, environ=os.environ, workers=workers)
-    listener = (lambda rank, line: say(f"[rank {rank}] {line}")) if follow else None
-    finished = run(plan, listener=listener, fresh=fresh)
-    show(finished, Table(("what", "value"), summary(finished)), output, as_json=as_json)
+    asked = {"--wait": wait, "--again": again, "--replace": replace, "--dry-run": dry_run}
+    if local and any(asked.values()):
+        flag = next(each for each, on in asked.items() if on)
+        raise UsageError(f"--local runs here and knows no {flag}", hint=f"tiers job submit {job} --local")
+    if fresh and not local:
+        raise UsageError("--fresh is for --local", hint=f"tiers job submit {job} --again")
+    if local:
+        from toolkit.cli.job_here import run_here
+
+        run_here(
+            job, files, assignments, workers=workers, root=root, fresh=fresh, follow=follow,
+            output=output, as_json=as_json,
+        )  # fmt: skip
+        return
+    from toolkit.cli.job_there import submit_there
+
+    submit_there(
+        job, files, assignments, kubeconfig, workers=workers, wait=wait, again=again, replace=replace,
+        dry_run=dry_run, yes=yes, output=output, as_json=as_json,
+    )  # fmt: skip

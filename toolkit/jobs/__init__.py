@@ -1,5 +1,9 @@
 """A Job of tiers.yaml: planned, run here or submitted, watched, explained.
 
-`plan` says what each worker runs and with which environment; `local` runs the gang on this machine, `gang` keeps its
-processes, `logs` finds what they said. Jobs are started as processes: this room never imports `cloud_jobs`.
+    here:     `plan` (what each worker runs) → `local` → `gang` (processes) → `logs`
+    cluster:  `outlook` (offline) → `submit` → `follow`;  `where` → `observe` → `seen` → `reason` → `status`, `list`
+              `pod_logs`, `scale`, `command` (suspend, resume), `cancel`
+
+`reason` and what it stands on (`waiting`, `machine_rules`, `queue_rules`, `room`, `values`) are pure. Jobs are started
+as processes or submitted: this room never imports `cloud_jobs`.
 """

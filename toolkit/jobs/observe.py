@@ -55,14 +55,27 @@ def observe(kinds: Kinds, namespace: str, name: str, *, pool: str = "") -> Seen:
         return replace(seen, last_words=_last_words(kinds, seen), unread=tuple(unread))
     if seen.phase in _ENDED or (seen.phase == "Running" and seen.running >= seen.workers):
         return replace(seen, unread=tuple(unread))
-    mine = {name_of(each) for each in pods}
+    return surroundings(kinds, replace(seen, unread=tuple(unread)))
+
+
+def surroundings(kinds: Kinds, seen: Seen) -> Seen:
+    """Add what decides whether a job gets its machines: queues, quotas, nodes and everybody's pods.
+
+    Raises:
+        ClusterError: Volcano is not installed.
+        UnreachableError: the server does not answer.
+    """
+    unread = list(seen.unread)
+    mine = {name_of(each) for each in seen.pods}
     everywhere = _listed(kinds, ("v1", "Pod"), unread)
-    others = [each for each in everywhere if namespace_of(each) != namespace or name_of(each) not in mine]
-    wanted = text(job, "spec", "priorityClassName")
+    others = [
+        each for each in everywhere if namespace_of(each) != seen.namespace or name_of(each) not in mine
+    ]
+    wanted = text(seen.job, "spec", "priorityClassName")
     return replace(
         seen,
         queues=_listed(kinds, QUEUE, unread),
-        quotas=_listed(kinds, ("v1", "ResourceQuota"), unread, namespace),
+        quotas=_listed(kinds, ("v1", "ResourceQuota"), unread, seen.namespace),
         nodes=_listed(kinds, ("v1", "Node"), unread),
         others=tuple(others),
         priority_class=not wanted or _is_there(kinds, PRIORITY_CLASS, wanted, unread),

@@ -14,10 +14,10 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from toolkit.errors import JobError, UsageError
+from toolkit.jobs.known import require_job
 from toolkit.render.gang import TASK
 from toolkit.topology.job import Job, Retry
 from toolkit.topology.secret import SecretReference
@@ -127,12 +127,7 @@ def plan_local(
         JobError: its command is not on this machine.
 
     """
-    if name not in topology.jobs:
-        near = get_close_matches(name, topology.jobs, n=1)
-        raise UsageError(
-            f"there is no job {name!r} in tiers.yaml" + (f"; did you mean {near[0]!r}?" if near else ""),
-            hint="jobs: " + (", ".join(sorted(topology.jobs)) or "none; add one below `jobs:`"),
-        )
+    require_job(topology, name)
     job = topology.jobs[name]
     size = job.gang.workers if workers is None else workers
     if size < 1:

@@ -177,6 +177,28 @@ _BY_PHASE: Mapping[str, Callable[[Seen], Reason]] = {
 }
 
 
+def state_of(job: Mapping[str, object]) -> JobState:
+    """Give the state of a job by its phase alone, without a look around; for lists."""
+    if at(job, "metadata", "deletionTimestamp"):
+        return JobState.STOPPING
+    return _STATE.get(text(job, "status", "state", "phase"), JobState.UNKNOWN)
+
+
+_STATE = {
+    "": JobState.PENDING,
+    "Pending": JobState.PENDING,
+    "Restarting": JobState.RESTARTING,
+    "Running": JobState.RUNNING,
+    "Completing": JobState.COMPLETING,
+    "Completed": JobState.COMPLETED,
+    "Failed": JobState.FAILED,
+    "Terminated": JobState.FAILED,
+    "Aborting": JobState.STOPPING,
+    "Terminating": JobState.STOPPING,
+    "Aborted": JobState.SUSPENDED,
+}
+
+
 # ---------------------------------------------------------------- what the phases share
 def rank_of(pod: Mapping[str, object]) -> int:
     """Give the rank of a worker's pod; -1 for a pod of something else."""

@@ -74,7 +74,8 @@ def test_a_failed_job_gives_1_its_last_words_and_the_next_command(site, tmp_path
     ("arguments", "message"),
     [
         (["waitz", "--local"], "did you mean 'waits'"),
-        (["waits"], "tiers job submit waits --local"),
+        (["waits", "--fresh"], "--fresh is for --local"),
+        (["waits", "--local", "--wait"], "--local runs here and knows no --wait"),
     ],
 )
 def test_a_wrong_command_line_gives_2(site, tmp_path, arguments, message):

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import json
 import os
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.cluster.api import Refused
 from tests.cluster.nodes import nodes_of
+from tests.cluster.plane import Plane
+from toolkit.cluster.connect import connect
+from toolkit.cluster.kinds import Kinds
 from toolkit.jobs.plan import LocalJob, plan_local
 from toolkit.jobs.seen import Seen
+from toolkit.jobs.where import Where, locate
 from toolkit.render.metadata import owner_labels
 from toolkit.render.objects import render
+from toolkit.topology.load import load_texts
 from toolkit.topology.topology import Topology
 
 PRELUDE = """
@@ -144,3 +154,112 @@ def cluster(topology) -> Callable[..., Cluster]:
         return Cluster(topology(changes), job)
 
     return make
+
+
+# ---------------------------------------------------------------- a job in a real cluster
+def merged(base: object, changes: object) -> object:
+    """Lay changes over a document: mappings by key, None takes a key away, all else replaces."""
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    kept = {key: value for key, value in base.items() if changes.get(key, value) is not None}
+    laid = {key: merged(base.get(key), value) for key, value in changes.items() if value is not None}
+    return kept | laid
+
+
+NO_SERVICES = {"services": None, "models": {"us-segmentation": {"offload": None}}}
+SMALL = {"retry": {"attempts": 100}, "data": None, "checkpoints": None, "grace": "1s"}
+_numbers = itertools.count(1)
+
+
+class Ward:
+    """One topology of one test on the control plane; its queues, classes and namespace are there, its jobs are not."""
+
+    def __init__(self, plane: Plane, topology: Topology, folder: Path) -> None:
+        self.plane, self.topology, self.api, self.name = plane, topology, plane.api, topology.name
+        self.file = folder / f"{topology.name}.yaml"
+        self.connection = connect(topology, "main", plane.kubeconfig)
+
+    @property
+    def surroundings(self) -> list[tuple[str, dict]]:
+        kinds = Kinds(self.connection)
+        wanted = {"Namespace", "PriorityClass", "Queue"}
+        return [
+            (kinds.resource(each.api_version, each.kind).path(each.namespace, each.name), dict(each.body))
+            for each in render(self.topology)
+            if each.kind in wanted
+        ]
+
+    def prepare(self) -> Ward:
+        for path, body in self.surroundings:
+            self.api.apply(path, body, manager="tiers")
+        return self
+
+    def where(self, job: str) -> Where:
+        return locate(self.topology, job, {"main": self.connection})
+
+    def command(self, *words: str, user: str = "tiers") -> list[str]:
+        """Give the words of a job command on this ward."""
+        kubeconfig = self.plane.kubeconfig if user == "tiers" else self.plane.write_kubeconfig(user)
+        return ["job", *words, "--file", str(self.file), "--kubeconfig", str(kubeconfig)]
+
+    def path(self, job: str) -> str:
+        return f"/apis/batch.volcano.sh/v1alpha1/namespaces/{self.name}/jobs/{job}"
+
+    def live(self, job: str) -> dict:
+        return self.api.get(self.path(job))
+
+    def phase(self, job: str) -> str:
+        return self.live(job).get("status", {}).get("state", {}).get("phase", "")
+
+    def pods(self, job: str) -> list[dict]:
+        return self.api.items(f"/api/v1/namespaces/{self.name}/pods?labelSelector=volcano.sh/job-name={job}")
+
+    def end(self, job: str, code: int, rank: int | None = None) -> None:
+        """Let KWOK end the workers of a job, or one of them, with an exit code."""
+        for pod in self.pods(job):
+            if rank is None or pod["metadata"]["labels"]["volcano.sh/task-index"] == str(rank):
+                path = f"/api/v1/namespaces/{self.name}/pods/{pod['metadata']['name']}"
+                self.api.merge(path, {"metadata": {"annotations": {"tiers.test/exit-code": str(code)}}})
+
+    def writes(self) -> list[tuple[str, str]]:
+        """Give what `tiers` has asked this namespace to change, dry runs left out."""
+        mine = f"/namespaces/{self.name}/"
+        return [each for each in self.plane.writes() if mine in each[1] and "dryRun" not in each[1]]
+
+
+@pytest.fixture
+def ward(
+    plane: Plane, hospital_text: str, wait_until: Callable[..., None], tmp_path: Path
+) -> Iterator[Callable[..., Ward]]:
+    """Give `ward(changes)`: the hospital without services under a name of its own, in a file and in the cluster.
+
+    The same name with other changes is the same site whose tiers.yaml somebody edited.
+    """
+    made: dict[str, Ward] = {}
+
+    def make(changes: dict | None = None, *, name: str = "", prepare: bool = True) -> Ward:
+        own = name or f"ward-{os.getpid()}-{next(_numbers)}"
+        document = yaml.safe_load(hospital_text)
+        for change in (NO_SERVICES, {"jobs": {"seg3d": SMALL, "digits": SMALL}}, changes or {}):
+            document = merged(document, change)
+        document["name"] = own
+        text = json.dumps(document, indent=1)
+        found = Ward(plane, load_texts({"tiers.yaml": text}).topology, tmp_path)
+        found.file.write_text(text)
+        if prepare:
+            found.prepare()
+        made[own] = found
+        return found
+
+    yield make
+    for each in made.values():
+        jobs = f"/apis/batch.volcano.sh/v1alpha1/namespaces/{each.name}/jobs"
+        with suppress(Refused):
+            each.api.request("DELETE", jobs)
+    for each in made.values():  # the next test wants the machines
+        pods = f"/api/v1/namespaces/{each.name}/pods"
+        wait_until(lambda pods=pods: not plane.api.items(pods), f"{each.name} is empty", 60)
+        for path, body in each.surroundings:
+            if body["kind"] in {"Namespace", "Queue"}:  # a queue that stays would keep its guarantee
+                with suppress(Refused):
+                    each.api.delete(path)

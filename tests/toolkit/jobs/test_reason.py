@@ -260,7 +260,7 @@ CASES = [
     (elastic, "running", "incomplete", "3 of 4 workers run (it needs 2)", ""),
     (broken_gang, "running", "incomplete", "The others wait: 4 workers × 8 GPUs", "suspend digits"),
     (completing, "completing", "ends", "its work is done; 1 pod of it still there", ""),
-    (completed, "completed", "done", "4 workers ended well at 2026", "tiers job submit seg3d --again"),
+    (completed, "completed", "done", "it ended well at 2026", "tiers job submit seg3d --again"),
     (failed, "failed", "worker-failed",
      "rank 1 on a100-002 ended with exit code 137 (OOMKilled); so did 2 other workers.\n    | step 70\n    | killed",
      "tiers job logs seg3d --rank 1; then tiers job submit seg3d --again"),

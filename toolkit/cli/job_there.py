@@ -1,0 +1,51 @@
+"""`tiers job submit` without --local: into the job's cluster, once; shows what differs and asks before a change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from toolkit.cli.job_follow import follow_job
+from toolkit.cli.job_site import find_job, load_jobs, tell
+from toolkit.cli.present import Output, Table, confirm, say, show
+
+_QUESTION: Final = {"CHANGE": "change", "REPLACE": "stop and replace"}
+
+
+def submit_there(
+    job: str,
+    files: Sequence[Path],
+    assignments: Sequence[str],
+    kubeconfig: Path | None,
+    *,
+    workers: int | None,
+    wait: bool,
+    again: bool,
+    replace: bool,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+    as_json: bool,
+) -> None:
+    """Render, lint, look, ask, submit; then perhaps follow."""
+    from toolkit.jobs.submit import look, rendered_job, submit
+
+    site = load_jobs(files, assignments)
+    rendered = rendered_job(site.topology, site.lock, job, workers)
+    where = find_job(job, files, assignments, None, kubeconfig)
+    found = look(where.kinds, rendered, pool=where.pool, again=again, replace=replace)
+    for change in found.differences:
+        say(f"  {change}")
+    if found.step.name in _QUESTION and not dry_run:
+        confirm(f"{_QUESTION[found.step.name]} job {job}, which is {found.reason.state.value}?", yes=yes)
+    done = submit(where.kinds, found, dry_run=dry_run)
+    said = done.outcome.value + (" (dry run: nothing was changed)" if dry_run else "")
+    rows = [(job, done.cluster, done.namespace, said)]
+    show(done, Table(("job", "cluster", "namespace", ""), rows), output, as_json=as_json)
+    if found.forecast is not None:
+        tell(job, found.forecast)
+    if wait and not dry_run:
+        follow_job(where)
+    elif not dry_run:
+        say(f"next: tiers job status {job}")
