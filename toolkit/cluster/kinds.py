@@ -88,16 +88,22 @@ class Kinds:
             for known in self._found.values():
                 if known.kind == kind and group_of(known.api_version) == group:
                     return known
+        version = self._preferred(group) if group else "v1"
+        if not version:
+            return None
+        with self._lock:
+            self._ask(version)
+            return self._found.get((version, kind))
+
+    def _preferred(self, group: str) -> str:
+        """Ask for the version of a group that the server prefers; empty when it has no such group."""
         try:
             preferred = self.connection.get(f"/apis/{group}").get("preferredVersion")
         except RefusedError as error:
             if error.status == NOT_FOUND:
-                return None
+                return ""
             raise
-        version = str(preferred.get("groupVersion")) if isinstance(preferred, Mapping) else ""
-        with self._lock:
-            self._ask(version)
-            return self._found.get((version, kind))
+        return str(preferred.get("groupVersion")) if isinstance(preferred, Mapping) else ""
 
     def _ask(self, api_version: str) -> None:
         root = "apis" if "/" in api_version else "api"

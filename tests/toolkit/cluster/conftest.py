@@ -67,6 +67,44 @@ class Site:
         return len(self.plane.writes())
 
 
+TWO_POOLS = {
+    "tiers": {
+        "edge": {
+            "pools": {
+                "ultrasound": None,
+                "endoscopy": None,
+                "labs": {"hardware": "jetson-orin-nano", "nodes": {"names": ["lab-01"]}},
+                "wards": {"hardware": "jetson-orin-nx", "nodes": {"names": ["ward-01"]}},
+            }
+        }
+    },
+    "models": None,
+    "services": None,
+    "jobs": None,
+}
+"""A site of 11 objects whose machines are not there: no pods, so nothing to wait for."""
+ONE_POOL = {**TWO_POOLS, "tiers": {"edge": {"pools": {**TWO_POOLS["tiers"]["edge"]["pools"], "labs": None}}}}
+"""The same without the pool `labs`."""
+
+
+@pytest.fixture
+def two_pools(site: Callable[..., Site]) -> Callable[..., Site]:
+    """Give `two_pools()`: a site with the pools `labs` and `wards`."""
+    return lambda: site(TWO_POOLS)
+
+
+@pytest.fixture
+def one_pool(topology: Callable[..., Topology]) -> Callable[[Site], Site]:
+    """Give `one_pool(site)`: the site without its pool `labs`, three objects less."""
+    return lambda made: made.changed(topology({"name": made.name, **ONE_POOL}))
+
+
+@pytest.fixture
+def without_queue(topology: Callable[..., Topology]) -> Callable[[Site], Site]:
+    """Give `without_queue(site)`: the site without its only object of the kind Queue."""
+    return lambda made: made.changed(topology({"name": made.name, **TWO_POOLS, "queues": None}))
+
+
 @pytest.fixture
 def site(
     plane: Plane, topology: Callable[..., Topology], wait_until: Callable[..., None]
