@@ -121,6 +121,16 @@ class WatchLog:
                     raise TimeoutError(f"after {seconds} s still not in the log: {what}")
                 self._more.wait(left)
 
+    def after(self, number: int, seconds: float) -> list[Change]:
+        """Give the changes that follow the first `number`, as soon as there are any; none when the time is over."""
+        with self._more:
+            self._more.wait_for(
+                lambda: len(self.changes) > number or self.broken is not None, max(seconds, 0)
+            )
+            if self.broken is not None:
+                raise RuntimeError("the log has a gap") from self.broken
+            return self.changes[number:]
+
     def stop(self) -> None:
         """End it; raises RuntimeError when the log is not complete."""
         self._end.set()
