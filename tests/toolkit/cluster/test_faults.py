@@ -11,8 +11,6 @@ import pytest
 from tests.cluster.faults import CountingPool, Fault, StumblingPool, Work, killed_at
 from toolkit.cluster.apply import Applied, apply
 from toolkit.cluster.diff import diff
-from toolkit.cluster.kinds import Kinds
-from toolkit.cluster.live import key_of, live_objects
 from toolkit.cluster.refusal import RefusedError
 from toolkit.cluster.request import Connection
 from toolkit.render.objects import render
@@ -23,6 +21,20 @@ SMALL = 12
 """Objects of the small topology."""
 POINTS = 10
 """How often an apply of the hospital is killed, each time at another request."""
+
+PLACES = {
+    "Namespace": "/api/v1/namespaces",
+    "ConfigMap": "/api/v1/configmaps",
+    "Secret": "/api/v1/secrets",
+    "Service": "/api/v1/services",
+    "DaemonSet": "/apis/apps/v1/daemonsets",
+    "Deployment": "/apis/apps/v1/deployments",
+    "PriorityClass": "/apis/scheduling.k8s.io/v1/priorityclasses",
+    "NodeGroup": "/apis/apps.kubeedge.io/v1alpha1/nodegroups",
+    "Queue": "/apis/scheduling.volcano.sh/v1beta1/queues",
+    "Job": "/apis/batch.volcano.sh/v1alpha1/jobs",
+}
+"""Every kind that `render` knows, and where the server lists it."""
 
 NOWHERE = {"count": None, "labels": None}
 SMALL_TOPOLOGY: dict = {
@@ -41,6 +53,7 @@ SMALL_TOPOLOGY: dict = {
     "services": None,
     "jobs": None,
 }
+WITHOUT_A_POOL: dict = {"tiers": {"edge": {"pools": {"endoscopy": None}}}}
 
 
 # ---------------------------------------------------------------- what is done
@@ -60,15 +73,25 @@ def requests_of(site, work: Work) -> CountingPool:
     return counting
 
 
-def assert_converged(site) -> None:
-    """Apply again, then hold the cluster against tiers.yaml."""
+def there(site) -> dict[tuple[str, str], str]:
+    """Give kind, name and uid of everything that carries the topology's name, as the server tells a stranger."""
+    found = {}
+    for kind, place in PLACES.items():
+        for item in site.api.items(f"{place}?labelSelector=tiers.dev/topology={site.name}"):
+            found[kind, item["metadata"]["name"]] = item["metadata"]["uid"]
+    return found
+
+
+def assert_converged(site) -> dict[tuple[str, str], str]:
+    """Apply again, then hold the cluster against tiers.yaml; give what is there."""
     applied = apply_all(site.connection, site.topology)
     assert [(each.label, each.message) for each in applied.failed] == []
     assert diff(site.connection, site.name, wanted(site.topology)).differences == ()
     assert requests_of(site, apply_all).writes == [], "the next apply sends nothing"
-    rendered = {key_of(each.body) for each in wanted(site.topology)}
-    kinds = {(each.api_version, each.kind) for each in wanted(site.topology)}
-    assert set(live_objects(Kinds(site.connection), site.name, kinds)) == rendered, "and nothing is left over"
+    found = there(site)
+    parent = ("ConfigMap", f"tiers.{site.name}")
+    assert set(found) == {(each.kind, each.name) for each in wanted(site.topology)} | {parent}
+    return found
 
 
 # ---------------------------------------------------------------- fixtures
@@ -97,6 +120,38 @@ def clean_run(small) -> int:
     assert counted > SMALL, "every object and every kind is a request"
     assert_converged(first)
     return counted
+
+
+@pytest.fixture
+def shrunk(small, topology) -> Callable[[], tuple]:
+    """Give `shrunk()`: the site of a topology that was applied and lost a pool, and what is there still."""
+
+    def make():
+        full = small()
+        assert apply_all(full.connection, full.topology).failed == ()
+        less = full.changed(topology(merged(SMALL_TOPOLOGY, WITHOUT_A_POOL, {"name": full.name})))
+        return less, there(full)
+
+    return make
+
+
+def merged(*changes: dict) -> dict:
+    """Lay changes over each other; None stays, because the fixture `topology` takes keys away for it."""
+    result: dict = {}
+    for each in changes:
+        for key, value in each.items():
+            both = isinstance(value, dict) and isinstance(result.get(key), dict)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def assert_pruned(less, before: dict[tuple[str, str], str]) -> None:
+    """See that exactly the objects of the pool went, and that the others are the same and not made anew."""
+    after = assert_converged(less)
+    gone = set(before) - set(after)
+    assert {kind for kind, _ in gone} == {"NodeGroup", "ConfigMap", "DaemonSet"}
+    assert all("endoscopy" in name for _, name in gone), gone
+    assert after.items() <= before.items()
 
 
 # ---------------------------------------------------------------- killed
@@ -133,6 +188,27 @@ def test_the_hospital_killed_at_ten_points_and_repeated_converges(site):
         assert_converged(broken)
 
 
+def test_killed_once_while_it_prunes_and_repeated_it_prunes_what_is_left_over(shrunk):
+    counted = requests_of(shrunk()[0], apply_all)
+    deletions = [at for at, (method, _) in enumerate(counted.asked, 1) if method == "DELETE"]
+    assert len(deletions) == 3
+    less, before = shrunk()
+    assert killed_at(apply_all, less.topology, less.plane.kubeconfig, deletions[1], answered=True)
+    assert len(there(less)) < len(before), "something was pruned already"
+    assert_pruned(less, before)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("answered", [False, True], ids=["before it is sent", "after the server did it"])
+def test_killed_at_every_request_of_a_prune_and_repeated_it_prunes_what_is_left_over(shrunk, answered):
+    total = len(requests_of(shrunk()[0], apply_all).asked)
+    assert total > 3
+    for number in range(1, total + 1):
+        less, before = shrunk()
+        assert killed_at(apply_all, less.topology, less.plane.kubeconfig, number, answered=answered)
+        assert_pruned(less, before)
+
+
 # ---------------------------------------------------------------- disturbed
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda each: each.value)
 def test_a_fault_at_every_request_does_not_show(small, fault):
@@ -142,6 +218,16 @@ def test_a_fault_at_every_request_does_not_show(small, fault):
     assert len(stumbling.stumbled) > SMALL
     assert [(each.label, each.message) for each in applied.failed] == []
     assert_converged(disturbed)
+
+
+@pytest.mark.parametrize("fault", list(Fault), ids=lambda each: each.value)
+def test_a_fault_at_every_request_of_a_prune_does_not_show(shrunk, fault):
+    less, before = shrunk()
+    stumbling = StumblingPool(less.connection.pool, fault)
+    applied = apply_all(replace(less.connection, pool=stumbling), less.topology)
+    assert sum(method == "DELETE" for method, _ in stumbling.stumbled) == 3
+    assert [(each.label, each.message) for each in applied.failed] == []
+    assert_pruned(less, before)
 
 
 def test_a_schema_error_is_final(small):
