@@ -88,3 +88,14 @@ def plugin_flags(arguments: object, known: frozenset[str]) -> dict[str, str]:
             break
         given[name] = value if sign else next(words, "")
     return given
+
+
+def written_anew(document: Document) -> bool:
+    """Whether Volcano's mutating webhook completes the tasks and writes all of them again.
+
+    Then an empty text in a task is the same as nothing, and a fraction such as cpu: 1.5 becomes a quantity.
+    """
+    return any(
+        not task.get("name") or task.get("minAvailable") is None or not task.get("maxRetry")
+        for task in tasks(document)
+    )

@@ -31,7 +31,7 @@ def worker_larger_than_machine(document: Document, around: Surroundings) -> Iter
     """A worker asks for more than any machine has on which it may run."""
     for task in _tasks(document, around):
         places = _places(task, around)
-        if not places or any(fits_empty(each, task.request) != 0 for each in places):
+        if not _too_large(task, places):
             continue
         resource, asked, most = _shortest(task, places)
         yield Finding(
@@ -52,6 +52,8 @@ def gang_larger_than_pool(document: Document, around: Surroundings) -> Iterator[
     if not is_gang(document) or not around.machines:
         return
     gang = demand(document)
+    if any(_too_large(task, _places(task, around)) for task in gang.tasks):
+        return
     for task in gang.tasks:
         room = _room(_places(task, around), task)
         if room is not None and 0 < room < task.needed:
@@ -109,6 +111,11 @@ def no_machine_at_all(document: Document, around: Surroundings) -> Iterator[Find
             )
 
 
+def _too_large(task: TaskDemand, places: list[Machines]) -> bool:
+    """Whether there are machines for a task, and none of them takes even one pod."""
+    return bool(places) and all(fits_empty(each, task.request) == 0 for each in places)
+
+
 def _shortest(task: TaskDemand, places: list[Machines]) -> tuple[str, Decimal, Decimal]:
     """Name what one machine lacks for a pod: the resource, what the pod asks for, and the most that there is.
 
@@ -147,7 +154,8 @@ def _room(places: list[Machines], task: TaskDemand) -> int | None:
 
 
 def _more_than_all(gang: Demand, around: Surroundings) -> Iterator[Finding]:
-    places = [each for each in around.machines if any(each in _places(task, around) for task in gang.tasks)]
+    found = {id(each): each for task in gang.tasks for each in _places(task, around)}
+    places = list(found.values())
     for resource in gang.resources() if places else []:
         there = [each.has(resource) for each in places]
         total = sum(
@@ -166,10 +174,11 @@ def _more_than_all(gang: Demand, around: Surroundings) -> Iterator[Finding]:
 def _held(places: list[Machines], around: Surroundings) -> list[tuple[str, Decimal]]:
     """Give the GPUs of the services that can stand on these machines and nowhere else."""
     found = []
+    taken = {id(each) for each in places}
     for each in around.standing:
         amount = each.request.get(GPU, Decimal(0)) * each.replicas
         possible = [machines for machines in around.machines if may_carry(machines, each.pool)]
-        if amount > 0 and possible and all(machines in places for machines in possible):
+        if amount > 0 and possible and all(id(machines) in taken for machines in possible):
             found.append((each.name, amount))
     return found
 

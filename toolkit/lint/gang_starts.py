@@ -21,6 +21,7 @@ from toolkit.lint.gang_document import (
     task_name,
     tasks,
 )
+from toolkit.lint.job_names import is_job_name, names
 from toolkit.lint.name_forms import LONGEST_LABEL, is_label, is_service_name, is_subdomain
 from toolkit.lint.pod_templates import pod_templates
 from toolkit.lint.rule import Finding, rule, rule_around
@@ -41,10 +42,9 @@ _KEYS = "/root/.ssh"
 )
 def service_name(document: Document) -> Iterator[Finding]:
     """With a plugin that brings a Service, the job's name must be the name of a Service."""
-    if NEED_SERVICE & set(plugins(document)) and not is_service_name(document.name):
-        yield Finding(
-            ("metadata", "name"), f"would stay Pending: {document.name!r} cannot be the name of a Service"
-        )
+    name = document.name
+    if NEED_SERVICE & set(plugins(document)) and is_job_name(name) and not is_service_name(name):
+        yield Finding(("metadata", "name"), f"would stay Pending: {name!r} cannot be the name of a Service")
 
 
 @rule(
@@ -57,8 +57,10 @@ def names_of_pods(document: Document) -> Iterator[Finding]:
     """Host names of all pods, and names of volumes that Volcano adds, have at most 63 characters."""
     brings = set(plugins(document))
     made = []
+    if not is_job_name(document.name) or any(names.look(document, NOTHING_KNOWN)):
+        return  # then it is refused anyway
     if NEED_SERVICE & brings:
-        made.append(f"{document.name}-svc")
+        made += [f"{document.name}-svc"] if is_service_name(document.name) else []
         for index, task in enumerate(tasks(document)):
             last = f"{document.name}-{task_name(task, index)}-{max(replicas(task) - 1, 0)}"
             spec = mapping(mapping(task.get("template")).get("spec"))
@@ -72,7 +74,7 @@ def names_of_pods(document: Document) -> Iterator[Finding]:
     if is_gang(document) and sequence(document.spec.get("volumes")):
         made.append(f"{document.name}-{'x' * _RANDOM}")
     for name in made:
-        if not is_label(name) and is_subdomain(document.name):  # else it is refused anyway
+        if not is_label(name):
             yield Finding(
                 ("metadata", "name"),
                 f"would stay Pending: the volume {name!r} that Volcano adds to the pods has {len(name)} characters"
@@ -100,7 +102,7 @@ def priority_class(document: Document, around: Surroundings) -> Iterator[Finding
         for template in pod_templates(document)
     ]
     for path, name in named:
-        if name and name not in there:
+        if is_subdomain(name) and name not in there:
             known = ", ".join(sorted(around.priorities - BUILT_IN_PRIORITIES)) or "none"
             yield Finding(
                 path, f"would stay Pending: there is no priority class {name!r} (there are {known})"

@@ -23,6 +23,11 @@ from toolkit.lint.rule import Finding, rule
 from toolkit.lint.volcano_admission import REFUSED
 
 
+def is_job_name(name: str) -> bool:
+    """Whether API server and webhook take a name for a job: a DNS subdomain of at most 63."""
+    return is_subdomain(name) and is_qualified(name)
+
+
 @rule(
     "L104",
     Severity.ERROR,
@@ -34,14 +39,14 @@ def names(document: Document) -> Iterator[Finding]:
     if not is_gang(document):
         return
     name = document.name
-    if not is_subdomain(name) or not is_qualified(name):
+    if not is_job_name(name):
         yield Finding(
             ("metadata", "name"),
             f"job name {name!r} is not 1 to {LONGEST_LABEL} of a-z, 0-9 and -, with a letter or digit at both ends",
         )
     for index, task in enumerate(tasks(document)):
         path: ValuePath = ("spec", "tasks", index, "name")
-        if task.get("name") is not None and not is_label(text(task.get("name"))):
+        if task.get("name") not in {None, ""} and not is_label(text(task.get("name"))):
             yield Finding(path, f"task name {task.get('name')!r} is not {LABEL_FORM}")
             continue
         # The webhook counts with the place of the task, not with the number of the pod.
@@ -62,6 +67,8 @@ def names_of_others(document: Document) -> Iterator[Finding]:
         return
     for key in ("queue", "priorityClassName"):
         value = document.spec.get(key)
+        if key == "queue" and value == "":
+            continue  # the mutating webhook writes `default`
         if value is not None and not is_subdomain(text(value)):
             yield Finding(("spec", key), f"{key} {value!r} is not {SUBDOMAIN_FORM}")
     scheduler = document.spec.get("schedulerName")

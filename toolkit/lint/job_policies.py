@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from toolkit.errors import Severity
 from toolkit.lint.document import Document, ValuePath, sequence, text
-from toolkit.lint.gang_document import events, is_gang, policies
+from toolkit.lint.gang_document import events, is_gang, policies, written_anew
 from toolkit.lint.rule import Finding, rule
 from toolkit.lint.volcano_admission import REFUSED
 
@@ -41,7 +41,9 @@ def policy_shape(document: Document) -> Iterator[Finding]:
         seen: set[str] = set()
         for index, policy in enumerate(listed):
             here: ValuePath = (*path, index)
-            yield from _one_policy(policy, here)
+            yield from _one_policy(
+                policy, here, empty_counts=not ("tasks" in path and written_anew(document))
+            )
             keys = [f"event {each}" for each in dict.fromkeys(events(policy))]
             if not keys and policy.get("exitCode") is not None:
                 keys = [f"exit code {policy['exitCode']}"]
@@ -88,7 +90,7 @@ def action_of_exit_code(document: Document) -> Iterator[Finding]:
                 yield Finding((*path, index, "action"), f"{action!r} is no action of Volcano")
 
 
-def _one_policy(policy: Mapping[str, object], here: ValuePath) -> Iterator[Finding]:
+def _one_policy(policy: Mapping[str, object], here: ValuePath, *, empty_counts: bool) -> Iterator[Finding]:
     named, code = events(policy), policy.get("exitCode")
     if bool(named) == (code is not None):
         yield Finding(here, "a policy needs either an event or an exit code")
@@ -98,7 +100,9 @@ def _one_policy(policy: Mapping[str, object], here: ValuePath) -> Iterator[Findi
         yield Finding((*here, "event"), f"{policy.get('event')!r} is no text")
     given = [*sequence(policy.get("events")), *([policy["event"]] if "event" in policy else [])]
     for event in given:
-        if event is not None and text(event) not in EVENTS:
+        if event is None or (event == "" and not empty_counts):
+            continue
+        if text(event) not in EVENTS:
             yield Finding(here, f"{event!r} is no event of Volcano that a job may name ({_EVENTS})")
     if named and text(policy.get("action")) not in ACTIONS:
         yield Finding((*here, "action"), f"{policy.get('action')!r} is no action of Volcano ({_ACTIONS})")

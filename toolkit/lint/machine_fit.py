@@ -72,7 +72,7 @@ def _expression(machines: Machines, expression: Mapping[str, object]) -> bool:
     values = [text(each) for each in sequence(expression.get("values"))]
     there = key in machines.labels
     if operator == "In":
-        return _carries(machines, key, values)
+        return not values or _carries(machines, key, values)
     if operator == "NotIn":
         return not there or machines.labels[key] not in values
     if operator == "Exists":

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from toolkit.errors import Severity
 from toolkit.lint.document import Document, ValuePath, mapping, sequence, text
-from toolkit.lint.gang_document import is_gang
+from toolkit.lint.gang_document import is_gang, written_anew
 from toolkit.lint.name_forms import (
     LABEL_FORM,
     LONGEST_PORT_NAME,
@@ -25,6 +25,7 @@ from toolkit.lint.name_forms import (
 )
 from toolkit.lint.pod_templates import GPU, PodTemplate, pod_templates, resources
 from toolkit.lint.quantity import parse_quantity, whole
+from toolkit.lint.requests import container_request
 from toolkit.lint.rule import Finding, rule
 
 REFUSED = "the API server refuses the pod"
@@ -74,8 +75,13 @@ def amounts(document: Document) -> Iterator[Finding]:
                     if name == GPU:
                         continue  # `pods` speaks of GPUs
                     place = (*path, "resources", which, name)
-                    yield from _amount(name, value, place, strict=is_gang(document))
+                    yield from _amount(
+                        name, value, place, strict=is_gang(document) and not written_anew(document)
+                    )
             yield from _request_against_limit(container, (*path, "resources"))
+            asked = container_request(container)
+            if any(name.startswith("hugepages-") for name in asked) and not {"cpu", "memory"} & set(asked):
+                yield Finding((*path, "resources"), "huge pages need cpu or memory beside them")
 
 
 @rule(
@@ -137,10 +143,10 @@ def ports(document: Document) -> Iterator[Finding]:
     "L325",
     Severity.ERROR,
     why=REFUSED,
-    cure="give each volume its own name and exactly one source, and mount volumes that are there, each path once",
+    cure="give each volume its own name and one source, and mount volumes that are there, each path once",
 )
 def volumes(document: Document) -> Iterator[Finding]:
-    """Volumes have names of their own and one source; mounts name a volume and a path of their own."""
+    """Volumes have names of their own and no second source; mounts name a volume and a path of their own."""
     for template in pod_templates(document):
         listed = [mapping(volume) for volume in sequence(template.spec.get("volumes"))]
         names = Counter(text(volume.get("name")) for volume in listed)
@@ -152,8 +158,8 @@ def volumes(document: Document) -> Iterator[Finding]:
             elif names[name] > 1:
                 yield Finding((*path, "name"), f"two volumes are called {name!r}")
             sources = [key for key, value in volume.items() if key != "name" and value is not None]
-            if len(sources) != 1:
-                yield Finding(path, f"volume {name!r} has {len(sources)} sources instead of one")
+            if len(sources) > 1:  # none is emptyDir
+                yield Finding(path, f"volume {name!r} has {len(sources)} sources ({', '.join(sources)})")
             yield from _source(volume, path)
         yield from _mounts(template, set(names))
 

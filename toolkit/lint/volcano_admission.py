@@ -23,6 +23,7 @@ from toolkit.lint.gang_document import (
     task_minimum,
     task_name,
     tasks,
+    written_anew,
 )
 from toolkit.lint.name_forms import SUBDOMAIN_FORM, is_subdomain
 from toolkit.lint.quantity import parse_quantity, whole
@@ -80,7 +81,7 @@ def known_plugins(document: Document) -> Iterator[Finding]:
         path: ValuePath = ("spec", "plugins", name)
         if name not in PLUGINS:
             yield Finding(path, f"{name!r} is no plugin of Volcano ({', '.join(sorted(PLUGINS))})")
-        elif not isinstance(arguments, list | tuple) or not all(isinstance(each, str) for each in arguments):
+        elif not is_texts(arguments):
             yield Finding(path, f"the arguments of {name!r} are no list of texts")
 
 
@@ -96,6 +97,9 @@ def depends_on_order(document: Document) -> Iterator[Finding]:
     for index, task in enumerate(tasks(document)):
         name = task_name(task, index)
         path: ValuePath = ("spec", "tasks", index, "dependsOn")
+        named = mapping(task.get("dependsOn")).get("name")
+        if not is_texts(named):
+            yield Finding((*path, "name"), f"{named!r} is no list of texts")
         for parent, times in Counter(parents(task)).items():
             if parent not in waits:
                 yield Finding(path, f"task {name!r} waits for {parent!r}, which is no task of the job")
@@ -210,7 +214,7 @@ def numa_needs_whole_cores(document: Document) -> Iterator[Finding]:
     for index, task in enumerate(tasks(document)):
         policy = task.get("topologyPolicy")
         path: ValuePath = ("spec", "tasks", index)
-        if policy is None or policy == "none":
+        if policy in {None, "none"} or (policy == "" and written_anew(document)):
             continue
         if policy not in TOPOLOGY_POLICIES:
             yield Finding((*path, "topologyPolicy"), f"{policy!r} is none of {', '.join(TOPOLOGY_POLICIES)}")
@@ -246,6 +250,11 @@ def numbers_in_range(document: Document) -> Iterator[Finding]:
     ):
         for place, policy in enumerate(map(mapping, sequence(listed))):
             yield from _out_of_range(policy, (*path, place), {"exitCode": -_LARGEST - 1})
+
+
+def is_texts(value: object) -> bool:
+    """Whether a value is a list of texts; nothing at all is an empty one."""
+    return value is None or (isinstance(value, list | tuple) and all(isinstance(each, str) for each in value))
 
 
 def parents(task: Mapping[str, object]) -> list[str]:
