@@ -17,6 +17,7 @@ from typer.main import get_command
 from toolkit.cli.app import COMMANDS, build
 from toolkit.errors import INTERRUPTED_EXIT_CODE, TiersError
 from toolkit.lint.check import RULES
+from toolkit.lint.gang_fit import STAYS_PENDING
 from toolkit.topology.problems import CATALOGUE
 from toolkit.topology.schema import schema_text
 
@@ -76,6 +77,7 @@ def problems_page() -> str:
         *head,
         *(_cells(f"`{row.code}`", row.title, row.why, row.cure) for row in CATALOGUE.values()),
         "\n## In objects, ours or anybody's (`tiers lint`)\n",
+        f"{min(STAYS_PENDING)} to {max(STAYS_PENDING)}: the cluster takes the job, and it would stay Pending.\n",
         *head,
     ]
     for rule in sorted(RULES, key=lambda each: each.code):

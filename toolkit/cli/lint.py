@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from toolkit.lint.document import Document
+    from toolkit.topology.topology import Topology
 
 _Objects = Annotated[
     list[Path],
@@ -43,6 +44,7 @@ _NO_FILES: list[Path] = []
 
 
 def lint(
+    context: typer.Context,
     objects: _Objects = _NO_FILES,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
@@ -51,21 +53,30 @@ def lint(
     output: OutputOption = Output.TABLE,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for what a cluster would refuse, never start, or lose; without FILE in what tiers.yaml becomes."""
+    """Look for what a cluster would refuse, never start, or lose; without FILE in what tiers.yaml becomes.
+
+    With FILE and --file, tiers.yaml says which machines, queues and priorities stand around the objects.
+    """
     from toolkit.errors import Problem, Severity, TiersError
     from toolkit.lint.check import lint as check
     from toolkit.lint.document import from_files
+    from toolkit.lint.known_from_topology import known_from_topology
     from toolkit.lint.schema import schemas_from, validate
     from toolkit.lint.schema_files import cached_folders
+    from toolkit.lint.surroundings import NOTHING_KNOWN
+    from toolkit.topology.load import load
 
     problems: list[Problem] = []
     unchecked: dict[str, None] = {}
-    by_cluster = {"": from_files(objects)} if objects else _rendered(files, assignments)
+    source = context.get_parameter_source("files")
+    topology = load(files, variables_of(assignments)).topology if not objects or _typed(source) else None
+    by_cluster = {"": from_files(objects)} if objects or not topology else _rendered(topology, files)
     for cluster, documents in by_cluster.items():
         folders = (*crds, *cached_folders(files[0].parent, cluster))
+        known = known_from_topology(topology, cluster or None) if topology else NOTHING_KNOWN
         validated = validate(documents, schemas_from(folders, kubernetes))
         unchecked.update(dict.fromkeys(validated.unchecked))
-        problems += [*validated.problems, *check(documents)]
+        problems += [*validated.problems, *check(documents, known)]
     if output is Output.TABLE and not as_json:
         print("".join(f"{describe(problem)}\n" for problem in problems), end="")
     else:
@@ -79,14 +90,17 @@ def lint(
         raise typer.Exit(TiersError.exit_code)
 
 
-def _rendered(files: Sequence[Path], assignments: Sequence[str]) -> dict[str, tuple[Document, ...]]:
+def _typed(source: object) -> bool:
+    """Whether an option was typed, and did not come from its default."""
+    return getattr(source, "name", "") == "COMMANDLINE"
+
+
+def _rendered(topology: Topology, files: Sequence[Path]) -> dict[str, tuple[Document, ...]]:
     """Give what tiers.yaml becomes, by cluster."""
     from toolkit.lint.document import from_objects
     from toolkit.render.lock import LOCK_FILE, read_lock
     from toolkit.render.objects import render
-    from toolkit.topology.load import load
 
-    topology = load(files, variables_of(assignments)).topology
     objects = render(topology, read_lock(files[0].parent / LOCK_FILE))
     return {
         cluster: from_objects(each.body for each in objects if each.cluster == cluster)

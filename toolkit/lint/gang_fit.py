@@ -20,6 +20,9 @@ from toolkit.lint.pod_templates import GPU
 from toolkit.lint.rule import Finding, rule_around
 from toolkit.lint.surroundings import Machines, Surroundings
 
+STAYS_PENDING = frozenset(f"L{number}" for number in range(151, 170))
+"""Codes that mean: the cluster takes the job, and it would stay Pending for ever. Reserved for that."""
+
 
 @rule_around(
     "L154",

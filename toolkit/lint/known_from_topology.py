@@ -17,8 +17,9 @@ from toolkit.topology.topology import PlacedPool, Topology
 POOL_LABEL = "tiers.dev/pool"
 
 
-def known_from_topology(topology: Topology) -> Surroundings:
-    """Read queues, priorities, machines and standing services of a topology."""
+def known_from_topology(topology: Topology, cluster: str | None = None) -> Surroundings:
+    """Read queues, priorities, machines and standing services of a topology, or of one of its clusters."""
+    tiers = frozenset(topology.tiers if cluster is None else topology.clusters[cluster].tiers)
     return Surroundings(
         queues={
             name: QueueFacts(
@@ -27,11 +28,12 @@ def known_from_topology(topology: Topology) -> Surroundings:
                 capability=_amounts(queue.capability),
             )
             for name, queue in topology.queues.items()
+            if queue.tier in tiers
         },
         all_queues=True,
         priorities=frozenset(topology.priorities),
         all_priorities=True,
-        machines=tuple(_machines(placed) for placed in topology.pools()),
+        machines=tuple(_machines(placed) for placed in topology.pools() if placed.tier_name in tiers),
         standing=tuple(
             Standing(
                 name=f"service {name}",
@@ -40,6 +42,7 @@ def known_from_topology(topology: Topology) -> Surroundings:
                 pool={POOL_LABEL: service.pool},
             )
             for name, service in topology.services.items()
+            if topology.pool(service.pool).tier_name in tiers
         ),
         topology=topology.name,
     )
