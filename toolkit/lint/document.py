@@ -18,6 +18,8 @@ ValuePath = tuple[str | int, ...]
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SUFFIXES = (".yaml", ".yml", ".json")
+SCHEDULER_KIND = "SchedulerConfiguration"
+"""Our kind for volcano-scheduler.conf, which has none of its own; Volcano's name for what the file holds."""
 LARGEST_FILE = 16 * 1024 * 1024
 """Bytes of YAML we are willing to parse; etcd refuses single objects above 1.5 MiB, so this is ten of the largest."""
 
@@ -65,7 +67,7 @@ class Document:
     def title(self) -> str:
         """How people call the object: `Job research/seg3d`."""
         namespace = text(mapping(self.body.get("metadata")).get("namespace"))
-        return f"{self.kind} {namespace}/{self.name}" if namespace else f"{self.kind} {self.name}"
+        return f"{self.kind} {namespace}/{self.name}" if namespace else f"{self.kind} {self.name}".rstrip()
 
     @property
     def spec(self) -> Mapping[str, object]:
@@ -152,6 +154,8 @@ def _objects(node: yaml.Node | None, where: str) -> Iterator[Document]:
             for item in items.value:
                 yield from _objects(item, where)
         return
+    if not body.get("kind") and {"actions", "tiers"} <= set(body):
+        body = {"kind": SCHEDULER_KIND, **body}
     if body.get("kind"):
         yield Document(body, where, node)
 

@@ -16,12 +16,14 @@ from toolkit.lint.document import Document, mapping, sequence, text
 from toolkit.lint.pod_templates import pod_templates
 from toolkit.lint.quantity import parse_quantity, whole
 from toolkit.lint.requests import request_of
+from toolkit.lint.scheduler_document import Configuration, configurations
 from toolkit.lint.surroundings import (
     BUILT_IN_PRIORITIES,
     Amounts,
     Machines,
     QueueFacts,
     Quota,
+    SchedulerFacts,
     Standing,
     Surroundings,
     Taint,
@@ -52,6 +54,7 @@ def known_from_objects(documents: Iterable[Document], beside: Surroundings) -> S
             for standing in _standing(each)
         ),
         quotas=tuple(_quota(each) for each in listed if _is_quota(each)),
+        scheduler=next((_scheduler(found) for each in listed for found in configurations(each)), None),
     )
     return beside.beside(own)
 
@@ -121,3 +124,12 @@ def _standing(document: Document) -> Iterable[Standing]:
 def _topology(document: Document) -> str:
     labels: Mapping[str, object] = mapping(mapping(document.body.get("metadata")).get("labels"))
     return text(labels.get(TOPOLOGY_LABEL))
+
+
+def _scheduler(found: Configuration) -> SchedulerFacts:
+    capacity = found.named("capacity")
+    return SchedulerFacts(
+        actions=frozenset(found.actions),
+        plugins=frozenset(plugin.name for plugin in found.plugins),
+        hierarchy=capacity is not None and capacity.body.get("enableHierarchy") is True,
+    )

@@ -84,6 +84,16 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class SchedulerFacts:
+    """What the configuration of Volcano's scheduler names."""
+
+    actions: frozenset[str]
+    plugins: frozenset[str]
+    hierarchy: bool
+    """Whether queues below queues mean something to it."""
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """Everything that is known around the objects of one run."""
 
@@ -96,6 +106,8 @@ class Surroundings:
     machines: tuple[Machines, ...] = ()
     standing: tuple[Standing, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    scheduler: SchedulerFacts | None = None
+    """None where the configuration is not known."""
     topology: str = ""
     """Name of the topology that these facts come from, when they come from one."""
 
@@ -109,6 +121,7 @@ class Surroundings:
             machines=other.machines or self.machines,
             standing=(*self.standing, *other.standing),
             quotas=(*self.quotas, *other.quotas),
+            scheduler=other.scheduler or self.scheduler,
             topology=self.topology or other.topology,
         )
 
