@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.live import key_of, list_all, live_objects
+from toolkit.cluster.machines import Machine, machine_of
 from toolkit.cluster.readiness import Readiness, State, judge
-from toolkit.cluster.request import Connection, Json
+from toolkit.cluster.request import Connection
 from toolkit.placement import POOL_LABEL, TIER_LABEL
 from toolkit.render.rendered import RenderedObject
 from toolkit.topology.topology import PlacedPool, Topology
@@ -73,43 +74,29 @@ def status(connection: Connection, topology: Topology, objects: Sequence[Rendere
     kinds = Kinds(connection)
     ours = [each for each in objects if each.cluster == connection.cluster]
     live = live_objects(kinds, topology.name, [(each.api_version, each.kind) for each in ours])
+    machines = [machine_of(each) for each in list_all(kinds, kinds.resource("v1", "Node"), "")]
     seen = []
     for each in ours:
         body = live.get(key_of(each.body))
-        found = judge(body) if body else _ABSENT
+        found = judge(body, lambda: machines) if body else _ABSENT
         seen.append(ObjectStatus(each.kind, each.namespace, each.name, found.state, found.reason))
-    nodes = list(list_all(kinds, kinds.resource("v1", "Node"), ""))
-    pools = tuple(_pool(each, nodes) for each in topology.pools_in(connection.cluster))
+    pools = tuple(_pool(each, machines) for each in topology.pools_in(connection.cluster))
     return ClusterStatus(connection.cluster, connection.context, tuple(seen), pools)
 
 
-def _pool(placed: PlacedPool, nodes: Sequence[Json]) -> PoolStatus:
+def _pool(placed: PlacedPool, machines: Sequence[Machine]) -> PoolStatus:
     """Count the nodes of a pool: those that tiers.yaml names, else those with the pool's labels."""
     ready, silent = 0, {}
-    for node in nodes:
-        metadata = node.get("metadata")
-        if not isinstance(metadata, Mapping):
-            continue
-        name, labels = str(metadata.get("name")), metadata.get("labels") or {}
+    for machine in machines:
         if placed.pool.nodes.count is None:
-            belongs = name in placed.node_names
+            belongs = machine.name in placed.node_names
         else:
-            belongs = (labels.get(TIER_LABEL), labels.get(POOL_LABEL)) == (placed.tier_name, placed.name)
+            labelled = (machine.labels.get(TIER_LABEL), machine.labels.get(POOL_LABEL))
+            belongs = labelled == (placed.tier_name, placed.name)
         if not belongs:
             continue
-        since = _silent_since(node)
-        if since is None:
+        if machine.silent_since is None:
             ready += 1
         else:
-            silent[name] = since
+            silent[machine.name] = machine.silent_since
     return PoolStatus(placed.tier_name, placed.name, placed.pool.nodes.total, ready, silent)
-
-
-def _silent_since(node: Json) -> str | None:
-    """Give when a node stopped being ready; None when it is ready."""
-    found = node.get("status")
-    conditions = found.get("conditions") if isinstance(found, Mapping) else None
-    for condition in conditions if isinstance(conditions, list) else []:
-        if condition.get("type") == "Ready":
-            return None if condition.get("status") == "True" else str(condition.get("lastTransitionTime"))
-    return "it has never reported"

@@ -1,7 +1,9 @@
 """Wait until objects run: one watch a kind and namespace, judged by `readiness`. After `apply`.
 
-A watch that breaks or is too old begins again with a list. A time-out is a result, not an error: it names for each
-object what is missing, with the last warnings that the cluster wrote about it and why its pods find no place.
+A watch that breaks, or that the server ends, goes on where it was; one that is too old (410, an ERROR event) begins
+again with a list. Only a failure that is final ends the wait early: anything else may recover until the time is over. A
+time-out is a result, not an error: it names for each object what is missing, with the last warnings that the cluster
+wrote about it and why its pods find no place. Machines that are offline are named, not waited for (`machines`).
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from urllib3.exceptions import HTTPError
 
 from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.live import Key, key_of
-from toolkit.cluster.readiness import Readiness, State, judge
+from toolkit.cluster.machines import Machines
+from toolkit.cluster.readiness import READY_PERCENT, Readiness, State, judge
 from toolkit.cluster.refusal import refused
 from toolkit.cluster.request import Connection, Json
 from toolkit.cluster.warnings import warnings_about
-from toolkit.errors import ClusterError
+from toolkit.errors import ClusterError, UnreachableError
 from toolkit.render.metadata import TOPOLOGY_LABEL
 from toolkit.render.rendered import RenderedObject
 
@@ -29,6 +33,10 @@ LARGEST_EVENT = 16 * 2**20
 """Bytes of one watch event that are held at most; an object in etcd is below 2 MiB."""
 _ABSENT = Readiness(State.PROGRESSING, "it is not in the cluster")
 _REFUSED_FROM, _PIECE = 300, 65536
+_GONE, _PASSING = 410, frozenset({429, 500, 502, 503, 504})
+_ROUND_SECONDS = 5.0
+"""How long one watch request lasts: after it machines are looked at again, and whether somebody ended the wait."""
+_BREATH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,15 @@ class WaitedObject:
     state: State
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    offline: Mapping[str, str] = field(default_factory=dict)
+    """Machine → since when it does not answer; its pod was not waited for."""
 
 
 @dataclass(frozen=True)
 class Waited:
     """Every object at the end of the wait, in apply order."""
 
+    cluster: str
     seconds: float
     objects: tuple[WaitedObject, ...]
 
@@ -54,6 +65,11 @@ class Waited:
     def not_ready(self) -> tuple[WaitedObject, ...]:
         """The objects that do not run."""
         return tuple(each for each in self.objects if each.state is not State.READY)
+
+    @property
+    def offline(self) -> dict[str, str]:
+        """Give every machine that was not waited for, and since when it does not answer."""
+        return {name: since for each in self.objects for name, since in each.offline.items()}
 
 
 def raise_for_time(waited: Waited) -> None:
@@ -74,7 +90,13 @@ def raise_for_time(waited: Waited) -> None:
 
 
 def wait(
-    connection: Connection, topology: str, objects: Sequence[RenderedObject], *, seconds: float
+    connection: Connection,
+    topology: str,
+    objects: Sequence[RenderedObject],
+    *,
+    seconds: float,
+    ready_percent: int = READY_PERCENT,
+    stop: threading.Event | None = None,
 ) -> Waited:
     """Wait until every object runs, one has failed for good, or the time is over.
 
@@ -83,6 +105,8 @@ def wait(
         topology: its name, by whose label objects are watched.
         objects: what was applied; only this cluster's count.
         seconds: how long at most.
+        ready_percent: how many of the pods on reachable machines make a DaemonSet ready.
+        stop: set by somebody who wants the wait to end within some seconds.
 
     Raises:
         ClusterError: a kind does not exist in the cluster, or may not be watched.
@@ -93,26 +117,52 @@ def wait(
     groups: dict[tuple[str, str, str], set[Key]] = {}
     for each in ours:
         groups.setdefault((each.api_version, each.kind, each.namespace), set()).add(key_of(each.body))
-    begin, over = time.monotonic(), threading.Event()
+    begin = time.monotonic()
+    end = _End(begin + seconds, stop or threading.Event())
+    machines = Machines(kinds)
     found: dict[Key, Readiness] = {}
     if groups:
         with ThreadPoolExecutor(max_workers=len(groups)) as threads:
             watches = [
-                _Watch(kinds, topology, group, keys, begin + seconds, over) for group, keys in groups.items()
+                _Watch(kinds, topology, group, keys, end, machines, ready_percent)
+                for group, keys in groups.items()
             ]
             for seen in threads.map(_Watch.run, watches):
                 found.update(seen)
-    waited = tuple(_end(kinds, each, found.get(key_of(each.body), _ABSENT)) for each in ours)
-    return Waited(time.monotonic() - begin, waited)
+    waited = tuple(_result(kinds, each, found.get(key_of(each.body), _ABSENT)) for each in ours)
+    return Waited(connection.cluster, time.monotonic() - begin, waited)
 
 
-def _end(kinds: Kinds, rendered: RenderedObject, readiness: Readiness) -> WaitedObject:
+def _result(kinds: Kinds, rendered: RenderedObject, readiness: Readiness) -> WaitedObject:
     warnings: tuple[str, ...] = ()
     if readiness.state is not State.READY:
         warnings = warnings_about(kinds, rendered)
     return WaitedObject(
-        rendered.kind, rendered.namespace, rendered.name, readiness.state, readiness.reason, warnings
+        rendered.kind,
+        rendered.namespace,
+        rendered.name,
+        readiness.state,
+        readiness.reason,
+        warnings,
+        readiness.offline,
     )
+
+
+@dataclass
+class _End:
+    """When all watches of a wait end."""
+
+    deadline: float
+    asked: threading.Event
+    """Set from outside."""
+    over: threading.Event = field(default_factory=threading.Event)
+    """Set when an object has failed for good or a watch was refused: nobody needs to wait any more."""
+
+    def has_come(self) -> bool:
+        return self.over.is_set() or self.asked.is_set() or time.monotonic() >= self.deadline
+
+    def left(self) -> float:
+        return self.deadline - time.monotonic()
 
 
 @dataclass
@@ -123,60 +173,87 @@ class _Watch:
     topology: str
     group: tuple[str, str, str]
     keys: set[Key]
-    deadline: float
-    over: threading.Event
-    """Set when an object has failed for good or a watch was refused: nobody needs to wait any more."""
+    end: _End
+    machines: Machines
+    ready_percent: int
+    version: str = ""
+    """From which the watch goes on; empty: begin with a list."""
+    bodies: dict[Key, Json] = field(default_factory=dict)
+    seen: dict[Key, Readiness] = field(default_factory=dict)
 
     def run(self) -> dict[Key, Readiness]:
         """Follow the objects to the end of the wait and give the last readiness of each."""
-        seen: dict[Key, Readiness] = {}
         try:
-            while not self._settled(seen):
-                version = self._list(seen)
-                if self._settled(seen):
-                    break
-                for event in self._events(version):
-                    self._take(event, seen)
-                    if self._settled(seen):
-                        break
+            self._list()
+            while not self._settled():
+                begin = time.monotonic()
+                for event in self._events():
+                    self._take(event)
+                    if self._settled():
+                        return self.seen
+                if (
+                    time.monotonic() - begin < _BREATH_SECONDS
+                ):  # a server that ends watches at once is in trouble
+                    self.end.over.wait(_BREATH_SECONDS)
+                if not self.version:
+                    with suppress(UnreachableError):  # it may be back before the time is over
+                        self._list()
+                for (
+                    key,
+                    body,
+                ) in self.bodies.items():  # a machine may have gone silent without a word about its pods
+                    self.seen[key] = self._judge(body)
         except BaseException:
-            self.over.set()
+            self.end.over.set()
             raise
-        return seen
+        return self.seen
 
-    def _settled(self, seen: Mapping[Key, Readiness]) -> bool:
-        if any(each.state is State.FAILED for each in seen.values()):
-            self.over.set()
-        running = all(seen.get(key, _ABSENT).state is State.READY for key in self.keys)
-        return running or self.over.is_set() or time.monotonic() >= self.deadline
+    def _settled(self) -> bool:
+        if any(each.final for each in self.seen.values()):
+            self.end.over.set()
+        running = all(self.seen.get(key, _ABSENT).state is State.READY for key in self.keys)
+        return running or self.end.has_come()
 
-    def _list(self, seen: dict[Key, Readiness]) -> str:
-        """Look at all objects once; give the version from which a watch goes on."""
+    def _judge(self, body: Json) -> Readiness:
+        return judge(body, self.machines.all, self.ready_percent)
+
+    def _list(self) -> None:
+        """Look at all objects once; a watch goes on from there."""
         api_version, kind, _ = self.group
         page = self.kinds.connection.get(self._path(), labelSelector=f"{TOPOLOGY_LABEL}={self.topology}")
-        seen.clear()
         items = page.get("items")
-        for item in items if isinstance(items, list) else []:
-            body = {"apiVersion": api_version, "kind": kind, **item}
-            if key_of(body) in self.keys:
-                seen[key_of(body)] = judge(body)
-        metadata = page.get("metadata")
-        return str(metadata.get("resourceVersion")) if isinstance(metadata, Mapping) else ""
+        listed = (
+            [{**item, "apiVersion": api_version, "kind": kind} for item in items if isinstance(item, dict)]
+            if isinstance(items, list)
+            else []
+        )
+        self.bodies = {key_of(body): body for body in listed if key_of(body) in self.keys}
+        self.seen = {key: self._judge(body) for key, body in self.bodies.items()}
+        self.version = _version(page)
 
-    def _take(self, event: Json, seen: dict[Key, Readiness]) -> None:
+    def _take(self, event: Json) -> None:
         body = event.get("object")
-        if not isinstance(body, dict) or key_of(body) not in self.keys:
+        if not isinstance(body, dict):
             return
-        seen[key_of(body)] = _ABSENT if event.get("type") == "DELETED" else judge(body)
+        self.version = _version(body) or self.version
+        key = key_of(body)
+        if event.get("type") == "BOOKMARK" or key not in self.keys:
+            return
+        if event.get("type") == "DELETED":
+            self.bodies.pop(key, None)
+            self.seen[key] = _ABSENT
+        else:
+            self.bodies[key], self.seen[key] = body, self._judge(body)
 
-    def _events(self, version: str) -> Iterator[Json]:
-        """Give events until the server ends the watch; it does so every few seconds, so that `over` is seen."""
-        left = min(max(self.deadline - time.monotonic(), 1.0), 5.0)
+    def _events(self) -> Iterator[Json]:
+        """Give events until the server ends the watch; it does so every few seconds."""
+        left = max(min(self.end.left(), _ROUND_SECONDS), 1.0)
         query = {
             "watch": "true",
-            "resourceVersion": version,
+            "resourceVersion": self.version,
+            "allowWatchBookmarks": "true",
             "labelSelector": f"{TOPOLOGY_LABEL}={self.topology}",
-            "timeoutSeconds": str(int(left) or 1),
+            "timeoutSeconds": str(int(left)),
         }
         connection = self.kinds.connection
         try:
@@ -184,10 +261,17 @@ class _Watch:
         except HTTPError:
             return
         try:
-            if answer.status >= _REFUSED_FROM:
+            if answer.status == _GONE:
+                self.version = ""
+            elif answer.status >= _REFUSED_FROM and answer.status not in _PASSING:
                 raise refused(answer.status, answer.read(LARGEST_EVENT), f"watch {self._path()}")
-            yield from _lines(answer.stream(_PIECE))
-        except HTTPError:
+            elif answer.status < _REFUSED_FROM:
+                for event in _lines(answer.stream(_PIECE)):
+                    if event.get("type") == "ERROR":  # what it says is mostly 410: too old to go on from
+                        self.version = ""
+                        return
+                    yield event
+        except (HTTPError, ValueError):  # broken off, perhaps within an event
             return
         finally:
             answer.close()
@@ -197,15 +281,19 @@ class _Watch:
         return self.kinds.resource(api_version, kind).path(namespace)
 
 
+def _version(document: Mapping[str, object]) -> str:
+    metadata = document.get("metadata")
+    return str(metadata.get("resourceVersion") or "") if isinstance(metadata, Mapping) else ""
+
+
 def _lines(pieces: Iterator[bytes]) -> Iterator[Json]:
-    """Cut a watch into its events; an ERROR event (too old a version) ends it."""
+    """Cut a watch into its events. Raises ValueError when one is no JSON or larger than any object can be."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             event = json.loads(line)
-            if event.get("type") == "ERROR":
-                return
-            yield event
+            if isinstance(event, dict):
+                yield event
         if len(rest) > LARGEST_EVENT:
-            return
+            raise ValueError("larger than any object can be")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import secrets
 import signal
 import subprocess
 import sys
@@ -32,12 +32,11 @@ with hold(connection, "site", namespace, Claim("doomed@desk", duration_seconds=2
     sys.stdin.read()
 """
 ANNA, BEN = Claim("anna@desk", duration_seconds=2), Claim("ben@desk", duration_seconds=2)
-_numbers = itertools.count(1)
 
 
 @pytest.fixture
 def namespace(plane) -> str:
-    name = f"locks-{next(_numbers)}"
+    name = f"locks-{secrets.token_hex(4)}"
     plane.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     return name
 
@@ -202,6 +201,21 @@ def test_silence_of_the_server_stops_the_holder_before_another_may_begin(
     lock.release()
 
 
+def test_a_broken_lock_is_not_given_back_by_who_did_not_notice(connection, namespace, plane):
+    lock = Lock(connection, path(namespace), replace(ANNA, duration_seconds=60))
+    assert lock.take() is None
+    with hold(connection, "site", namespace, replace(BEN, break_lock=True)) as second:
+        lock.release()
+        assert holder_of(plane.api.get(path(namespace))).name == second.identity
+
+
+def test_a_machine_that_slept_has_lost_its_lock(connection, namespace):
+    """Its monotonic clock stood still; the time of day went on."""
+    with hold(connection, "site", namespace, replace(ANNA, duration_seconds=60)) as lock:
+        lock._renewed = (time.monotonic(), time.time() - 55)
+        assert "could not be renewed for 55 s" in lock.reason_to_stop()
+
+
 def test_nobody_answers(namespace, free_port):
     dead = Connection("main", "hospital", f"http://127.0.0.1:{free_port()}", urllib3.PoolManager(), dict)
     with pytest.raises(UnreachableError), hold(dead, "site", namespace, ANNA):
@@ -209,7 +223,7 @@ def test_nobody_answers(namespace, free_port):
 
 
 def test_a_place_that_is_not_there_is_made_first(connection, plane):
-    place = f"locks-{next(_numbers)}"
+    place = f"locks-{secrets.token_hex(4)}"
     with pytest.raises(RefusedError, match="not found"), hold(connection, "site", place, ANNA):
         pytest.fail("held nowhere")
 
