@@ -123,9 +123,14 @@ def site(
     for name in named:
         labelled = f"labelSelector=tiers.dev/topology={name}"
         plane.api.request("DELETE", f"/apis/batch.volcano.sh/v1alpha1/namespaces/{name}/jobs?{labelled}")
-        plane.api.request("DELETE", f"/apis/apps/v1/namespaces/{name}/daemonsets?{labelled}")
+        for kind in ("daemonsets", "deployments"):
+            plane.api.request("DELETE", f"/apis/apps/v1/namespaces/{name}/{kind}?{labelled}")
     for name in named:  # the next test wants the machines
         wait_until(
             lambda name=name: not plane.api.items(f"/api/v1/namespaces/{name}/pods"), f"{name} is empty", 60
         )
         plane.api.delete(f"/api/v1/namespaces/{name}")
+    for one in made:  # a queue keeps machines for itself, and Volcano's webhook takes no collection of them
+        for place in ("scheduling.volcano.sh/v1beta1/queues", "apps.kubeedge.io/v1alpha1/nodegroups"):
+            for item in plane.api.items(f"/apis/{place}?labelSelector=tiers.dev/topology={one.name}"):
+                plane.api.delete(f"/apis/{place}/{item['metadata']['name']}")
