@@ -40,6 +40,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Apply", "diff", "diff:diff"),
     Command("Apply", "apply", "apply:apply"),
     Command("Apply", "status", "status:status"),
+    Command("Apply", "doctor", "doctor:doctor"),
     Command("Models", "model keygen", "model_keygen:keygen"),
     Command("Models", "model push", "model_push:push"),
     Command("Models", "model list", "model_list:list_"),

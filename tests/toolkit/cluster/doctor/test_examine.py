@@ -1,0 +1,362 @@
+"""A healthy cluster has no finding; each thing that is broken on the real API server is exactly its finding."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import urllib3
+import yaml
+
+from toolkit.cli import main
+from toolkit.cluster.doctor.examine import CHECKS, examine
+from toolkit.cluster.doctor.rights import needed
+from toolkit.cluster.request import Connection
+from toolkit.cluster.server_clock import ServerClock
+from toolkit.errors import Severity
+from toolkit.render.objects import render
+
+SCHEDULER, CONFIG = "volcano-system/volcano-scheduler", "volcano-system/volcano-scheduler-configmap"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CLOUD = "kubeedge/cloudcore"
+NODE = "/api/v1/nodes/"
+
+
+def config_map(place: str) -> str:
+    return "/api/v1/namespaces/{}/configmaps/{}".format(*place.split("/"))
+
+
+def image(name: str) -> dict:
+    return {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": name}]}}}}
+
+
+def kubelet(version: str) -> dict:
+    return {"status": {"nodeInfo": {"kubeletVersion": version}}}
+
+
+def scheduler(ward, old: str, new: str) -> dict:
+    text = ward.text_of(CONFIG, "volcano-scheduler.conf")
+    assert old in text
+    return {"data": {"volcano-scheduler.conf": text.replace(old, new)}}
+
+
+def cloudcore(ward, **modules: object) -> dict:
+    body = yaml.safe_load(ward.text_of(CLOUD, "cloudcore.yaml"))
+    body["modules"] |= modules
+    return {"data": {"cloudcore.yaml": yaml.safe_dump(body)}}
+
+
+def test_a_healthy_cluster_has_no_finding(ward):
+    found = ward.examine()
+    assert [str(each) for each in found.problems] == []
+    assert found.healthy
+    assert found.checks == len(CHECKS) >= 20
+    facts = dict(found.facts)
+    assert facts["Kubernetes"] == "v1.35.3"
+    assert facts["CloudCore"] == "kubeedge/cloudcore:v1.23.1"
+    assert "v1.32.10-kubeedge-v1.23.1 on 122 nodes" in {
+        value for name, value in found.facts if name == "kubelet"
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "written", "code", "said"),
+    [
+        (SCHEDULER, "volcanosh/vc-scheduler:v1.14.4", "D103 D104 D105", "tested up to Kubernetes 1.34"),
+        (SCHEDULER, "example.org/own-scheduler:1", "D101", "no Deployment runs it"),
+        (CLOUD, "kubeedge/cloudcore:v1.23.0@sha256:" + "0" * 64, "D108", "known holes"),
+        (CLOUD, "kubeedge/cloudcore:v1.21.2", "D106 D109", "kubelet 1.30"),
+        (CLOUD, "example.org/own:1", "D401", "122 devices"),
+        ("kubeedge/controller-manager", "example.org/own:1", "D405", "NodeGroup"),
+        ("keda/keda-operator", "example.org/own:1", "D611", "services.medical-ai.scale"),
+    ],
+)
+def test_another_image_is_another_version(ward, place, written, code, said):
+    with ward.changed(ward.deployment(place), image(written)):
+        found = ward.examine()
+    assert sorted(each.code for each in found.problems) == code.split()
+    assert any(said in each.message for each in found.problems), found.problems
+    assert all(each.why and each.cure for each in found.problems)
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        (SCHEDULER, "D102"),
+        (CLOUD, "D402"),
+        ("kubeedge/controller-manager", "D402"),
+        ("keda/keda-operator", "D612"),
+    ],
+)
+def test_what_has_no_pod_is_named(ward, place, code):
+    ward.available(place, 0)
+    try:
+        found = ward.examine()
+    finally:
+        ward.available(place, 1)
+    assert [(each.code, each.place.where) for each in found.problems] == [(code, f"Deployment {place}")]
+
+
+@pytest.mark.parametrize(("version", "code"), [("v1.31.9", "D106"), ("v1.36.0", "D107")])
+def test_a_kubelet_too_far_from_the_server(ward, version, code):
+    with ward.changed(f"{NODE}nlp-001", kubelet(version), "/status"):
+        found = ward.examine()
+    (problem,) = found.problems
+    assert problem.code == code
+    assert f"1 with kubelet {version}" in problem.message
+    assert "nlp-001" in problem.message
+
+
+def test_a_kind_that_is_not_installed(ward, wait_until):
+    path = f"{CRDS}/nodegroups.apps.kubeedge.io"
+    ward.api.delete(path)
+    wait_until(lambda: ward.api.gone(path), "the CRD is gone", 30)
+    try:
+        found = ward.examine()
+    finally:
+        ward.plane.install_crds(("kubeedge",))
+    (problem,) = found.problems
+    assert problem.code == "D201"
+    assert problem.place.where == "NodeGroup of apps.kubeedge.io/v1alpha1"
+    assert "medical-imaging-endoscopy" in problem.message
+    assert "KubeEdge's cloudcore chart" in problem.cure
+
+
+def test_a_crd_of_another_version_and_with_other_fields(ward):
+    path = f"{CRDS}/queues.scheduling.volcano.sh"
+    crd = ward.api.get(path)
+    older = json.loads(json.dumps(crd["spec"]["versions"]))
+    del older[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["deserved"]
+    with ward.changed(path, {"spec": {"versions": older}}):
+        found = ward.examine()
+    (problem,) = found.problems
+    assert (problem.code, "deserved" in problem.message) == ("D204", True)
+    renamed = [
+        {**older[0], "name": "v1beta2", "storage": False},
+        {**crd["spec"]["versions"][0], "served": False},
+    ]
+    with ward.changed(path, {"spec": {"versions": renamed}}):
+        codes = ward.codes()
+    assert codes == ["D202"]
+
+
+def test_wrong_scheduler_configurations(ward):
+    with ward.changed(config_map(CONFIG), scheduler(ward, "preempt, reclaim", "backfill")):
+        assert ward.codes() == ["D302", "D302"]
+    with ward.changed(config_map(CONFIG), scheduler(ward, "name: capacity", "name: pdb")):
+        found = {each.code: each.message for each in ward.examine().problems}
+    assert set(found) == {"D303", "L178"}
+    assert "Queue medical-imaging-research" in found["D303"]
+    with ward.changed(
+        config_map(CONFIG), scheduler(ward, "allocate, backfill", "enqueue, allocate, backfill")
+    ):
+        (problem,) = ward.examine().problems
+    assert (problem.code, problem.severity) == ("D304", Severity.WARNING)
+    with ward.changed(config_map(CONFIG), {"data": {"volcano-scheduler.conf": "actions: [\n"}}):
+        assert ward.codes() == ["L171"]
+    with ward.changed(config_map(CONFIG), scheduler(ward, "reclaim", "reclame")):
+        assert "L172" in ward.codes()
+    with ward.without(config_map(CONFIG)):
+        assert ward.codes() == ["D301"]
+    assert ward.codes() == []
+
+
+def test_missing_switches_of_cloudcore(ward):
+    with ward.changed(config_map(CLOUD), cloudcore(ward, edgeController={"enable": False})):
+        (problem,) = ward.examine().problems
+    assert (problem.code, "edgeController" in problem.cure) == ("D404", True)
+    with ward.changed(
+        config_map(CLOUD), cloudcore(ward, cloudHub={"advertiseAddress": ["192.0.2.1"], "nodeLimit": 100})
+    ):
+        codes = ward.codes()
+    assert "D406" in codes
+    assert set(codes) <= {"D406", "L235"}, "the rules of lint say what CloudCore will rewrite"
+    with ward.changed(config_map(CLOUD), cloudcore(ward, rooter={"enable": True})):
+        assert ward.codes() == ["L232"]
+    with ward.without(config_map(CLOUD)):
+        assert ward.codes() == ["D403"]
+
+
+def test_a_node_without_labels(ward):
+    with ward.changed(f"{NODE}ultrasound-007", {"metadata": {"labels": {"tiers.dev/pool": None}}}):
+        found = ward.examine()
+    assert [each.code for each in found.problems] == ["D501", "D503"]
+    few, unlabelled = found.problems
+    assert "119 nodes of 120" in few.message
+    assert unlabelled.cure == "kubectl label node ultrasound-007 --overwrite tiers.dev/pool=ultrasound"
+    with ward.changed(f"{NODE}a100-001", {"metadata": {"labels": {"kubernetes.io/arch": "arm64"}}}):
+        assert ward.codes() == ["D503"]
+    with ward.changed(f"{NODE}nlp-001", {"metadata": {"labels": {"tiers.dev/pool": "archive"}}}):
+        assert ward.codes() == ["D501", "D502"]
+
+
+def test_a_taint_that_nobody_tolerates(ward):
+    taint = {"key": "example.org/repair", "value": "yes", "effect": "NoSchedule"}
+    with ward.changed(f"{NODE}h100-001", {"spec": {"taints": [taint]}}):
+        (problem,) = ward.examine().problems
+    assert problem.code == "D504"
+    assert "example.org/repair=yes:NoSchedule on h100-001" in problem.message
+    passing = {"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}
+    with ward.changed(f"{NODE}h100-001", {"spec": {"taints": [passing]}}):
+        assert ward.codes() == []
+
+
+def gpus(number: str | None) -> dict:
+    return {"status": {"allocatable": {"nvidia.com/gpu": number}, "capacity": {"nvidia.com/gpu": number}}}
+
+
+def test_gpus_that_are_not_as_tiers_yaml_says(ward):
+    with ward.changed(f"{NODE}a100-002", gpus("7"), "/status"):
+        (problem,) = ward.examine().problems
+    assert (problem.code, "a100-002 (7)" in problem.message) == ("D603", True)
+    with ward.changed(f"{NODE}a100-002", gpus(None), "/status"):
+        (problem,) = ward.examine().problems
+        assert (problem.code, "no DaemonSet" in problem.message) == ("D601", True)
+        plugin = {**_plugin(), "metadata": {"name": "nvidia-device-plugin"}}
+        ward.api.create("/apis/apps/v1/namespaces/kubeedge/daemonsets", plugin)
+        try:
+            assert ward.codes() == ["D602"]
+        finally:
+            ward.api.delete("/apis/apps/v1/namespaces/kubeedge/daemonsets/nvidia-device-plugin")
+    with ward.changed(f"{NODE}a100-003", {"metadata": {"labels": {"nvidia.com/gpu.product": "A100-PCIE"}}}):
+        (problem,) = ward.examine().problems
+    assert (problem.code, "A100-PCIE on a100-003" in problem.message) == ("D604", True)
+
+
+def _plugin() -> dict:
+    labels = {"app": "plugin"}
+    pod = {"containers": [{"name": "main", "image": "nvcr.io/nvidia/k8s-device-plugin:v0.17.1"}]}
+    return {
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        }
+    }
+
+
+def test_shared_gpus_count_as_often_as_they_are_shared(ward):
+    shared = {"tiers": {"hot": {"pools": {"h100": {"gpu": {"share": "timeslice", "replicas": 4}}}}}}
+    assert ward.codes(shared) == ["D603"]
+    sixteen = [f"{NODE}h100-00{number}" for number in (1, 2)]
+    with ward.changed(sixteen[0], gpus("16"), "/status"), ward.changed(sixteen[1], gpus("16"), "/status"):
+        assert ward.codes(shared) == []
+
+
+def test_operators_are_looked_for_only_when_needed(ward):
+    fixed = {"services": {"medical-ai": {"scale": None}}}
+    with ward.changed(ward.deployment("keda/keda-operator"), image("example.org/own:1")):
+        assert ward.codes() == ["D611"]
+        assert ward.codes(fixed) == []
+    watched = {"monitoring": {"kind": "operator"}}
+    (problem,) = ward.examine(watched).problems
+    assert (problem.code, problem.severity) == ("D611", Severity.WARNING)
+    assert "monitoring.kind: operator" in problem.message
+
+
+def test_a_user_without_rights_learns_which_and_how_to_get_them(ward):
+    """The roles that doctor writes are applied by an administrator; then nothing is missing any more."""
+    found = ward.examine(user="guest")
+    codes = [each.code for each in found.problems]
+    assert "D701" in codes
+    assert set(codes) == {"D001", "D701"}
+    assert not found.healthy
+    rights = next(each for each in found.problems if each.code == "D701")
+    assert rights.place.where == "user guest"
+    roles = list(yaml.safe_load_all(rights.excerpt))
+    kinds = {each["kind"] for each in roles}
+    assert kinds == {"Role", "ClusterRole"}
+    ward.api.create("/api/v1/namespaces", {"metadata": {"name": "medical-imaging"}})
+    made = []
+    try:
+        for role in roles:
+            made += [_create(ward.api, role), _create(ward.api, _binding(role))]
+        again = ward.examine(user="guest")
+        assert "D701" not in [each.code for each in again.problems]
+    finally:
+        for path in made:
+            ward.api.delete(path)
+        ward.api.delete("/api/v1/namespaces/medical-imaging")
+
+
+def _create(api, body: dict) -> str:
+    namespace = body["metadata"].get("namespace")
+    within = f"/namespaces/{namespace}" if namespace else ""
+    place = f"/apis/rbac.authorization.k8s.io/v1{within}/{body['kind'].lower()}s"
+    api.create(place, body)
+    return f"{place}/{body['metadata']['name']}"
+
+
+def _binding(role: dict) -> dict:
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": f"{role['kind']}Binding",
+        "metadata": role["metadata"],
+        "roleRef": {"apiGroup": group, "kind": role["kind"], "name": role["metadata"]["name"]},
+        "subjects": [{"kind": "User", "name": "guest", "apiGroup": group}],
+    }
+
+
+def test_every_right_that_is_asked_for_is_one_that_the_server_knows(ward, hospital):
+    """A typing error in a resource would be asked for for ever and never be granted by a person's role."""
+    from toolkit.cluster.connect import connect
+    from toolkit.cluster.doctor.patient import Patient
+
+    connection = connect(hospital, "main", ward.plane.kubeconfig)
+    rights = needed(Patient(connection, hospital, render(hospital)))
+    assert len(rights) > 50
+    groups = {each.group for each in rights}
+    served = set()
+    for group in groups:
+        if group:
+            preferred = ward.api.get(f"/apis/{group}")["preferredVersion"]["groupVersion"]
+        path = f"/apis/{preferred}" if group else "/api/v1"
+        served |= {(group, each["name"]) for each in ward.api.get(path)["resources"]}
+    assert {(each.group, each.resource) for each in rights} <= served
+
+
+class Ahead(ServerClock):
+    """The clock of a server that is five minutes ahead."""
+
+    def saw(self, date: str) -> None:
+        super().saw(date)
+        self.offset_seconds = (self.offset_seconds or 0.0) + 300
+
+
+def test_clocks_that_differ(ward):
+    (problem,) = ward.examine(clock=Ahead()).problems
+    assert problem.code == "D801"
+    assert "s ahead of this machine" in problem.message
+    assert int(problem.message.split(" s ")[0].rsplit(" ", 1)[1]) in range(298, 303)
+
+
+def test_a_cluster_that_is_silent_is_one_finding(hospital, free_port):
+    silent = Connection("main", "hospital", f"http://127.0.0.1:{free_port()}", urllib3.PoolManager(), dict)
+    found = examine(silent, hospital, render(hospital))
+    assert [each.code for each in found.problems] == ["D002"]
+    assert (found.checks, found.healthy) == (0, False)
+
+
+def test_the_command_counts_and_ends_with_one_for_errors(ward, tmp_path, hospital_text, capsys):
+    text = hospital_text.replace(
+        "tiers: [edge, hot, warm, cold]}",
+        "tiers: [edge, hot, warm, cold], kubeedge: {addresses: [192.0.2.10]}}",
+    )
+    (tmp_path / "tiers.yaml").write_text(text)
+    command = ["doctor", "--file", str(tmp_path / "tiers.yaml"), "--kubeconfig", str(ward.plane.kubeconfig)]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert f"{len(CHECKS)} checks, 0 findings" in told.err
+    assert "Kubernetes" in told.out
+    with ward.changed(f"{NODE}a100-002", gpus("7"), "/status"):
+        assert main(command) == 1
+        told = capsys.readouterr()
+        assert "pool hot/a100: error D603" in told.out
+        assert "help: " in told.out
+        assert main([*command, "--json"]) == 1
+    (diagnosis,) = json.loads(capsys.readouterr().out)
+    assert [each["code"] for each in diagnosis["problems"]] == ["D603"]
+    with ward.changed(
+        config_map(CONFIG), scheduler(ward, "allocate, backfill", "enqueue, allocate, backfill")
+    ):
+        assert main(command) == 0, "a warning alone ends well"

@@ -1,0 +1,158 @@
+"""Is CloudCore set up for what we render? One check a function.
+
+Its switches are off by default, and a missing one is never reported: the object is accepted and nothing happens.
+Source: kubeedge/kubeedge v1.23.1 (cloudcore's configuration and its defaults, cloud/cmd/controllermanager).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from toolkit.cluster.doctor.finding import error, some
+from toolkit.cluster.doctor.patient import Part, Patient
+from toolkit.cluster.doctor.versions import CLOUDCORE
+from toolkit.errors import Problem
+from toolkit.lint import kubeedge_config
+from toolkit.lint.document import Document, mapping, sequence, text
+from toolkit.lint.kubeedge_config import DEFAULT_NODE_LIMIT, configurations
+from toolkit.lint.pod_templates import pod_templates
+
+CONTROLLER_MANAGER = "^controller-?manager$"
+ON_BY_DEFAULT = frozenset({"cloudHub", "edgeController", "deviceController", "syncController"})
+SWITCHES: Mapping[str, str] = {
+    "operations.kubeedge.io": "taskManager",
+    "rules.kubeedge.io": "router",
+    "policy.kubeedge.io": "dynamicController",
+    "devices.kubeedge.io": "deviceController",
+}
+"""API group → module of CloudCore that does the work."""
+CONTROLLED = ("apps.kubeedge.io", "operations.kubeedge.io")
+"""API groups whose work the separate controller manager does."""
+_NAMESPACE, _NAME = "kubeedge", "cloudcore"
+
+NO_CLOUDCORE = error(
+    "D401", why="no device can join, and none gets its pods", cure="install CloudCore: keadm init"
+)
+NOT_RUNNING = error(
+    "D402", why="devices go on alone; nothing new reaches them", cure="kubectl describe it; its pods say why"
+)
+NO_CONFIGURATION = error(
+    "D403", why="nobody can see how CloudCore is set up", cure="install CloudCore by its chart or by keadm"
+)
+SWITCHED_OFF = error(
+    "D404",
+    why="the objects are accepted and nothing happens",
+    cure="set modules.NAME.enable: true and restart CloudCore",
+)
+NO_CONTROLLER = error(
+    "D405",
+    why="the objects are accepted and nothing happens",
+    cure="install the controller manager: controllerManager.enable=true in CloudCore's chart",
+)
+TOO_FEW = error(
+    "D406",
+    why="devices beyond the limit cannot connect",
+    cure="raise modules.cloudHub.nodeLimit; CloudCore derives its other numbers from it",
+)
+
+
+def cloudcore_is_there(patient: Patient) -> Iterator[Problem]:
+    """CloudCore runs where tiers.yaml has devices."""
+    if not _devices(patient):
+        return
+    part = patient.part(CLOUDCORE)
+    if part is None:
+        yield NO_CLOUDCORE.at(
+            "CloudCore", f"no Deployment runs it, and tiers.yaml has {_devices(patient)} devices"
+        )
+    elif not part.runs:
+        yield NOT_RUNNING.at(part.title, "no pod of it is available")
+
+
+def switches_are_on(patient: Patient) -> Iterator[Problem]:
+    """Each module is on that our objects need."""
+    place, modules = _modules(patient)
+    if modules is None:
+        if _devices(patient) and patient.part(CLOUDCORE):
+            yield NO_CONFIGURATION.at(place, "no cloudcore.yaml there")
+        return
+    wanted = {"cloudHub": ["every device"], "edgeController": ["every device"]}
+    for group, module in SWITCHES.items():
+        wanted.setdefault(module, []).extend(patient.needs(group))
+    for module, names in wanted.items():
+        on = mapping(modules.get(module)).get("enable", module in ON_BY_DEFAULT)
+        if names and on is not True:
+            cure = SWITCHED_OFF.cure.replace("NAME", module)
+            yield SWITCHED_OFF.at(place, f"modules.{module} is off, and needed by {some(names)}", cure=cure)
+
+
+def controller_manager_runs(patient: Patient) -> Iterator[Problem]:
+    """The controller manager is there for NodeGroups, EdgeApplications and operations."""
+    wanted = [name for group in CONTROLLED for name in patient.needs(group)]
+    if not wanted:
+        return
+    part = patient.part(CONTROLLER_MANAGER)
+    if part is None:
+        yield NO_CONTROLLER.at("KubeEdge's controller manager", f"not there, and needed by {some(wanted)}")
+    elif not part.runs:
+        yield NOT_RUNNING.at(part.title, "no pod of it is available")
+
+
+def every_device_may_connect(patient: Patient) -> Iterator[Problem]:
+    """CloudCore takes as many devices as tiers.yaml has."""
+    place, modules = _modules(patient)
+    if modules is None:
+        return
+    limit = mapping(modules.get("cloudHub")).get("nodeLimit", DEFAULT_NODE_LIMIT)
+    devices = _devices(patient)
+    if isinstance(limit, int) and limit < devices:
+        yield TOO_FEW.at(place, f"nodeLimit is {limit}, tiers.yaml has {devices} devices")
+
+
+def configuration_is_sound(patient: Patient) -> Iterator[Problem]:
+    """Cloudcore.yaml has no key that nobody reads and no number that CloudCore rewrites: the rules of lint."""
+    if not _devices(patient):
+        return
+    body = patient.config_map(*_place(patient))
+    if body is not None:
+        document = Document({"apiVersion": "v1", "kind": "ConfigMap", **body})
+        for rule in kubeedge_config.RULES:
+            yield from rule.problems(document)
+
+
+def _devices(patient: Patient) -> int:
+    return sum(each.pool.nodes.total for each in patient.pools if each.tier_name == "edge")
+
+
+def _modules(patient: Patient) -> tuple[str, Mapping[str, object] | None]:
+    """Give the place of cloudcore.yaml and its modules; None when it is not there or is no YAML."""
+    namespace, name = _place(patient)
+    body = patient.config_map(namespace, name) if _devices(patient) else None
+    document = Document({"kind": "ConfigMap", **(body or {})})
+    found = next((each for each in configurations(document) if each.kind == "CloudCore"), None)
+    return f"ConfigMap {namespace}/{name}", found.at("modules") if found else None
+
+
+def _place(patient: Patient) -> tuple[str, str]:
+    part = patient.part(CLOUDCORE)
+    return (part.namespace, _mounted(part)) if part else (_NAMESPACE, _NAME)
+
+
+def _mounted(part: Part) -> str:
+    """Name the ConfigMap that the Deployment mounts."""
+    for template in pod_templates(Document(part.body)):
+        for volume in map(mapping, sequence(template.spec.get("volumes"))):
+            named = text(mapping(volume.get("configMap")).get("name"))
+            if named:
+                return named
+    return _NAME
+
+
+CHECKS = (
+    cloudcore_is_there,
+    switches_are_on,
+    controller_manager_runs,
+    every_device_may_connect,
+    configuration_is_sound,
+)
+"""Every check of this subject."""
