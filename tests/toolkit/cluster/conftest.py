@@ -89,8 +89,8 @@ ONE_POOL = {**TWO_POOLS, "tiers": {"edge": {"pools": {**TWO_POOLS["tiers"]["edge
 
 @pytest.fixture
 def two_pools(site: Callable[..., Site]) -> Callable[..., Site]:
-    """Give `two_pools()`: a site with the pools `labs` and `wards`."""
-    return lambda: site(TWO_POOLS)
+    """Give `two_pools(changes)`: a site with the pools `labs` and `wards`."""
+    return lambda changes=None: site({**TWO_POOLS, **(changes or {})})
 
 
 @pytest.fixture

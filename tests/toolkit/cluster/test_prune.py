@@ -27,7 +27,8 @@ def listing(site) -> dict[tuple[str, str], str]:
     """Give everything of the namespace and everything cluster-wide: place and name → uid."""
     places = [place.format(f"namespaces/{site.name}") for place in NAMESPACED] + list(CLUSTER_WIDE)
     found = [(place, each["metadata"]) for place in places for each in site.api.items(place)]
-    return {(place, each["name"]): each["uid"] for place, each in found}
+    going = {each["name"] for _, each in found if "deletionTimestamp" in each}  # namespaces of earlier tests
+    return {(place, each["name"]): each["uid"] for place, each in found if each["name"] not in going}
 
 
 def parent(site) -> dict:
@@ -43,9 +44,11 @@ def deletions(site, since: int) -> list[str]:
     return [path.partition("?")[0] for verb, path in site.plane.writes()[since:] if verb == "delete"]
 
 
-def test_a_pool_that_is_taken_away_goes_with_exactly_its_objects(two_pools, one_pool):
+def test_a_pool_that_is_taken_away_goes_with_exactly_its_objects(two_pools, one_pool, wait_until):
     site = two_pools()
     site.apply()
+    accounts = f"/api/v1/namespaces/{site.name}/serviceaccounts"
+    wait_until(lambda: site.api.items(accounts), "the controllers have made what every namespace gets", 60)
     before, begin = listing(site), site.requests()
     smaller = one_pool(site)
     shown = smaller.diff().differences
@@ -322,10 +325,11 @@ def test_a_foreign_change_inside_a_value_that_is_ours_as_a_whole_is_seen(two_poo
     assert (found.action, [each.owner for each in found.conflicts]) == (Action.CONFLICT, ["kubectl-edit"])
 
 
-def test_jobs_are_no_members_and_are_never_pruned(site):
-    hospital = site({"models": None, "services": None, "tiers": {"edge": {"pools": {}}}})
-    job = next(each for each in hospital.objects if each.submitted)
-    hospital.apply()
+def test_jobs_are_no_members_and_are_never_pruned(two_pools):
+    no_queue = {"seg3d": None, "digits": {"queue": None}}
+    hospital = two_pools({"jobs": no_queue})
+    (job,) = [each for each in hospital.objects if each.submitted]
+    assert hospital.apply().failed == ()
     assert PART_OF_LABEL not in hospital.api.get(hospital.gang(job.name))["metadata"]["labels"]
     state = [each for each in hospital.objects if not each.submitted]
     assert apply(hospital.connection, hospital.name, state).failed == ()
