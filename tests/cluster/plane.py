@@ -14,15 +14,18 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 
 from tests.cluster.api import Api, Refused
 from tests.cluster.certificates import Authority
 from tests.cluster.process import Process
+from toolkit.render.scheduler import CONFIG_KEY, scheduler_config
+from toolkit.topology.load import load
 
 HERE = Path(__file__).resolve().parent
 CONTROLLERS = (
@@ -38,6 +41,7 @@ HOOKS = {  # path of Volcano's webhook -> (group, version, resource, operations)
     "/podgroups/validate": ("scheduling.volcano.sh", "v1beta1", "podgroups", ["CREATE"]),
 }
 AUDIT = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"]}
+TIERS_YAML = HERE.parents[1] / "tiers.yaml"
 FAST = ("--kube-api-qps=500", "--kube-api-burst=1000")
 
 
@@ -57,12 +61,11 @@ class Plane:
 
     context = "hospital"
 
-    def __init__(
-        self, folder: Path, crds: Path, scheduler_conf: Path = HERE / "volcano-scheduler.conf"
-    ) -> None:
-        """Keep everything in `folder`; Volcano's scheduler goes on from `scheduler_conf`, which it watches."""
+    def __init__(self, folder: Path, crds: Path, scheduler_conf: Path | None = None) -> None:
+        """Keep everything in `folder`; Volcano's scheduler goes by `scheduler_conf`, else as the hospital has it."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.crds, self.scheduler_conf = folder, crds, scheduler_conf
+        self.folder, self.crds = folder, crds
+        self.scheduler_conf = scheduler_conf or folder / "scheduler-conf" / CONFIG_KEY
         self.processes: list[Process] = []
         self.took: dict[str, float] = {}
         self.authority = Authority(folder)
@@ -209,11 +212,15 @@ class Plane:
     def _start_volcano(self) -> None:
         config = self.write_kubeconfig("system")
         scheduler, controllers, hook, hook_health = self.ports[3:7]
+        if not self.scheduler_conf.exists():
+            self.scheduler_conf.parent.mkdir()  # its own: the scheduler reads again at any change in that folder
+            self.scheduler_conf.write_text(scheduler_config(load([TIERS_YAML]).topology))
         shared = (f"--kubeconfig={config}", "--enable-healthz=true", *FAST)
         running = {
             self._run(
                 "vc-scheduler",
                 *shared,
+                "-v=2",  # says when it has read its configuration
                 "--leader-elect=false",
                 f"--scheduler-conf={self.scheduler_conf}",
                 "--disable-default-scheduler-config=true",
@@ -253,7 +260,8 @@ class Plane:
             )  # the webhook serves its health with its certificate, the others without
             url = f"{'https' if secure else 'http'}://127.0.0.1:{port}/healthz"
             process.wait_ready(lambda url=url: _answers(url, self.authority.ca))
-        next(iter(running)).wait_ready(self._default_queue_is_open)
+        self.scheduler = next(iter(running))
+        self.scheduler.wait_ready(self._default_queue_is_open)
 
     def _default_queue_is_open(self) -> bool:
         queues = self.api.items("/apis/scheduling.volcano.sh/v1beta1/queues")
@@ -285,6 +293,29 @@ class Plane:
             self.api.create(place, {"metadata": {"name": name}, "webhooks": [hook]})
 
     # ------------------------------------------------------------ what tests ask for
+    @contextmanager
+    def scheduled_by(self, config: str) -> Iterator[None]:
+        """Let Volcano's scheduler go by another configuration for a while."""
+        before = self.scheduler_conf.read_text()
+        self._schedule_by(config)
+        try:
+            yield
+        finally:
+            self._schedule_by(before)
+
+    def _schedule_by(self, config: str) -> None:
+        """Give the scheduler a configuration and wait until it has read it."""
+        if config == self.scheduler_conf.read_text():
+            return
+        said = len(self.scheduler.log.read_bytes())
+        whole = self.folder / "next.conf"
+        whole.write_text(config)
+        whole.replace(self.scheduler_conf)  # a file that is half there would end the scheduler
+        names = " ".join(each.strip() for each in yaml.safe_load(config)["actions"].split(","))
+        self.scheduler.wait_ready(
+            lambda: f"actions=[{names}]".encode() in self.scheduler.log.read_bytes()[said:], 30
+        )
+
     def write_kubeconfig(self, user: str) -> Path:
         """Write a kubeconfig for a user; its context is `context`, as the hospital calls it."""
         path = self.folder / f"{user}.kubeconfig"

@@ -1,48 +1,57 @@
-"""Rendered gangs on the real Volcano scheduler: all workers get nodes, or none does."""
+"""Rendered gangs on the real Volcano scheduler: all workers get machines, or none does; services leave them room."""
 
 from __future__ import annotations
 
-from toolkit.cluster.wait import wait
+from collections import Counter
 
-EMPTY = {"jobs": {"digits": None}}
+import pytest
 
-
-def bound(site, job: str) -> int:
-    return sum(1 for pod in site.pods(job) if pod["spec"].get("nodeName"))
+from tests.toolkit.cluster.gangs import NO_SERVERS, Gangs, job
 
 
-def test_a_gang_that_fits_runs_whole(site):
-    hospital = site(EMPTY)
-    assert hospital.apply().failed == ()
-    waited = wait(hospital.connection, hospital.name, hospital.objects, seconds=60)
-    assert [(each.name, each.reason) for each in waited.not_ready] == []
-    nodes = {pod["spec"]["nodeName"] for pod in hospital.pods("seg3d")}
-    assert len(nodes) == 4, "eight GPUs each, so a node each"
-    assert all(node.startswith("a100-") for node in nodes)
+@pytest.fixture
+def gangs(wait_until):
+    return lambda site: Gangs(site, wait_until)
 
 
-def test_a_gang_that_does_not_fit_gets_no_node_at_all_and_starts_when_it_does(site, topology, wait_until):
-    """Six workers want all six machines. While two GPUs are taken five are free: the gang gets none."""
-    no_queue = {"digits": {"queue": None}, "seg3d": None}
-    hospital = site({"jobs": no_queue})
-    hospital.apply()
-    wait_until(lambda: bound(hospital, "digits") == 2, "the small gang runs", 60)
-
-    whole_pool = {"queue": None, "gang": {"workers": 6, "gpus_per_worker": 8}}
-    both = hospital.changed(topology({"name": hospital.name, "jobs": {**no_queue, "seg3d": whole_pool}}))
-    assert both.apply().failed == ()
-
-    def conditions() -> list[dict]:
-        groups = f"/apis/scheduling.volcano.sh/v1beta1/namespaces/{both.name}/podgroups"
-        mine = [each for each in both.api.items(groups) if each["metadata"]["name"].startswith("seg3d")]
-        return [one for each in mine for one in each.get("status", {}).get("conditions") or []]
-
+@pytest.mark.parametrize("servers", [2, 7])
+def test_the_hospitals_gang_starts_beside_its_services(site, gangs, wait_until, servers):
+    """Six machines of eight GPUs: the servers take one, so four of five whole ones are left for 4x8."""
+    running = gangs(site({"services": {"medical-ai": {"replicas": {"min": servers}}}}))
+    running.apply()
     wait_until(
-        lambda: any(each["type"] == "Unschedulable" for each in conditions()), "Volcano has judged it", 60
+        lambda: "" not in running.servers() and len(running.servers()) == servers, "all servers run", 60
     )
-    waited = wait(both.connection, both.name, both.objects, seconds=2)
-    assert [each.name for each in waited.not_ready] == ["seg3d"]
-    assert bound(both, "seg3d") == 0
+    assert len(Counter(running.servers())) == 1, "servers stand beside each other"
 
-    both.api.delete(both.gang("digits"))
-    wait_until(lambda: bound(both, "seg3d") == 6, "all six start when the pool is free", 60)
+    running.submit("seg3d")
+    running.wait_running("seg3d", 4)
+    machines = set(running.placed("seg3d").values())
+    assert len(machines) == 4, "eight GPUs each, so a machine each"
+    assert all(machine.startswith("a100-") for machine in machines)
+    assert machines.isdisjoint(running.servers())
+
+
+def test_small_workers_leave_machines_whole(site, gangs):
+    """Seven workers with one GPU fit on one machine; spread over six they would keep every 8-GPU gang away."""
+    running = gangs(site({**NO_SERVERS, "jobs": {"small": job(7, gpus=1), "large": job(5)}}))
+    running.apply()
+    running.submit("small")
+    running.wait_running("small", 7)
+    assert len(set(running.placed("small").values())) == 1
+    running.submit("large")
+    running.wait_running("large", 5)
+
+
+def test_a_gang_that_does_not_fit_gets_no_machine_at_all_and_starts_when_it_does(site, gangs):
+    """Six workers want all six machines. While two GPUs are taken five are free: the gang gets none."""
+    running = gangs(
+        site({**NO_SERVERS, "jobs": {"whole": job(6, queue=None), "small": job(2, queue=None, gpus=1)}})
+    )
+    running.apply()
+    running.submit("small")
+    running.wait_running("small", 2)
+    running.submit("whole")
+    running.wait_waiting("whole")
+    running.delete("small")
+    running.wait_running("whole", 6)

@@ -1,0 +1,115 @@
+"""Gangs of a site on the real scheduler: submitted as rendered, watched, and their pods made to end."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from toolkit.lint.document import mapping
+
+if TYPE_CHECKING:
+    from tests.toolkit.cluster.conftest import Site
+
+NO_SERVERS = {"services": {"medical-ai": {"replicas": {"min": 0}}}}
+"""All six machines of the pool a100 are free."""
+EXIT_CODE = "tiers.test/exit-code"
+
+
+def job(
+    workers: int, *, priority: str = "batch", queue: str | None = "research", gpus: int = 8, **more: object
+) -> dict:
+    """Give a job of tiers.yaml on the pool a100, six machines with eight GPUs each."""
+    named = {} if queue is None else {"queue": queue}
+    gang = {"workers": workers, "gpus_per_worker": gpus}
+    return {"pool": "a100", "priority": priority, "gang": gang, "run": "python train.py", **named, **more}
+
+
+@dataclass
+class Gangs:
+    """The jobs of a site."""
+
+    site: Site
+    wait_until: Callable[..., None]
+
+    def apply(self) -> None:
+        """Apply what is not submitted, and wait until its queues are open."""
+        from toolkit.cluster.apply import apply
+
+        site = self.site
+        done = apply(site.connection, site.name, [each for each in site.objects if not each.submitted])
+        assert done.failed == ()
+        for each in site.objects:
+            if each.kind == "Queue":
+                path = f"/apis/scheduling.volcano.sh/v1beta1/queues/{each.name}"
+                self.wait_until(lambda path=path: self._state(path) == "Open", f"{each.name} is open", 30)
+
+    def _state(self, path: str) -> object:
+        return self.site.api.get(path).get("status", {}).get("state")
+
+    def submit(self, name: str) -> None:
+        """Create a job as it is rendered."""
+        (body,) = [each.body for each in self.site.objects if each.submitted and each.name == name]
+        self.site.api.create(self.site.gang("").rstrip("/"), copy.deepcopy(dict(body)))
+
+    def delete(self, name: str) -> None:
+        self.site.api.delete(self.site.gang(name))
+        self.wait_until(lambda: not self.site.pods(name), f"{name} is gone", 60)
+
+    def placed(self, name: str) -> dict[str, str]:
+        """Give the machines of a job's pods that have one and are not on their way out."""
+        return {
+            pod["metadata"]["name"]: pod["spec"]["nodeName"]
+            for pod in self.site.pods(name)
+            if pod["spec"].get("nodeName") and "deletionTimestamp" not in pod["metadata"]
+        }
+
+    def status(self, name: str) -> dict:
+        return self.site.api.get(self.site.gang(name)).get("status", {})
+
+    def phase(self, name: str) -> object:
+        return mapping(self.status(name).get("state")).get("phase")
+
+    def retries(self, name: str) -> int:
+        return self.status(name).get("retryCount", 0)
+
+    def wait_running(self, name: str, workers: int, seconds: float = 60) -> None:
+        """Wait until all workers have a machine and Volcano says that the job runs."""
+        self.wait_until(
+            lambda: len(self.placed(name)) == workers and self.phase(name) == "Running",
+            f"{name} runs with {workers} workers: {self.phase(name)}, {self.placed(name)}",
+            seconds,
+        )
+
+    def wait_waiting(self, name: str) -> None:
+        """Wait until none of its pods has a machine and Volcano has judged it."""
+        self.wait_until(lambda: not self.placed(name) and self.judged(name), f"{name} waits", 60)
+
+    def judged(self, name: str) -> bool:
+        """Whether Volcano has said that the gang does not fit."""
+        return any(each["type"] == "Unschedulable" for each in self.group(name).get("conditions") or [])
+
+    def group(self, name: str) -> dict:
+        """Give the status of its PodGroup; empty when there is none yet."""
+        groups = f"/apis/scheduling.volcano.sh/v1beta1/namespaces/{self.site.name}/podgroups"
+        mine = [
+            each for each in self.site.api.items(groups) if each["metadata"]["name"].startswith(f"{name}-")
+        ]
+        return mine[0].get("status", {}) if mine else {}
+
+    def end(self, pod: str, code: int) -> None:
+        """Let the container of a running pod end with an exit code."""
+        self._annotate(pod, EXIT_CODE, str(code))
+
+    def _annotate(self, pod: str, key: str, value: str) -> None:
+        path = f"/api/v1/namespaces/{self.site.name}/pods/{pod}"
+        self.site.api.merge(path, {"metadata": {"annotations": {key: value}}})
+
+    def uids(self, name: str) -> set[str]:
+        return {pod["metadata"]["uid"] for pod in self.site.pods(name)}
+
+    def servers(self) -> list[str]:
+        """Give the machine of each server of the services, once all that are wanted have one."""
+        path = f"/api/v1/namespaces/{self.site.name}/pods?labelSelector=tiers.dev/part-of=service"
+        return [pod["spec"].get("nodeName", "") for pod in self.site.api.items(path)]
