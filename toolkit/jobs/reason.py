@@ -116,13 +116,8 @@ def _completing(seen: Seen) -> Reason:
 
 
 def _completed(seen: Seen) -> Reason:
-    done = number(seen.job, "status", "succeeded")
-    why = (
-        f"{count(done, 'worker')} ended well at {seen.since}." if done else f"it ended well at {seen.since}."
-    )
-    return Reason(
-        JobState.COMPLETED, Cause.DONE, why, f"to run it anew: tiers job submit {seen.name} --again"
-    )
+    cure = f"to run it anew: tiers job submit {seen.name} --again"
+    return Reason(JobState.COMPLETED, Cause.DONE, f"it ended well at {seen.since}.", cure)
 
 
 def _failed(seen: Seen) -> Reason:
