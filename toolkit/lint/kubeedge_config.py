@@ -96,7 +96,7 @@ def known_keys(document: Document) -> Iterator[Finding]:
     for found in configurations(document):
         for path in _unknown(found.body, _KEYS[found.kind], ()):
             yield found.finding(
-                path, f"{found.kind} has no key '{path[-1]}'{_meant(path, _KEYS[found.kind])}"
+                path, f"there is no key '{path[-1]}'{_meant(path, _KEYS[found.kind])}"
             )
 
 
@@ -139,9 +139,9 @@ def advertised_addresses(document: Document) -> Iterator[Finding]:
             continue
         addresses = hub.get("advertiseAddress")
         if not isinstance(addresses, list):
-            yield found.finding(path, "is not a list of addresses")
+            yield found.finding(path, "advertiseAddress is not a list of addresses")
         elif not addresses or not all(isinstance(each, str) and each for each in addresses):
-            yield found.finding(path, "has an empty address")
+            yield found.finding(path, "advertiseAddress has an empty address")
 
 
 @rule(
@@ -176,7 +176,7 @@ def derived_numbers(document: Document) -> Iterator[Finding]:
                 continue
             if here is None or (here != lowest if exact else isinstance(here, int) and here < lowest):
                 said = f"CloudCore will make it {lowest} for nodeLimit {limit}"
-                yield found.finding(path, f"is {'not set' if here is None else here}; {said}")
+                yield found.finding(path, f"{path[-1]} is {'not set' if here is None else here}; {said}")
 
 
 def derived(limit: int) -> tuple[tuple[tuple[str, ...], int, bool], ...]:
@@ -212,7 +212,7 @@ def one_way_to_the_cloud(document: Document) -> Iterator[Finding]:
             if mapping(hub.get(name)).get("enable", default) is True
         ]
         if len(ways) != 1:
-            yield found.finding(("modules", "edgeHub"), f"{' and '.join(ways) or 'no way'} enabled")
+            yield found.finding(("modules", "edgeHub"), f"{' and '.join(ways) or 'no way to the cloud'} enabled")
 
 
 @rule(

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
 
+_FILES_OF_KUBEEDGE = ".config.kubeedge.io"
+
+
 @dataclass(frozen=True)
 class Compiled:
     """A schema and what checks objects by it."""
@@ -120,8 +123,8 @@ def validate(documents: Iterable[Document], schemas: Schemas) -> Validated:
     problems: list[Problem] = []
     unchecked: dict[str, None] = {}
     for document in documents:
-        if document.kind == SCHEDULER_KIND:
-            continue  # a file of Volcano's; its own rules know every key
+        if document.kind == SCHEDULER_KIND or document.group.endswith(_FILES_OF_KUBEEDGE):
+            continue  # a file that a program reads; its own rules know every key
         api_version, kind = text(document.body.get("apiVersion")), document.kind
         compiled = schemas.of(api_version, kind)
         if compiled is not None:
