@@ -52,6 +52,11 @@ def test_table_is_one_line_a_row_numbers_right_and_brackets_untouched(capsys):
     assert lines == ["path       count", "a/b        12000", "a/[bold]c      3"]
 
 
+def test_wide_letters_take_two_places_in_a_pipe_too(capsys):
+    show(RESULT, Table(("name", "who"), [("病院", "a"), ("clinic", "b")]), Output.TABLE)
+    assert capsys.readouterr().out.splitlines() == ["name    who", "病院    a", "clinic  b"]
+
+
 def test_a_long_row_is_not_folded_in_a_pipe(capsys):
     show(RESULT, Table(("name",), [("x" * 300,)]), Output.TABLE)
     assert "x" * 300 in capsys.readouterr().out
