@@ -24,6 +24,7 @@ from toolkit.lint.schema_values import (
     name_of,
     required_of,
     values_of,
+    whole_of,
 )
 
 KUBERNETES = "1.35"
@@ -73,7 +74,7 @@ def core_schema(kubernetes: str, api_version: str, kind: str) -> Schema | None:
     definitions = {
         name: _with_values(name, _definitions(version)[name]) for name in _reachable(version, root)
     }
-    return {"$ref": _REFERENCE + root, "allOf": [named_root(kind)], "$defs": definitions}
+    return {"$ref": _REFERENCE + root, "allOf": [named_root(kind), whole_of(kind)], "$defs": definitions}
 
 
 def metadata_definitions(kubernetes: str) -> dict[str, Schema]:

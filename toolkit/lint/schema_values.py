@@ -174,7 +174,6 @@ _FIELDS: Mapping[str, Mapping[str, Schema]] = {
         ("parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds"),
         _COUNT,
     ),
-    "scheduling.v1.PriorityClass": {"value": {"maximum": 1_000_000_000}},
     "autoscaling.v2.HorizontalPodAutoscalerSpec": {"minReplicas": _COUNT, "maxReplicas": {"minimum": 1}},
     "autoscaling.v2.HPAScalingRules": {"stabilizationWindowSeconds": {"minimum": 0, "maximum": 3600}},
     "autoscaling.v2.HPAScalingPolicy": {
@@ -190,7 +189,11 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 """Fields that the server wants and that the schemas call optional."""
 _NAMES: Mapping[str, Schema] = {"Namespace": DNS_LABEL, "Service": _SERVICE_NAME}
-_ANY_NAME = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
+_ANY_NAME = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "APIService"})
+_USER_PRIORITY: Schema = {  # what is above belongs to the two classes that the server makes itself
+    "if": {"properties": {"metadata": {"properties": {"name": {"pattern": "^system-"}}}}},
+    "else": {"properties": {"value": {"maximum": 1_000_000_000}}},
+}
 _PATH_SEGMENT: Schema = {"pattern": "^[^/%]+$", WORDS: "a name without / and %"}
 
 
@@ -205,6 +208,11 @@ def values_of(definition: str) -> Iterator[tuple[str, Schema]]:
 def required_of(definition: str) -> tuple[str, ...]:
     """Give the fields of a definition that the server wants beyond its schema."""
     return REQUIRED.get(definition.removeprefix("io.k8s.api."), ())
+
+
+def whole_of(kind: str) -> Schema:
+    """Give what holds for an object of a kind as a whole, beyond its fields one by one."""
+    return _USER_PRIORITY if kind == "PriorityClass" else {}
 
 
 def name_of(kind: str) -> Schema:

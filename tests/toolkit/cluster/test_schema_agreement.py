@@ -54,6 +54,26 @@ def test_the_server_takes_every_good_object(server):
     assert {kind: server.refuses(body, body) for kind, body in good().items()} == dict.fromkeys(good(), "")
 
 
+def test_we_refuse_nothing_of_what_a_server_has(plane):
+    """Every object of every kind that a running cluster holds, with all that servers write into it."""
+    schemas = schemas_from([find_crds()])
+    groups = plane.api.get("/apis")["groups"]
+    versions = ["v1", *(each["preferredVersion"]["groupVersion"] for each in groups)]
+    checked = 0
+    for version in versions:
+        root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        for resource in plane.api.get(root)["resources"]:
+            if "/" in resource["name"] or "list" not in resource["verbs"]:
+                continue
+            listed = plane.api.items(f"{root}/{resource['name']}")
+            bodies = [{**each, "apiVersion": version, "kind": resource["kind"]} for each in listed]
+            told = validate(from_objects(bodies), schemas)
+            assert [str(each) for each in told.problems] == []
+            assert told.unchecked == (), "no kind of a cluster is unknown"
+            checked += len(bodies)
+    assert checked > 300
+
+
 def test_what_the_server_refuses_we_refuse(server):
     """Every entry of the corpus is refused by the server; ours says it too, or the entry says why it cannot."""
     schemas = schemas_from([find_crds()])

@@ -21,7 +21,7 @@ from toolkit.lint.pod_templates import pod_templates
 from toolkit.render.rendered import RenderedObject
 from toolkit.topology.topology import PlacedPool, Topology
 
-_TAG = re.compile(r":v?(\d+)\.(\d+)(?:\.(\d+))?[^:/@]*(?:@.*)?$")
+_TAG = re.compile(r":v?(\d+)\.(\d+)(?:\.(\d+))?[^:/]*$")
 _NUMBERS = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 Version = tuple[int, int, int]
@@ -35,7 +35,7 @@ def version_of(written: str) -> Version | None:
 
 def tag_of(image: str) -> Version | None:
     """Read the version in an image's tag; None for `latest`, a digest alone, or no tag."""
-    found = _TAG.search(image)
+    found = _TAG.search(image.partition("@")[0])
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 
+from toolkit.cluster.applyset import TOOL, TOOLING_ANNOTATION, annotations_of, applyset_of
 from toolkit.cluster.doctor.finding import Ailment, error, some, warning
 from toolkit.cluster.doctor.patient import Part, Patient, Version, shown, tag_of, version_of
 from toolkit.errors import Problem
@@ -77,6 +79,24 @@ EDGE_AHEAD = error(
     why="EdgeCore speaks a protocol that CloudCore does not know yet",
     cure="move CloudCore up before EdgeCore",
 )
+OLDER_THAN_ITS_WORK = error(
+    "D110",
+    why="it would take away or change what the newer one wrote, without knowing why it is there",
+    cure="install the newer tiers here too",
+)
+
+
+def tiers_is_not_older(patient: Patient) -> Iterator[Problem]:
+    """This tiers is not older than the one that applied last."""
+    ours = applyset_of(patient.topology.name, patient.connection.cluster, patient.objects)
+    if ours is None:
+        return
+    parent = patient.config_map(ours.namespace, ours.name)
+    tool, _, written = annotations_of(parent or {}).get(TOOLING_ANNOTATION, "").partition("/")
+    here, there = version_of(version(TOOL)), version_of(written)
+    if tool == TOOL and here and there and there > here:
+        message = f"tiers {written} applied last, this is {version(TOOL)}"
+        yield OLDER_THAN_ITS_WORK.at(f"ConfigMap {ours.namespace}/{ours.name}", message)
 
 
 def volcano_is_there(patient: Patient) -> Iterator[Problem]:
@@ -189,5 +209,5 @@ def _skew(kubelet: Version, server: Version) -> Ailment | None:
     return OLD_KUBELET if kubelet[0] < server[0] or server[1] - kubelet[1] > MOST_OLDER else None
 
 
-CHECKS = (volcano_is_there, volcano_fits, kubelets_fit, kubeedge_fits)
+CHECKS = (tiers_is_not_older, volcano_is_there, volcano_fits, kubelets_fit, kubeedge_fits)
 """Every check of this subject."""

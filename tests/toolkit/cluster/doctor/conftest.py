@@ -21,6 +21,7 @@ from toolkit.cluster.doctor.examine import Diagnosis, examine
 from toolkit.cluster.server_clock import ServerClock
 from toolkit.render.kubeedge_config import cloud_config
 from toolkit.render.objects import render
+from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduler import scheduler_config
 from toolkit.topology.topology import Topology
 
@@ -141,13 +142,17 @@ class Ward:
         return self.api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")["data"][key]
 
     def examine(
-        self, changes: dict | None = None, user: str = "tiers", clock: ServerClock | None = None
+        self,
+        changes: dict | None = None,
+        user: str = "tiers",
+        clock: ServerClock | None = None,
+        more: tuple[RenderedObject, ...] = (),
     ) -> Diagnosis:
-        """Let doctor look, for the hospital with changes, as a user."""
+        """Let doctor look, for the hospital with changes and more objects, as a user."""
         topology = self.topology({**KUBEEDGE, **(changes or {})})
         connection = connect(topology, "main", self.plane.write_kubeconfig(user))
         connection = replace(connection, clock=clock) if clock else connection
-        return examine(connection, topology, render(topology))
+        return examine(connection, topology, (*render(topology), *more))
 
     def codes(self, changes: dict | None = None, **options: object) -> list[str]:
         return [each.code for each in self.examine(changes, **options).problems]

@@ -9,12 +9,14 @@ import urllib3
 import yaml
 
 from toolkit.cli import main
+from toolkit.cluster.applyset import Contents, applyset_of
 from toolkit.cluster.doctor.examine import CHECKS, examine
 from toolkit.cluster.doctor.rights import needed
 from toolkit.cluster.request import Connection
 from toolkit.cluster.server_clock import ServerClock
 from toolkit.errors import Severity
 from toolkit.render.objects import render
+from toolkit.render.rendered import RenderedObject
 
 SCHEDULER, CONFIG = "volcano-system/volcano-scheduler", "volcano-system/volcano-scheduler-configmap"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -177,6 +179,50 @@ def test_missing_switches_of_cloudcore(ward):
         assert ward.codes() == ["D403"]
 
 
+@pytest.mark.parametrize(
+    ("api_version", "kind", "module"),
+    [
+        ("rules.kubeedge.io/v1", "Rule", "router"),
+        ("operations.kubeedge.io/v1alpha2", "ImagePrePullJob", "taskManager"),
+        ("policy.kubeedge.io/v1alpha1", "ServiceAccountAccess", "dynamicController"),
+    ],
+)
+def test_a_switch_that_is_off_by_default_is_asked_for_by_the_object_that_needs_it(
+    ward, api_version, kind, module
+):
+    rule = {"source": "a", "sourceResource": {}, "target": "b", "targetResource": {}}
+    body = {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": "a", "namespace": "medical-imaging"},
+        "spec": rule if kind == "Rule" else {},
+    }
+    one = RenderedObject("main", "routes.frames", body)
+    off = {module: {"enable": False}}
+    with ward.changed(config_map(CLOUD), cloudcore(ward, **off)):
+        (problem,) = ward.examine(more=(one,)).problems
+    assert (problem.code, f"{kind} a" in problem.message) == ("D404", True)
+    assert problem.cure.startswith(f"set modules.{module}.enable: true")
+    with ward.changed(config_map(CLOUD), cloudcore(ward, **{module: {"enable": True}})):
+        assert ward.codes(more=(one,)) == []
+
+
+def test_a_newer_tiers_has_been_here(ward):
+    ours = applyset_of("medical-imaging", "main", render(ward.hospital))
+    parent = ours.parent(Contents(), "9.0.0")
+    ward.api.create("/api/v1/namespaces", {"metadata": {"name": ours.namespace}})
+    place = f"/api/v1/namespaces/{ours.namespace}/configmaps"
+    ward.api.create(place, parent)
+    try:
+        (problem,) = ward.examine().problems
+        with ward.changed(f"{place}/{ours.name}", ours.parent(Contents(), "0.0.1")):
+            assert ward.codes() == []
+    finally:
+        ward.api.delete(f"{place}/{ours.name}")
+    assert problem.code == "D110"
+    assert "tiers 9.0.0 applied last" in problem.message
+
+
 def test_a_node_without_labels(ward):
     with ward.changed(f"{NODE}ultrasound-007", {"metadata": {"labels": {"tiers.dev/pool": None}}}):
         found = ward.examine()
@@ -265,7 +311,8 @@ def test_a_user_without_rights_learns_which_and_how_to_get_them(ward):
     roles = list(yaml.safe_load_all(rights.excerpt))
     kinds = {each["kind"] for each in roles}
     assert kinds == {"Role", "ClusterRole"}
-    ward.api.create("/api/v1/namespaces", {"metadata": {"name": "medical-imaging"}})
+    if ward.api.gone("/api/v1/namespaces/medical-imaging"):
+        ward.api.create("/api/v1/namespaces", {"metadata": {"name": "medical-imaging"}})
     made = []
     try:
         for role in roles:
@@ -275,7 +322,6 @@ def test_a_user_without_rights_learns_which_and_how_to_get_them(ward):
     finally:
         for path in made:
             ward.api.delete(path)
-        ward.api.delete("/api/v1/namespaces/medical-imaging")
 
 
 def _create(api, body: dict) -> str:
