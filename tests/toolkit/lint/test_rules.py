@@ -210,3 +210,17 @@ def test_objects_of_any_shape_are_read_without_an_error():
             )
             body = {"apiVersion": group, "kind": kind, "spec": dict.fromkeys(keys, value)}
             lint(from_objects([body]))
+
+
+def test_a_task_without_pods_is_told(good):
+    spec = good["gang"]["spec"]
+    spec["tasks"].append({**spec["tasks"][0], "name": "reader"})
+    del spec["tasks"][1]["replicas"]
+    found = [(each.code, str(each.place)) for each in lint(from_objects([good["gang"]]))]
+    assert found == [("L125", "Job research/train spec.tasks[1]")]
+
+
+def test_a_root_queue_that_a_cluster_listed_is_not_one_that_somebody_wrote(good):
+    root = {**good["queue"], "metadata": {"name": "root"}}
+    assert [each.code for each in lint(from_objects([root]))] == ["L124"]
+    assert lint(from_objects([{**root, "status": {"state": "Open"}}])) == ()
