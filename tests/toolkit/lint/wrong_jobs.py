@@ -459,9 +459,12 @@ PLACES = [
 """(where it begins, with None for any task; the place from there; values)."""
 
 
-def right_job(tasks: int, gpus: int) -> Job:
+def right_job(tasks: int, gpus: int, *, replicas: int = 2, cores: int = 1) -> Job:
     """Give a job that every cluster like the hospital takes and starts."""
-    resources = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+    resources = {
+        "requests": {"cpu": str(cores), "memory": "1Gi"},
+        "limits": {"cpu": str(cores), "memory": "1Gi"},
+    }
     if gpus:
         resources["limits"]["nvidia.com/gpu"] = gpus
     pod = {
@@ -480,7 +483,8 @@ def right_job(tasks: int, gpus: int) -> Job:
             "plugins": {"env": [], "svc": []},
             "policies": [EVICTED, FAILED],
             "tasks": [
-                {"name": name, "replicas": 2, "template": {"spec": copy.deepcopy(pod)}} for name in names
+                {"name": name, "replicas": replicas, "template": {"spec": copy.deepcopy(pod)}}
+                for name in names
             ],
         },
     }
@@ -489,7 +493,12 @@ def right_job(tasks: int, gpus: int) -> Job:
 @st.composite
 def jobs(draw: st.DrawFn) -> tuple[Job, tuple[str, ...]]:
     """Draw a job with none to three changes; the names of the changes say what was written where."""
-    job = right_job(draw(st.integers(1, 2)), draw(st.integers(0, 2)))
+    job = right_job(
+        draw(st.integers(1, 2)),
+        draw(st.integers(0, 2)),
+        replicas=draw(st.integers(1, 4)),
+        cores=draw(st.integers(1, 4)),
+    )
     changes = []
     for _ in range(draw(st.integers(0, 3))):
         kind = draw(st.integers(0, 9))
