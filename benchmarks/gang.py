@@ -59,7 +59,7 @@ class Size:
     seeds: int
 
 
-FULL = Size(10, 100, 130, 5, 1000, 30, 90, 4.0, 3)
+FULL = Size(10, 100, 130, 5, 1000, 20, 60, 4.0, 3)
 QUICK = Size(4, 10, 8, 1, 40, 8, 16, 2.0, 1)
 
 
@@ -175,13 +175,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
     parser.add_argument("--repeat", type=int, default=0, help="repetitions of `bound`, seeds of `mixed`")
     parser.add_argument("--case", choices=list(CASES), help="only one of them")
-    parser.add_argument("--submit", nargs=2, type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.submit:
-        from benchmarks.gangs.submitting import submit
-
-        submit(given.submit[0].read_text(encoding="utf-8"), given.submit[1])
-        return 0
     size = QUICK if given.quick else FULL
     if given.repeat:
         size = Size(**{**vars(size), "repeat": given.repeat, "seeds": given.repeat})

@@ -48,7 +48,7 @@ SHAPES = ((2, 2), (2, 8), (3, 4), (4, 2), (4, 4), (4, 8), (6, 4), (6, 8))
 """Workers and GPUs of a worker, of gangs."""
 OVERLOAD = 1.4
 """Work that arrives in a second, as a multiple of what all machines together can do in one."""
-DEADLINE = 2.5
+DEADLINE = 4.0
 """As a multiple of the seconds that the whole load takes when every GPU works all the time."""
 VOLCANO, DEFAULT = "volcano", "default"
 SUBMITTERS = 8

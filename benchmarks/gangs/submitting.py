@@ -11,59 +11,36 @@ import statistics
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.gangs.machines import GPUS_A_MACHINE, JOBS_PATH, REPOSITORY, Machines, document, topology_of
+from benchmarks.gangs import submit
+from benchmarks.gangs.machines import GPUS_A_MACHINE, JOBS_PATH, Machines, document, topology_of
 from tests.cluster.crowd import job
 from tests.cluster.programs import find
 from tests.cluster.watchlog import WatchLog
-from toolkit.cluster.connect import connect
-from toolkit.cluster.diff import put
-from toolkit.cluster.kinds import Kinds
 from toolkit.render.gang import gang
 from toolkit.render.lock import Lock
 from toolkit.render.stream import to_stream
 
-AT_ONCE = 8
-"""Requests at a time; more only wait in the server."""
 FOR_EVER = 100_000.0
 """Seconds that a pod of the first case would live; it is deleted long before."""
 DEADLINE = 900.0
 OURS, KUBECTL = "tiers", "kubectl create"
 
 
-def submit(text: str, kubeconfig: Path) -> None:
-    """Render all jobs of a tiers.yaml and send them, several at a time, each as `tiers job submit` sends it."""
-    topology = topology_of(text)
-    kinds = Kinds(connect(topology, "main", kubeconfig))
-    rendered = [gang(topology, Lock(), name) for name in topology.jobs]
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(lambda each: put(kinds, each, dry_run=False), rendered))
-
-
-@dataclass
-class Submission:
-    """One way to submit the jobs of a tiers.yaml, as a command line."""
-
-    text: str
-    command: list[str]
-
-
-def submission(who: str, machines: Machines, text: str) -> Submission:
-    """Prepare a command that submits all jobs of a tiers.yaml; for kubectl they are rendered now, off the clock."""
+def command(who: str, machines: Machines, text: str) -> list[str]:
+    """Give a command that submits all jobs of a tiers.yaml; for kubectl they are rendered now, off the clock."""
     folder, kubeconfig = machines.plane.folder, machines.plane.kubeconfig
-    name = topology_of(text).name
+    topology = topology_of(text)
+    name = topology.name
     if who == OURS:
         path = folder / f"{name}.json"
         path.write_text(text, encoding="utf-8")
-        script = str(REPOSITORY / "benchmarks" / "gang.py")
-        return Submission(text, [sys.executable, script, "--submit", str(path), str(kubeconfig)])
-    topology = topology_of(text)
+        return [sys.executable, str(Path(submit.__file__)), str(path), str(kubeconfig)]
     path = folder / f"{name}.yaml"
     path.write_text(to_stream(gang(topology, Lock(), each) for each in topology.jobs), encoding="utf-8")
-    return Submission(text, [str(find("kubectl")), f"--kubeconfig={kubeconfig}", "create", "-f", str(path)])
+    return [str(find("kubectl")), f"--kubeconfig={kubeconfig}", "create", "-f", str(path)]
 
 
 def bound_after(machines: Machines, who: str, name: str, gangs: int, workers: int) -> float:
@@ -71,24 +48,31 @@ def bound_after(machines: Machines, who: str, name: str, gangs: int, workers: in
     jobs = {f"wide-{each:02}": job(workers, 1, FOR_EVER) for each in range(gangs)}
     for each in jobs.values():
         del each["priority"]
-    prepared = submission(who, machines, document(name, machines.number, jobs, {}))
+    prepared = command(who, machines, document(name, machines.number, jobs, {}))
     machines.namespace(name)
     log = WatchLog(machines.plane.api).start()
     try:
         begin = time.time()
-        subprocess.run(prepared.command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(prepared, check=True, stdout=subprocess.DEVNULL)
+        submitted = time.time() - begin
         _wait_for(log, gangs * workers, ended=False)
     finally:
         log.stop()
     bound = machines.bindings(name)
     assert len(bound) == gangs * workers, f"{len(bound)} of {gangs * workers} workers are bound"
     machines.clear(name)
-    return max(bound.values()) - begin
+    first, last = min(bound.values()) - begin, max(bound.values()) - begin
+    note = (
+        f"{who}: submitted after {submitted:.2f} s, first bound after {first:.2f} s, last after {last:.2f} s"
+    )
+    print(note, file=sys.stderr)
+    return last
 
 
 def submit_to_bound(machines: Machines, gangs: int, workers: int, repeat: int) -> dict[str, float]:
-    """Give the median seconds of both ways, measured by turns."""
+    """Give the median seconds of both ways, measured by turns after a round that does not count."""
     assert gangs * workers <= machines.gpus
+    bound_after(machines, KUBECTL, "warm-up", 1, workers)
     found: dict[str, list[float]] = {OURS: [], KUBECTL: []}
     for turn in range(repeat):
         for who in (OURS, KUBECTL) if turn % 2 == 0 else (KUBECTL, OURS):
@@ -114,12 +98,12 @@ def many_at_once(machines: Machines, number: int) -> Many:
     jobs = {f"job-{each:04}": job(1, each % GPUS_A_MACHINE // 4 + 1, 1.0) for each in range(number)}
     for each in jobs.values():
         del each["priority"]
-    prepared = submission(OURS, machines, document(name, machines.number, jobs, {}))
+    prepared = command(OURS, machines, document(name, machines.number, jobs, {}))
     machines.namespace(name)
     log = WatchLog(machines.plane.api).start()
     try:
         begin = time.time()
-        subprocess.run(prepared.command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(prepared, check=True, stdout=subprocess.DEVNULL)
         _wait_for(log, number, ended=True)
         completed, pause = 0, 1.0
         while completed < number and time.time() - begin < DEADLINE:

@@ -1,8 +1,9 @@
 """200 gangs want a pool that holds a few of them: from the whole log of all pods, none is ever left with a part.
 
-The jobs are those of a tiers.yaml, rendered and applied by our code. What happened is read from a watch that begins
-before the first job is there, and is proven complete: it must hold as many bindings as the API server has answered.
-The control is the same crowd with a minimum of one worker, in which the same assertion must find parts.
+The jobs are those of a tiers.yaml, rendered by our code and written as `tiers job submit` writes one. What happened is
+read from a watch that begins before the first job is there, and is proven complete: it must hold as many bindings as
+the API server has answered. The control is the same crowd with a minimum of one worker, in which the same assertion
+must find parts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -20,6 +22,8 @@ from tests.cluster.partial import Binding, Part, bindings, parts, quiet_moments
 from tests.cluster.plane import Plane
 from tests.cluster.watchlog import Change, WatchLog
 from toolkit.cluster.apply import apply, raise_for
+from toolkit.cluster.diff import put
+from toolkit.cluster.kinds import Kinds
 
 SEED, GANGS = 20261122, 200
 LONGEST_PART = 5.0
@@ -67,12 +71,16 @@ def answered_bindings(plane: Plane, namespace: str) -> int:
 def run(site, *, minimum: int | None) -> Run:
     jobs = dict(crowd(SEED, GANGS, minimum=minimum))
     hospital = site({"jobs": {"seg3d": None, "digits": None, **jobs}})
-    objects = [each for each in hospital.objects if each.kind in {"Namespace", "PriorityClass", "Job"}]
-    assert sum(each.kind == "Job" for each in objects) == GANGS
+    surroundings = [each for each in hospital.objects if each.kind in {"Namespace", "PriorityClass"}]
+    submitted = [each for each in hospital.objects if each.submitted]
+    assert len(submitted) == GANGS
+    kinds = Kinds(hospital.connection)
     needed, ended = workers_of(jobs), Counter[str]()
     log = WatchLog(hospital.api).start()
     try:
-        raise_for([apply(hospital.connection, hospital.name, objects)])
+        raise_for([apply(hospital.connection, hospital.name, surroundings)])
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda each: put(kinds, each, dry_run=False), submitted))
         read, over = 0, set[str]()
 
         def all_over() -> bool:
