@@ -39,6 +39,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Describe", "graph", "graph:graph"),
     Command("Apply", "diff", "diff:diff"),
     Command("Apply", "apply", "apply:apply"),
+    Command("Apply", "delete", "delete:delete"),
     Command("Apply", "status", "status:status"),
     Command("Apply", "doctor", "doctor:doctor"),
     Command("Models", "model keygen", "model_keygen:keygen"),

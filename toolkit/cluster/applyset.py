@@ -26,6 +26,8 @@ TOOLING_ANNOTATION = "applyset.kubernetes.io/tooling"
 KINDS_ANNOTATION = "applyset.kubernetes.io/contains-group-kinds"
 NAMESPACES_ANNOTATION = "applyset.kubernetes.io/additional-namespaces"
 TOOL = "tiers"
+REVISION, PART = "revision", "part"
+"""Nouns of what is kept about a topology beside its objects (`history`)."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
-from toolkit.cluster.applyset import PART_OF_LABEL, ApplySet, Contents
+from toolkit.cluster.applyset import PART, PART_OF_LABEL, REVISION, ApplySet, Contents
 from toolkit.cluster.kinds import Kinds, Resource
 from toolkit.cluster.parent import recorded
 from toolkit.cluster.refusal import NOT_FOUND, RefusedError
 from toolkit.cluster.request import NAMES_ONLY, PLAIN, Json
-from toolkit.render.metadata import TOPOLOGY_LABEL
+from toolkit.render.metadata import NOUN_LABEL, TOPOLOGY_LABEL
 from toolkit.render.rendered import RenderedObject
 
 PAGE = 500
@@ -65,18 +65,29 @@ def look(kinds: Kinds, applyset: ApplySet | None, wanted: Sequence[RenderedObjec
         UnreachableError: the server does not answer.
     """
     covered = recorded(kinds, applyset) if applyset else None
+    members = find_members(kinds, applyset, covered, wanted) if applyset else {}
     with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
-        members: dict[Key, Json] = {}
-        if applyset:
-            places = _places(kinds, applyset, covered or Contents(), wanted)
-            selector = f"{PART_OF_LABEL}={applyset.id}"
-            listed = threads.map(lambda place: list(list_all(kinds, place[0], selector, place[1])), places)
-            members = {key_of(body): body for bodies in listed for body in bodies}
         missing = sorted(key for each in wanted if (key := key_of(each.body)) not in members)
         groups = [list(group) for _, group in groupby(missing, key=lambda key: key[:3])]
         asked = [key for keys in threads.map(lambda keys: _present(kinds, keys), groups) for key in keys]
         others = [body for body in threads.map(lambda key: get(kinds, key), asked) if body is not None]
     return Live(members | {key_of(body): body for body in others}, frozenset(members), covered)
+
+
+def find_members(
+    kinds: Kinds, applyset: ApplySet, covered: Contents | None, wanted: Sequence[RenderedObject]
+) -> dict[Key, Json]:
+    """Give every member of a set: one LIST for each kind that the parent covers or that is wanted.
+
+    Raises:
+        ClusterError: a kind that is wanted does not exist in the cluster, or one may not be listed.
+        UnreachableError: the server does not answer.
+    """
+    places = _places(kinds, applyset, covered or Contents(), wanted)
+    selector = f"{PART_OF_LABEL}={applyset.id}"
+    with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
+        listed = threads.map(lambda place: list(list_all(kinds, place[0], selector, place[1])), places)
+        return {key_of(body): body for bodies in listed for body in bodies}
 
 
 def _places(
@@ -123,7 +134,7 @@ def live_objects(kinds: Kinds, topology: str, wanted: Iterable[tuple[str, str]])
         UnreachableError: the server does not answer.
     """
     resources = [kinds.resource(*each) for each in sorted(set(wanted))]
-    selector = f"{TOPOLOGY_LABEL}={topology}"
+    selector = f"{TOPOLOGY_LABEL}={topology},{NOUN_LABEL} notin ({REVISION},{PART})"
     found: dict[Key, Json] = {}
     with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
         for listed in threads.map(lambda each: list(list_all(kinds, each, selector)), resources):

@@ -18,6 +18,8 @@ class Outcome(str, Enum):
     UNCHANGED = "unchanged"
     PRUNED = "pruned"
     """It was ours, is not wanted any more, and is deleted."""
+    DELETED = "deleted"
+    """It was asked to go with all others."""
     LEFT_OVER = "left over"
     """It is ours, is not wanted any more, and stays; the message says why."""
     CONFLICT = "conflict"
@@ -53,7 +55,7 @@ class AppliedObject:
     @property
     def written(self) -> bool:
         """Whether the cluster was changed."""
-        return self.outcome in {Outcome.CREATED, Outcome.CHANGED, Outcome.PRUNED}
+        return self.outcome in {Outcome.CREATED, Outcome.CHANGED, Outcome.PRUNED, Outcome.DELETED}
 
 
 Progress = Callable[[AppliedObject], None]

@@ -46,11 +46,21 @@ class Seen:
     """SHA-256 of what it says, its status left out."""
 
 
-def seen(key: Key, body: Mapping[str, object]) -> Seen:
-    """Keep what a deletion has to prove later."""
+def seen(key: Key, body: Mapping[str, object], wanted: Mapping[str, object] | None = None) -> Seen:
+    """Keep what a deletion, or an apply of a plan, has to prove later.
+
+    Args:
+        key: what it is known by.
+        body: the live object.
+        wanted: what is rendered of it; replicas that it leaves to an autoscaler are no content.
+    """
     metadata = body.get("metadata")
     named = metadata if isinstance(metadata, Mapping) else {}
-    text = msgspec.json.encode(without_bookkeeping(body), order="sorted")
+    content = without_bookkeeping(body)
+    spec, own = content.get("spec"), (wanted or content).get("spec")
+    if isinstance(spec, Mapping) and isinstance(own, Mapping) and "replicas" not in own:
+        content["spec"] = {name: value for name, value in spec.items() if name != "replicas"}
+    text = msgspec.json.encode(content, order="sorted")
     digest = hashlib.sha256(text).hexdigest()
     return Seen(key, str(named.get("uid")), str(named.get("resourceVersion")), digest)
 
@@ -82,8 +92,13 @@ def guard(doomed: int, members: int, rules: Rules) -> None:
     )
 
 
-def delete(
-    kinds: Kinds, doomed: Sequence[Seen], *, stopped: bool = False, tell: Progress | None = None
+def delete(  # one parameter for each circumstance
+    kinds: Kinds,
+    doomed: Sequence[Seen],
+    *,
+    stopped: bool = False,
+    tell: Progress | None = None,
+    outcome: Outcome = Outcome.PRUNED,
 ) -> list[AppliedObject]:
     """Delete objects, the last rank first; a rank with a refusal is the last one.
 
@@ -92,6 +107,7 @@ def delete(
         doomed: what to delete, as it was looked at.
         stopped: delete nothing, only say so: something else was refused before.
         tell: told of each object when its rank is done.
+        outcome: what to call it when it is gone.
 
     Raises:
         UnreachableError: the server does not answer. Repeat: what is gone stays gone.
@@ -104,7 +120,7 @@ def delete(
             if stopped:
                 done = [_done(each, Outcome.NOT_TRIED, "nothing is deleted after a refusal") for each in work]
             else:
-                done = list(threads.map(lambda each: _delete(kinds, each), work))
+                done = list(threads.map(lambda each: _delete(kinds, each, outcome), work))
             if tell is not None:
                 for each in done:
                     tell(each)
@@ -113,7 +129,7 @@ def delete(
     return results
 
 
-def _delete(kinds: Kinds, looked: Seen) -> AppliedObject:
+def _delete(kinds: Kinds, looked: Seen, outcome: Outcome) -> AppliedObject:
     """Delete one object, if it is still what was looked at."""
     api_version, kind, namespace, name = looked.key
     version = looked.version
@@ -141,7 +157,7 @@ def _delete(kinds: Kinds, looked: Seen) -> AppliedObject:
             return _done(looked, Outcome.REFUSED, "it keeps changing", cure="tiers apply")
     except ClusterError as error:
         return _done(looked, Outcome.REFUSED, error.message, cure=error.hint)
-    return _done(looked, Outcome.PRUNED)
+    return _done(looked, outcome)
 
 
 def _options(uid: str, version: str) -> Json:
