@@ -15,9 +15,11 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from toolkit.cli.app import COMMANDS, build
+from toolkit.cluster.doctor.examine import ailments
 from toolkit.errors import INTERRUPTED_EXIT_CODE, TiersError
 from toolkit.lint.check import RULES
 from toolkit.lint.gang_fit import STAYS_PENDING
+from toolkit.lint.schema_words import CURES, WHAT, WHY
 from toolkit.topology.problems import CATALOGUE
 from toolkit.topology.schema import schema_text
 
@@ -80,9 +82,13 @@ def problems_page() -> str:
         f"{min(STAYS_PENDING)} to {max(STAYS_PENDING)}: the cluster takes the job, and it would stay Pending.\n",
         *head,
     ]
+    lines += [_cells(f"`{code}` (error)", WHAT[code], WHY, CURES[code]) for code in sorted(WHAT)]
     for rule in sorted(RULES, key=lambda each: each.code):
         what = (rule.check.__doc__ or "").strip().splitlines()[0]
         lines.append(_cells(f"`{rule.code}` ({rule.severity.value})", what, rule.why, rule.cure))
+    lines += ["\n## In a cluster (`tiers doctor`)\n", *head]
+    for each in ailments():
+        lines.append(_cells(f"`{each.code}` ({each.severity.value})", each.what, each.why, each.cure))
     return "\n".join(lines) + "\n"
 
 

@@ -18,6 +18,17 @@ from toolkit.lint.schema_values import QUANTITY, WORDS, Schema
 UNKNOWN_KIND, UNKNOWN_FIELD, TYPE, MISSING, WORD, SHAPE, AMOUNT, TWICE = (
     "L001", "L002", "L003", "L004", "L005", "L006", "L007", "L008",
 )  # fmt: skip
+WHAT: Mapping[str, str] = {
+    UNKNOWN_KIND: "A kind or its version does not exist.",
+    UNKNOWN_FIELD: "A field does not exist.",
+    TYPE: "A value has another type than its field.",
+    MISSING: "A field is missing that has to be there.",
+    WORD: "A value is none of the words that its field takes.",
+    SHAPE: "A value is out of its limits, or not of the form that it has to have.",
+    AMOUNT: "An amount is no quantity.",
+    TWICE: "An entry of a set stands there twice.",
+}
+"""Code → what it is; these come from the schemas of Kubernetes and of CRDs."""
 CURES: Mapping[str, str] = {
     UNKNOWN_KIND: "correct apiVersion and kind; tiers schema pull brings the kinds of a cluster",
     UNKNOWN_FIELD: "correct the name or remove the field; kubectl explain lists what there is",

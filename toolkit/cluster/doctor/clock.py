@@ -13,6 +13,7 @@ MOST_SECONDS = 10.0
 
 APART = warning(
     "D801",
+    "The clocks here and on the API server differ.",
     why="logins and certificates are refused as expired or not yet valid, and times in reports mislead",
     cure="set the clocks: timedatectl set-ntp true, here and on the API server",
 )

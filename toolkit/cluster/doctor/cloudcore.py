@@ -31,26 +31,38 @@ CONTROLLED = ("apps.kubeedge.io", "operations.kubeedge.io")
 _NAMESPACE, _NAME = "kubeedge", "cloudcore"
 
 NO_CLOUDCORE = error(
-    "D401", why="no device can join, and none gets its pods", cure="install CloudCore: keadm init"
+    "D401",
+    "There are devices and no CloudCore.",
+    why="no device can join, and none gets its pods",
+    cure="install CloudCore: keadm init",
 )
 NOT_RUNNING = error(
-    "D402", why="devices go on alone; nothing new reaches them", cure="kubectl describe it; its pods say why"
+    "D402",
+    "CloudCore or its controller manager has no pod that is available.",
+    why="devices go on alone; nothing new reaches them",
+    cure="kubectl describe it; its pods say why",
 )
 NO_CONFIGURATION = error(
-    "D403", why="nobody can see how CloudCore is set up", cure="install CloudCore by its chart or by keadm"
+    "D403",
+    "CloudCore's configuration cannot be found.",
+    why="nobody can see how CloudCore is set up",
+    cure="install CloudCore by its chart or by keadm",
 )
 SWITCHED_OFF = error(
     "D404",
+    "A module of CloudCore is off that our objects need.",
     why="the objects are accepted and nothing happens",
     cure="set modules.NAME.enable: true and restart CloudCore",
 )
 NO_CONTROLLER = error(
     "D405",
+    "The controller manager of KubeEdge is missing.",
     why="the objects are accepted and nothing happens",
     cure="install the controller manager: controllerManager.enable=true in CloudCore's chart",
 )
 TOO_FEW = error(
     "D406",
+    "CloudCore takes fewer devices than tiers.yaml has.",
     why="devices beyond the limit cannot connect",
     cure="raise modules.cloudHub.nodeLimit; CloudCore derives its other numbers from it",
 )

@@ -21,18 +21,29 @@ BRINGS = {
 }  # fmt: skip
 """End of an API group → what brings it."""
 _BUILT_IN = ("k8s.io",)
+_HOLD = frozenset({"Established", "NamesAccepted"})
 
-MISSING = error("D201", why="tiers apply is refused before it writes anything", cure="install what brings it")
+MISSING = error(
+    "D201",
+    "A kind that we render is not installed.",
+    why="tiers apply is refused before it writes anything",
+    cure="install what brings it",
+)
 NOT_SERVED = error(
     "D202",
+    "A kind is there, but not in our version.",
     why="the API server answers 404 for our objects",
     cure="move what brings the CRD to a version that serves it",
 )
 NOT_ESTABLISHED = error(
-    "D203", why="the API server does not serve it", cure="kubectl describe the CRD: its conditions say why"
+    "D203",
+    "A CRD is there and is not served.",
+    why="the API server does not serve it",
+    cure="kubectl describe the CRD: its conditions say why",
 )
 OTHER_FIELDS = error(
     "D204",
+    "Our objects do not fit the CRD that is installed.",
     why="the API server refuses the object, or drops the field",
     cure="move what brings the CRD to the version that tiers doctor names",
 )
@@ -59,15 +70,13 @@ def kinds_are_served(patient: Patient) -> Iterator[Problem]:
             yield NOT_SERVED.at(
                 f"CRD {name}", f"serves {', '.join(served) or 'no version'}; we render {version}"
             )
-        for condition in map(mapping, sequence(mapping(crd.get("status")).get("conditions"))):
-            if (
-                condition.get("type") in {"Established", "NamesAccepted"}
-                and condition.get("status") != "True"
-            ):
-                yield NOT_ESTABLISHED.at(
-                    f"CRD {name}",
-                    f"{condition.get('type')} is {condition.get('status')}: {condition.get('message')}",
-                )
+        conditions = map(mapping, sequence(mapping(crd.get("status")).get("conditions")))
+        failing = [each for each in conditions if each.get("type") in _HOLD and each.get("status") != "True"]
+        if failing:
+            said = "; ".join(
+                f"{each.get('type')} is {each.get('status')}: {each.get('message')}" for each in failing
+            )
+            yield NOT_ESTABLISHED.at(f"CRD {name}", said)
 
 
 def objects_fit(patient: Patient) -> Iterator[Problem]:

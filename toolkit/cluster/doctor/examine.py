@@ -16,34 +16,36 @@ from toolkit.cluster.doctor import (
     scheduler,
     versions,
 )
-from toolkit.cluster.doctor.finding import error, warning
+from toolkit.cluster.doctor.finding import Ailment, Check, error, warning
 from toolkit.cluster.doctor.patient import Patient
 from toolkit.cluster.request import Connection
 from toolkit.errors import ClusterError, Problem, Severity, UnreachableError
 from toolkit.render.rendered import RenderedObject
 from toolkit.topology.topology import Topology
 
-CHECKS = (
-    *versions.CHECKS,
-    *custom_kinds.CHECKS,
-    *scheduler.CHECKS,
-    *cloudcore.CHECKS,
-    *nodes.CHECKS,
-    *gpus.CHECKS,
-    *operators.CHECKS,
-    *rights.CHECKS,
-    *clock.CHECKS,
-)
+SUBJECTS = (versions, custom_kinds, scheduler, cloudcore, nodes, gpus, operators, rights, clock)
+CHECKS: tuple[Check, ...] = tuple(check for subject in SUBJECTS for check in subject.CHECKS)
 """Every check, in the order in which they are told."""
 
 HIDDEN = warning(
     "D001",
+    "Something may not be read, or the server refused to show it.",
     why="what it would have shown is not known",
     cure="ask for the right to read it, then tiers doctor",
 )
 SILENT = error(
-    "D002", why="nothing can be applied, and nothing was looked at", cure="kubectl get --raw /readyz"
+    "D002",
+    "The API server does not answer.",
+    why="nothing can be applied, and nothing was looked at",
+    cure="kubectl get --raw /readyz",
 )
+
+
+def ailments() -> tuple[Ailment, ...]:
+    """Give every kind of finding, in order of code, for the reference."""
+    own = (HIDDEN, SILENT)
+    found = [each for subject in SUBJECTS for each in vars(subject).values() if isinstance(each, Ailment)]
+    return tuple(sorted((*own, *found), key=lambda each: each.code))
 
 
 @dataclass(frozen=True)

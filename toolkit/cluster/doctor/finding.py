@@ -14,10 +14,11 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Ailment:
-    """A kind of finding: what its code is, why it will bite and what cures it."""
+    """A kind of finding: its code, what it is, why it will bite and what cures it."""
 
     code: str
     severity: Severity
+    what: str
     why: str
     cure: str
 
@@ -33,14 +34,14 @@ class Ailment:
         return Problem(self.code, self.severity, Place(place), message, self.why, cure or self.cure, excerpt)
 
 
-def error(code: str, *, why: str, cure: str) -> Ailment:
+def error(code: str, what: str, *, why: str, cure: str) -> Ailment:
     """Declare what stops something from working."""
-    return Ailment(code, Severity.ERROR, why, cure)
+    return Ailment(code, Severity.ERROR, what, why, cure)
 
 
-def warning(code: str, *, why: str, cure: str) -> Ailment:
+def warning(code: str, what: str, *, why: str, cure: str) -> Ailment:
     """Declare what will be missed some day."""
-    return Ailment(code, Severity.WARNING, why, cure)
+    return Ailment(code, Severity.WARNING, what, why, cure)
 
 
 def some(names: Sequence[str]) -> str:

@@ -20,21 +20,25 @@ DEVICE_PLUGIN = "device-plugin"
 
 NO_PLUGIN = error(
     "D601",
+    "Nodes offer no GPU, and no device plugin runs.",
     why="pods that ask for a GPU wait for ever",
     cure="install NVIDIA's device plugin for these nodes (k8s-device-plugin, or the GPU operator on servers)",
 )
 NOT_OFFERED = error(
     "D602",
+    "A device plugin runs, and nodes offer no GPU.",
     why="pods that ask for a GPU wait for ever",
     cure="on the node: driver, container toolkit, nvidia as containerd's default runtime; then restart its pod",
 )
 OTHER_NUMBER = error(
     "D603",
+    "A node offers another number of GPUs than tiers.yaml says.",
     why="gangs are sized by tiers.yaml and find no room, or GPUs stay unused",
     cure="correct gpus of the pool, or look for the broken card: nvidia-smi on the node",
 )
 OTHER_KIND = error(
     "D604",
+    "GPUs are of another kind than tiers.yaml says, or their label is missing.",
     why="workers and servers look for the kind by this label, so none runs there",
     cure="install GPU feature discovery, or correct the hardware of the pool in tiers.yaml",
 )

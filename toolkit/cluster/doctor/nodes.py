@@ -23,17 +23,25 @@ _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 
 TOO_FEW = warning(
     "D501",
+    "A pool has fewer nodes than tiers.yaml says.",
     why="pods for the rest wait, and gangs that need them never start",
     cure="label the nodes, or correct the count in tiers.yaml",
 )
 TOO_MANY = warning(
     "D502",
+    "A pool has more nodes than tiers.yaml says.",
     why="quotas and plans are made for fewer machines",
     cure="raise the count in tiers.yaml, or take the labels off",
 )
-UNLABELLED = error("D503", why="no pod of the pool ever runs there", cure="kubectl label node")
+UNLABELLED = error(
+    "D503",
+    "A node lacks labels that pods of its pool look for.",
+    why="no pod of the pool ever runs there",
+    cure="kubectl label node",
+)
 TAINTED = error(
     "D504",
+    "A node has a taint that pods of its pool do not tolerate.",
     why="no pod of the pool ever runs there",
     cure="take the taint off, or add it to placement.tolerations of the pool",
 )

@@ -7,15 +7,23 @@ looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolkit.cluster.doctor.finding import some, warning
 from toolkit.cluster.doctor.patient import Patient
 from toolkit.errors import Problem
 
-MISSING = warning("D611", why="", cure="")
+MISSING = warning(
+    "D611",
+    "An operator is missing that tiers.yaml or our objects lean on.",
+    why="what leans on it does not happen",
+    cure="install it by its chart",
+)
 NOT_RUNNING = warning(
-    "D612", why="its objects are accepted and nothing happens", cure="kubectl describe it; its pods say why"
+    "D612",
+    "An operator has no pod that is available.",
+    why="its objects are accepted and nothing happens",
+    cure="kubectl describe it; its pods say why",
 )
 
 
@@ -79,8 +87,9 @@ def operators_are_there(patient: Patient) -> Iterator[Problem]:
         part = patient.part(each.image)
         if part is None or not any(name.endswith(f".{each.group}") for name in patient.crds):
             what = "no pod of it" if part is None else "none of its CRDs"
-            problem = warning(MISSING.code, why=each.lost, cure=each.install)
-            yield problem.at(each.name, f"{what} is in the cluster, and {some(wanted)} needs it")
+            yield replace(MISSING, why=each.lost).at(
+                each.name, f"{what} is in the cluster, and {some(wanted)} needs it", cure=each.install
+            )
         elif not part.runs:
             yield NOT_RUNNING.at(part.title, f"no pod of it is available, and {some(wanted)} needs it")
 

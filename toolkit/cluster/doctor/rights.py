@@ -23,6 +23,7 @@ PARALLEL = 8
 
 MISSING = error(
     "D701",
+    "This user lacks rights that the commands need.",
     why="tiers apply stops there, perhaps in the middle",
     cure="let an administrator apply the roles below and bind them to this user",
 )

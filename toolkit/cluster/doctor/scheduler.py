@@ -29,21 +29,25 @@ _PREEMPT, _RECLAIM = {"preempt", "gangpreempt"}, {"reclaim", "gangreclaim"}
 
 NOT_FOUND = error(
     "D301",
+    "Volcano's scheduler has no configuration.",
     why="the scheduler goes on with its built-in actions: nothing is preempted or reclaimed",
     cure="tiers render --scheduler-config gives the text; put it into the ConfigMap as volcano-scheduler.conf",
 )
 NO_ACTION = error(
     "D302",
+    "The scheduler lacks an action that queues or priorities need.",
     why="jobs wait for machines that others should give back",
     cure="add it to `actions`; tiers render --scheduler-config shows where",
 )
 NO_PLUGIN = error(
     "D303",
+    "The scheduler lacks a plugin that our objects speak to.",
     why="what the objects ask for is not looked at",
     cure="add it; tiers render --scheduler-config shows where",
 )
 OTHER_PROFILE = warning(
     "D304",
+    "The scheduler's actions are not those of the profile in tiers.yaml.",
     why="who takes whose place is not what tiers.yaml says",
     cure="tiers render --scheduler-config, or write the profile that is meant into tiers.yaml",
 )

@@ -44,43 +44,63 @@ VOLCANO = {
 CLOUDCORE = "^cloudcore$"
 _EDGE = "-kubeedge-"
 
-NO_VOLCANO = error("D101", why="jobs and queues wait for ever", cure="install Volcano 1.15 by its chart")
-NOT_RUNNING = error("D102", why="what it does is not done", cure="kubectl describe it; its pods say why")
+NO_VOLCANO = error(
+    "D101",
+    "A part of Volcano is missing.",
+    why="jobs and queues wait for ever",
+    cure="install Volcano 1.15 by its chart",
+)
+NOT_RUNNING = error(
+    "D102",
+    "A part of Volcano has no pod that is available.",
+    why="what it does is not done",
+    cure="kubectl describe it; its pods say why",
+)
 UNTESTED_VOLCANO = warning(
     "D103",
+    "Volcano was not tested with this Kubernetes.",
     why="Volcano was never tested with this Kubernetes; its informers and gates may miss what changed",
     cure="move Volcano to a version whose table has this Kubernetes",
 )
 OLD_VOLCANO = warning(
-    "D104", why="fields and actions that we render may be unknown to it", cure="move Volcano to 1.15 or newer"
+    "D104",
+    "Volcano is older than the one that our objects are written for.",
+    why="fields and actions that we render may be unknown to it",
+    cure="move Volcano to 1.15 or newer",
 )
 MIXED_VOLCANO = error(
     "D105",
+    "The parts of Volcano have different versions.",
     why="webhook and controllers take objects that the scheduler reads otherwise",
     cure="give all three images of Volcano one version",
 )
 OLD_KUBELET = error(
     "D106",
+    "A kubelet, or the one that KubeEdge brings, is too old for the API server.",
     why="Kubernetes promises nothing beyond three minor versions; pods there may stop to start",
     cure="move the nodes up, three minor versions at most behind the API server",
 )
 NEW_KUBELET = error(
     "D107",
+    "A kubelet is newer than the API server.",
     why="it asks the API server for what that does not have",
     cure="move the API server up first, then the nodes",
 )
 UNFIXED_KUBEEDGE = warning(
     "D108",
+    "KubeEdge has known security holes.",
     why="devices or who steers them can be taken over (CVE-2026-62371, -62182, -62370)",
     cure="move KubeEdge to 1.23.1, 1.22.2 or 1.21.2",
 )
 EDGE_AHEAD = error(
     "D109",
+    "EdgeCore on a device is newer than CloudCore.",
     why="EdgeCore speaks a protocol that CloudCore does not know yet",
     cure="move CloudCore up before EdgeCore",
 )
 OLDER_THAN_ITS_WORK = error(
     "D110",
+    "A newer tiers applied last.",
     why="it would take away or change what the newer one wrote, without knowing why it is there",
     cure="install the newer tiers here too",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -10,7 +11,7 @@ import yaml
 
 from toolkit.cli import main
 from toolkit.cluster.applyset import Contents, applyset_of
-from toolkit.cluster.doctor.examine import CHECKS, examine
+from toolkit.cluster.doctor.examine import CHECKS, ailments, examine
 from toolkit.cluster.doctor.rights import needed
 from toolkit.cluster.request import Connection
 from toolkit.cluster.server_clock import ServerClock
@@ -140,6 +141,40 @@ def test_a_crd_of_another_version_and_with_other_fields(ward):
     with ward.changed(path, {"spec": {"versions": renamed}}):
         codes = ward.codes()
     assert codes == ["D202"]
+
+
+def _custom(plural: str, kind: str) -> dict:
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object"}},
+    }
+    names = {"plural": plural, "kind": kind, "listKind": "ThingList"}
+    spec = {"group": "example.org", "scope": "Namespaced", "names": names, "versions": [version]}
+    return {"metadata": {"name": f"{plural}.example.org"}, "spec": spec}
+
+
+def test_a_crd_whose_names_are_taken(ward, wait_until):
+    made = [ward.api.create(CRDS, _custom("others", "Other"))["metadata"]["name"]]
+    wait_until(
+        lambda: "conditions" in ward.api.get(f"{CRDS}/{made[0]}").get("status", {}),
+        "the first is accepted",
+        30,
+    )
+    made.append(ward.api.create(CRDS, _custom("things", "Thing"))["metadata"]["name"])
+    wait_until(
+        lambda: "conditions" in ward.api.get(f"{CRDS}/{made[1]}").get("status", {}), "the second is seen", 30
+    )
+    body = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}}
+    try:
+        (problem,) = ward.examine(more=(RenderedObject("main", "a", body),)).problems
+    finally:
+        for name in made:
+            ward.api.delete(f"{CRDS}/{name}")
+    assert problem.code == "D203"
+    assert problem.place.where == "CRD things.example.org"
+    assert "ThingList" in problem.message
 
 
 def test_wrong_scheduler_configurations(ward):
@@ -374,6 +409,11 @@ def test_clocks_that_differ(ward):
     assert problem.code == "D801"
     assert "s ahead of this machine" in problem.message
     assert int(problem.message.split(" s ")[0].rsplit(" ", 1)[1]) in range(298, 303)
+
+
+def test_every_finding_is_caused_by_a_test():
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [each.code for each in ailments() if here.count(each.code) == 0] == []
 
 
 def test_a_cluster_that_is_silent_is_one_finding(hospital, free_port):
