@@ -56,7 +56,10 @@ SMALL_TOPOLOGY: dict = {
     "services": None,
     "jobs": None,
 }
-WITHOUT_A_POOL: dict = {"tiers": {"edge": {"pools": {"endoscopy": None}}}}
+LESS: dict = {"tiers": {"edge": {"pools": {"endoscopy": None}}}, "queues": None}
+"""Without a pool, whose kinds stay, and without queues, of which no rendered kind reminds anybody."""
+GONE = {"NodeGroup", "ConfigMap", "DaemonSet", "Queue"}
+DELETIONS = 5
 
 
 # ---------------------------------------------------------------- what is done
@@ -115,14 +118,19 @@ def clean_run(small) -> int:
 
 
 @pytest.fixture
-def shrunk(small, topology) -> Callable[[], tuple]:
-    """Give `shrunk()`: the site of a topology that was applied and lost a pool, and what is there still."""
+def less_of(topology) -> Callable[..., object]:
+    """Give `less_of(site)`: the same site when tiers.yaml has lost a pool and the queues."""
+    return lambda full: full.changed(topology({**merged(SMALL_TOPOLOGY, LESS), "name": full.name}))
+
+
+@pytest.fixture
+def shrunk(small, less_of) -> Callable[[], tuple]:
+    """Give `shrunk()`: a site that was applied before tiers.yaml lost something, and what is there still."""
 
     def make():
         full = small()
         assert apply_all(full.connection, full.topology).failed == ()
-        less = full.changed(topology(merged(SMALL_TOPOLOGY, WITHOUT_A_POOL, {"name": full.name})))
-        return less, there(full)
+        return less_of(full), there(full)
 
     return make
 
@@ -138,11 +146,12 @@ def merged(*changes: dict) -> dict:
 
 
 def assert_pruned(less, before: dict[tuple[str, str], str]) -> None:
-    """See that exactly the objects of the pool went, and that the others are the same and not made anew."""
+    """See that exactly what tiers.yaml lost went, and that the rest is the same and not made anew."""
     after = assert_converged(less)
     gone = set(before) - set(after)
-    assert {kind for kind, _ in gone} == {"NodeGroup", "ConfigMap", "DaemonSet"}
-    assert all("endoscopy" in name for _, name in gone), gone
+    assert len(gone) == DELETIONS
+    assert {kind for kind, _ in gone} == GONE
+    assert all(kind == "Queue" or "endoscopy" in name for kind, name in gone), gone
     assert after.items() <= before.items()
 
 
@@ -186,7 +195,7 @@ def test_the_hospital_killed_at_ten_points_and_repeated_converges(site):
 def test_killed_once_while_it_prunes_and_repeated_it_prunes_what_is_left_over(shrunk):
     counted = requests_of(shrunk()[0], apply_all)
     deletions = [at for at, (method, _) in enumerate(counted.asked, 1) if method == "DELETE"]
-    assert len(deletions) == 3
+    assert len(deletions) == DELETIONS
     less, before = shrunk()
     assert killed_at(apply_all, less.topology, less.plane.kubeconfig, deletions[1], answered=True)
     assert len(there(less)) < len(before), "something was pruned already"
@@ -203,7 +212,20 @@ def test_killed_at_every_request_of_a_prune_and_repeated_it_prunes_what_is_left_
         assert_pruned(less, before)
         if not killed:
             break
-    assert number > KINDS + 3, "a list of each kind and three deletions"
+    assert number > KINDS + DELETIONS, "a list of each kind, and the deletions"
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+def test_killed_at_every_request_and_repeated_with_less_nothing_is_forgotten(small, less_of):
+    """What a killed apply wrote is known also to one that does not render its kind any more."""
+    for number in itertools.count(1):
+        full = small()
+        killed = killed_at(apply_all, full.topology, full.plane.kubeconfig, number, answered=True)
+        assert_converged(less_of(full))
+        if not killed:
+            break
+    assert number > SMALL + KINDS
 
 
 # ---------------------------------------------------------------- disturbed
@@ -222,7 +244,7 @@ def test_a_fault_at_every_request_of_a_prune_does_not_show(shrunk, fault):
     less, before = shrunk()
     stumbling = StumblingPool(less.connection.pool, fault)
     applied = apply_all(replace(less.connection, pool=stumbling), less.topology)
-    assert sum(method == "DELETE" for method, _ in stumbling.stumbled) == 3
+    assert sum(method == "DELETE" for method, _ in stumbling.stumbled) == DELETIONS
     assert [(each.label, each.message) for each in applied.failed] == []
     assert_pruned(less, before)
 
