@@ -41,6 +41,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Apply", "apply", "apply:apply"),
     Command("Apply", "delete", "delete:delete"),
     Command("Apply", "status", "status:status"),
+    Command("Apply", "history", "history:history"),
+    Command("Apply", "rollback", "rollback:rollback"),
     Command("Apply", "doctor", "doctor:doctor"),
     Command("Models", "model keygen", "model_keygen:keygen"),
     Command("Models", "model push", "model_push:push"),

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from toolkit.cli.author import author_of
 from toolkit.cli.clusters import ContextOption, KubeconfigOption, connections, load_site
-from toolkit.cli.present import JsonOption, Output, OutputOption, Table, YesOption, confirm, say, show
+from toolkit.cli.differences import show_applied, show_differences
+from toolkit.cli.present import JsonOption, Output, OutputOption, YesOption, confirm
 from toolkit.cli.rules import (
     NO_KINDS,
     AdoptOption,
@@ -39,8 +41,8 @@ def apply(  # each parameter is an option of the command
 ) -> None:
     """Show what differs, ask, and write it: by server-side apply, never over what somebody else owns."""
     from toolkit.cluster.apply import apply as write
-    from toolkit.cluster.apply import raise_for
     from toolkit.cluster.diff import diff
+    from toolkit.cluster.history import with_revision
     from toolkit.cluster.wait import raise_for_time, wait
 
     rules = rules_of(prune=prune, kinds=prune_kinds, mass=mass, adopt=adopt, force=force)
@@ -48,14 +50,12 @@ def apply(  # each parameter is an option of the command
     applied, name = [], site.topology.name
     for connection in connections(site, context, kubeconfig):
         found = diff(connection, name, site.objects, rules)
-        for each in found.differences:
-            say(f"  {each.action.value} {each.label}")
+        show_differences(found.steps, on_stderr=True)
         if found.differences:
             confirm(f"apply {len(found.differences)} objects to the cluster {connection.cluster}?", yes=yes)
-        applied.append(write(connection, name, site.objects, rules=rules, found=found))
-    rows = [(each.outcome.value, each.label, each.message) for one in applied for each in one.objects]
-    show(applied, Table(("", "object", ""), rows), output, as_json=as_json)
-    raise_for(applied)
+        done = write(connection, name, site.objects, rules=rules, found=found)
+        applied.append(with_revision(connection, name, site.objects, done, author_of(files[0])))
+    show_applied(applied, output, as_json=as_json)
     if seconds:
         for connection in connections(site, context, kubeconfig):
             raise_for_time(wait(connection, name, site.objects, seconds=seconds))

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.clusters import ContextOption, KubeconfigOption, connections, load_site
-from toolkit.cli.present import JsonOption, Output, OutputOption, Table, YesOption, confirm, say, show
+from toolkit.cli.differences import show_applied
+from toolkit.cli.present import JsonOption, Output, OutputOption, YesOption, confirm, say
 from toolkit.cli.rules import NO_KINDS, PruneKindOption, rules_of
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
@@ -28,7 +29,6 @@ def delete(  # each parameter is an option of the command
     """Delete everything that `tiers apply` has put into the clusters. Jobs, volume claims and CRDs stay."""
     from toolkit.cluster.delete import delete_all, find_doomed
     from toolkit.cluster.diff import Action
-    from toolkit.cluster.outcome import raise_for
 
     rules = rules_of(kinds=[*prune_kinds, *(["Namespace"] if namespace else [])])
     site = load_site(files, assignments)
@@ -41,6 +41,4 @@ def delete(  # each parameter is an option of the command
         if doomed:
             confirm(f"delete {len(doomed)} objects in the cluster {connection.cluster}?", yes=yes)
         gone.append(delete_all(connection, site.topology.name, site.objects, found=found))
-    rows = [(each.outcome.value, each.label, each.message) for one in gone for each in one.objects]
-    show(gone, Table(("", "object", ""), rows), output, as_json=as_json)
-    raise_for(gone)
+    show_applied(gone, output, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.clusters import ContextOption, KubeconfigOption, connections, load_site
+from toolkit.cli.differences import show_differences
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, say, show
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
@@ -23,7 +24,6 @@ def diff(  # each parameter is an option of the command
     as_json: JsonOption = False,
 ) -> None:
     """Compare the clusters with tiers.yaml, field by field; nothing is changed."""
-    from toolkit.cluster.diff import Action
     from toolkit.cluster.diff import diff as compare
     from toolkit.errors import DifferencesError
 
@@ -32,9 +32,10 @@ def diff(  # each parameter is an option of the command
         compare(each, site.topology.name, site.objects) for each in connections(site, context, kubeconfig)
     ]
     differing = [each for cluster in found for each in cluster.differences]
-    kept = [each for cluster in found for each in cluster.having(Action.LEFT_OVER)]
-    rows = [(each.action.value, each.label, line) for each in [*differing, *kept] for line in each.lines]
-    show(found, Table(("", "object", "field"), rows), output, as_json=as_json)
+    if as_json or output is not Output.TABLE:
+        show(found, Table((), ()), output, as_json=as_json)
+    else:
+        show_differences(step for cluster in found for step in cluster.steps)
     total = sum(len(cluster.objects) for cluster in found)
     say(f"{len(differing)} of {total} objects differ" + ("; next: tiers apply" if differing else ""))
     if differing and exit_code:

@@ -76,7 +76,8 @@ class ObjectDiff:
         if self.action in {Action.CREATE, Action.PRUNE}:
             return ("",)
         owned = [f"{each.field} belongs to {each.owner}" for each in self.conflicts]
-        return (*(str(each) for each in self.fields), *owned, *([self.message] if self.message else ()))
+        shown = [line for each in self.fields for line in each.lines]
+        return (*shown, *owned, *([self.message] if self.message else ()))
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,12 @@ class Diff:
         """The objects that applying would change or cannot bring about. What stays on purpose is not among them."""
         quiet = {Action.NOTHING, Action.LEFT_OVER}
         return tuple(each for each in self.objects if each.action not in quiet)
+
+    @property
+    def steps(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Give action, object and what differs, of all that is not as rendered; what stays comes last."""
+        told = [*self.differences, *self.having(Action.LEFT_OVER)]
+        return [(each.action.value, each.label, each.lines) for each in told]
 
     def having(self, action: Action) -> tuple[ObjectDiff, ...]:
         """Give the objects with an action."""
@@ -170,7 +177,7 @@ def _compare(
     if now is None:
         return _result(rendered, Action.CREATE, fields=changes({}, rendered.body))
     result = _against(kinds, applyset, rendered, now, rules)
-    return replace(result, seen=seen(key, now))
+    return replace(result, seen=seen(key, now, rendered.body))
 
 
 def _against(

@@ -1,11 +1,12 @@
 """Two forms of one object → the fields that differ, each with both values. Used by `diff` for what it shows.
 
 Values of Secrets are shown as hashes only. Items of lists are told apart by their name where they have one, as
-server-side apply does.
+server-side apply does. A long text (a configuration in a ConfigMap) is shown as a unified diff of its lines.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 
 _SECRET_KEYS = ("data", "stringData")
 _ABSENT = ""
+_LONG = 80
+"""Characters from which on a text is shown by its lines."""
+_CONTEXT = 1
 _NAMING_KEYS = ("name", "key", "mountPath", "containerPort", "type")
 
 
@@ -32,6 +36,19 @@ class FieldChange:
             f"- {self.path}: {self.before}"
             if not self.after
             else f"~ {self.path}: {self.before} → {self.after}"
+        )
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Write it on one line, or a long text as a unified diff: `- ` was there, `+ ` would be."""
+        old, new = _long_text(self.before), _long_text(self.after)
+        if old is None or new is None:
+            return (str(self),)
+        compared = difflib.unified_diff(old, new, lineterm="", n=_CONTEXT)
+        shown = [line for line in compared if not line.startswith(("---", "+++"))]
+        return (
+            f"~ {self.path}:",
+            *(f"{line[:1]} {line[1:]}" if line[:2] != "@@" else "@@" for line in shown),
         )
 
 
@@ -75,6 +92,20 @@ def _named(items: list[object] | tuple[object, ...]) -> dict[str, object]:
         if all(names) and len(set(names)) == len(names):
             return dict(zip(names, items, strict=True))
     return {f"{number:04d}": item for number, item in enumerate(items)}
+
+
+def _long_text(value: str) -> list[str] | None:
+    """Give the lines of a long text; JSON in it is written with a line for each value. None for all else."""
+    try:
+        text = json.loads(value) if value else None
+    except ValueError:  # a hash
+        return None
+    if not isinstance(text, str) or (len(text) < _LONG and "\n" not in text):
+        return None
+    try:
+        return json.dumps(json.loads(text), indent=1, sort_keys=True, ensure_ascii=False).splitlines()
+    except (ValueError, RecursionError):
+        return text.splitlines()
 
 
 def _text(value: object) -> str:

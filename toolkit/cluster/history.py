@@ -13,10 +13,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from toolkit.cluster.applyset import PART, REVISION, ApplySet, annotations_of, labels_of
+from toolkit.cluster.applyset import PART, REVISION, ApplySet, annotations_of, applyset_of, labels_of
 from toolkit.cluster.compare import MANAGER
 from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.live import get, list_all
@@ -24,7 +24,7 @@ from toolkit.cluster.outcome import Applied, Outcome
 from toolkit.cluster.refusal import CONFLICT, NOT_FOUND, RefusedError
 from toolkit.cluster.request import NAMES_ONLY, Connection, Json
 from toolkit.cluster.revision import MOST_PARTS, compressed, document_of, unpack
-from toolkit.errors import IntegrityError, UsageError
+from toolkit.errors import ClusterError, IntegrityError, UsageError
 from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL, owner_labels
 from toolkit.render.rendered import RenderedObject
 from toolkit.wire.digest import digest_of
@@ -148,7 +148,8 @@ def remember(  # what was applied, where, by whom
         ClusterError: ConfigMaps may not be written.
         UnreachableError: the server does not answer.
     """
-    ours = [each for each in objects if each.cluster == connection.cluster and not each.submitted]
+    here = [each for each in objects if each.cluster == connection.cluster and not each.submitted]
+    ours = [applyset.member(each) for each in here]
     if any(each.kind == "Secret" for each in ours):
         raise IntegrityError(
             "no revision is kept: it would show a Secret to everybody who may read ConfigMaps",
@@ -172,6 +173,28 @@ def remember(  # what was applied, where, by whom
     made = _write(kinds, applyset, known[-1].number + 1 if known else 1, annotations, parts)
     _forget(kinds, applyset, [*known, made])
     return made
+
+
+def with_revision(
+    connection: Connection,
+    topology: str,
+    objects: Sequence[RenderedObject],
+    applied: Applied,
+    author: Author,
+) -> Applied:
+    """Give what was applied with its revision; that none could be written does not undo what was applied.
+
+    Raises:
+        UnreachableError: the server does not answer. Repeat: the next apply writes the revision.
+    """
+    applyset = applyset_of(topology, connection.cluster, objects)
+    if applyset is None:
+        return applied
+    try:
+        made = remember(connection, applyset, objects, applied, author)
+    except (ClusterError, IntegrityError) as error:
+        return replace(applied, note=f"no revision was kept: {error.message}")
+    return replace(applied, revision=made.number) if made else applied
 
 
 def _counts(applied: Applied) -> str:

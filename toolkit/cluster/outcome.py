@@ -68,6 +68,10 @@ class Applied:
     cluster: str
     context: str
     objects: tuple[AppliedObject, ...]
+    revision: int = 0
+    """The revision that this became in the history; 0 when nothing new was applied."""
+    note: str = ""
+    """Why there is no revision though something was applied."""
 
     def count(self, outcome: Outcome) -> int:
         """Count the objects with an outcome."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from toolkit.cluster.fields import changes
 
 
@@ -40,3 +42,28 @@ def test_a_secret_shows_hashes():
 
 def test_a_secret_that_is_created_shows_hashes():
     assert "aGVsbG8" not in str(changes({}, {"kind": "Secret", "data": {"k": "aGVsbG8="}}))
+
+
+def test_a_long_text_is_shown_by_its_lines():
+    before, after = ({"report": report, "upload": "x" * 90} for report in (30, 20))
+    (change,) = changes({"data": {"c": json.dumps(before)}}, {"data": {"c": json.dumps(after)}})
+    assert change.lines == (
+        "~ data.c:",
+        "@@",
+        "  {",
+        '-  "report": 30,',
+        '+  "report": 20,',
+        '   "upload": "' + "x" * 90 + '"',
+    )
+
+
+def test_a_text_of_lines_that_is_no_json_is_shown_by_its_lines():
+    (change,) = changes({"a": "one\ntwo\nthree"}, {"a": "one\n2\nthree"})
+    assert change.lines == ("~ a:", "@@", "  one", "- two", "+ 2", "  three")
+
+
+def test_a_long_secret_stays_a_hash():
+    before = {"kind": "Secret", "stringData": {"k": "a\nb\n" * 50}}
+    (change,) = changes(before, {"kind": "Secret", "stringData": {"k": "c\nd\n" * 50}})
+    assert len(change.lines) == 1
+    assert "sha256:" in change.lines[0]
