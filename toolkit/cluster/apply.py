@@ -4,27 +4,34 @@ Every write is one server-side apply without force, so a field of another manage
 of one rank go in parallel; a rank with a refusal is the last one, because later ranks lean on it, and then nothing is
 pruned either. The parent of the set is widened before the first member is written and narrowed after the last one is
 gone. Killed at any point and repeated, it goes on: what was written is equal then, and equal objects are not written.
+
+With `exact` a write names the resourceVersion that was looked at, so the server itself refuses what somebody changed in
+between. It cannot name the absence of an object: one that appears in between is met without force, as always.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from toolkit.cluster.applyset import ApplySet, Contents
+from toolkit.cluster.compare import is_as_wanted
 from toolkit.cluster.diff import Action, Diff, ObjectDiff, diff, members_of, put
 from toolkit.cluster.kinds import Kinds
-from toolkit.cluster.live import PARALLEL, Key, key_of
+from toolkit.cluster.live import PARALLEL, Key, get, key_of
 from toolkit.cluster.outcome import Applied, AppliedObject, Outcome, Progress, raise_for, remedies
 from toolkit.cluster.parent import record
-from toolkit.cluster.prune import delete, guard
-from toolkit.cluster.refusal import ConflictError, FieldConflict
+from toolkit.cluster.prune import Seen, delete, guard, seen
+from toolkit.cluster.refusal import CONFLICT, ConflictError, FieldConflict, RefusedError
 from toolkit.cluster.request import Connection
 from toolkit.cluster.rules import SAFE, Rules
 from toolkit.errors import ClusterError
 from toolkit.render.rendered import RenderedObject
+
+_LOOKS = 5
+"""How often an object is looked at again because its status moves."""
 
 __all__ = ["Applied", "AppliedObject", "Outcome", "Progress", "apply", "raise_for", "remedies"]
 
@@ -37,6 +44,8 @@ def apply(  # what and where; the rest are its choices
     rules: Rules = SAFE,
     found: Diff | None = None,
     progress: Progress | None = None,
+    reason_to_stop: Callable[[], str] | None = None,
+    exact: bool = False,
 ) -> Applied:
     """Write every object that differs, then delete what is not rendered any more.
 
@@ -50,6 +59,8 @@ def apply(  # what and where; the rest are its choices
         rules: what is allowed; the same that `found` was looked for with.
         found: the differences when they are known already, for instance shown to a person; else they are looked for.
         progress: told of each object when it is done, from several threads.
+        reason_to_stop: asked before each write; what it says is why nothing more is written, a lost lock for instance.
+        exact: write only what is still as `found` saw it; a status may move.
 
     Raises:
         GateRefusedError: more than half of the set would be deleted; nothing was written.
@@ -62,6 +73,7 @@ def apply(  # what and where; the rest are its choices
     guard(len(doomed), known.members, rules)
     applyset, wanted = members_of(connection, topology, objects)
     work = _Work(Kinds(connection), {each.key: each for each in known.objects}, rules, progress)
+    work.exact, work.ask = exact, reason_to_stop
     # The parent lives in the Namespace, so that goes first. A member before its parent is no harm: a Namespace stays.
     work.write([each for each in wanted if each.kind == "Namespace"])
     kept = known.having(Action.LEFT_OVER)
@@ -72,6 +84,7 @@ def apply(  # what and where; the rest are its choices
             work.record(applyset, covered)
     work.write([each for each in wanted if each.kind != "Namespace"])
     work.results += [_done(each, Outcome.LEFT_OVER, each.message) for each in kept]
+    work.look()
     work.results += delete(
         work.kinds, [each.seen for each in doomed if each.seen], stopped=work.stopped, tell=progress
     )
@@ -96,6 +109,14 @@ class _Work:
     tell: Progress | None
     results: list[AppliedObject] = field(default_factory=list)
     stopped: bool = False
+    exact: bool = False
+    ask: Callable[[], str] | None = None
+    why: str = ""
+
+    def look(self) -> None:
+        """Stop when somebody says so."""
+        if not self.stopped and self.ask is not None and (why := self.ask()):
+            self.stopped, self.why = True, why
 
     def write(self, objects: Sequence[RenderedObject]) -> None:
         """Bring objects, sorted by rank, to what is wanted."""
@@ -107,6 +128,7 @@ class _Work:
 
     def record(self, applyset: ApplySet, contents: Contents) -> None:
         """Write the parent; a refusal counts like that of an object."""
+        self.look()
         if self.stopped:
             return
         try:
@@ -131,10 +153,12 @@ class _Work:
     def _bring(self, rendered: RenderedObject) -> AppliedObject:
         """Bring one object to what is wanted and tell about it."""
         known = self.actions[key_of(rendered.body)]
+        self.look()
         if known.action is Action.NOTHING:
             done = _done(known, Outcome.UNCHANGED)
         elif self.stopped:
-            done = _done(known, Outcome.NOT_TRIED, "an object that it may lean on was refused")
+            why = self.why or "an object that it may lean on was refused"
+            done = _done(known, Outcome.NOT_TRIED, why)
         elif known.action is Action.FOREIGN:
             done = _done(known, Outcome.REFUSED, known.message, cure=known.cure)
         else:
@@ -147,16 +171,52 @@ class _Work:
         taken = ""
         try:
             try:
-                put(self.kinds, rendered, dry_run=False)
+                self._put(rendered, known.seen)
             except ConflictError as error:
                 # Only what was shown is taken by force, not what somebody took in the meantime.
                 if not self.rules.force_conflicts or not set(error.conflicts) <= set(known.conflicts):
                     return _done(known, Outcome.CONFLICT, error.message, error.conflicts)
-                put(self.kinds, rendered, dry_run=False, force=True)
+                self._put(rendered, known.seen, force=True)
                 taken = "; ".join(f"took {each.field} from {each.owner}" for each in error.conflicts)
         except ClusterError as error:
-            return _done(known, Outcome.REFUSED, error.message)
+            return _done(known, Outcome.REFUSED, error.message, cure=error.hint)
         return _done(known, Outcome.CREATED if known.action is Action.CREATE else Outcome.CHANGED, taken)
+
+    def _put(self, rendered: RenderedObject, looked: Seen | None, *, force: bool = False) -> None:
+        """Send one object; with `exact` only over what was looked at."""
+        if not self.exact or looked is None:
+            put(self.kinds, rendered, dry_run=False, force=force)
+            return
+        version = looked.version
+        for _ in range(_LOOKS):
+            try:
+                put(self.kinds, _over(rendered, looked.uid, version), dry_run=False, force=force)
+            except RefusedError as error:
+                if error.status != CONFLICT or isinstance(error, ConflictError):
+                    raise
+            else:
+                return
+            now = get(self.kinds, looked.key)
+            if now is not None and is_as_wanted(
+                now, rendered.body
+            ):  # our own first try, whose answer was lost
+                return
+            found = seen(looked.key, now, rendered.body) if now is not None else None
+            if found is None or (found.uid, found.content) != (looked.uid, looked.content):
+                break
+            version = found.version
+        raise ClusterError(
+            "somebody has changed it since it was looked at", hint="tiers diff, then tiers apply"
+        )
+
+
+def _over(rendered: RenderedObject, uid: str, version: str) -> RenderedObject:
+    """Give an object that the server takes only over this version of the live one."""
+    metadata = rendered.body["metadata"]
+    named = dict(metadata) if isinstance(metadata, Mapping) else {}
+    return replace(
+        rendered, body={**rendered.body, "metadata": {**named, "uid": uid, "resourceVersion": version}}
+    )
 
 
 def _done(

@@ -53,7 +53,21 @@ def connect(topology: Topology, cluster: str, kubeconfig: Path | None = None) ->
     """
     if cluster not in topology.clusters:
         raise UsageError(f"tiers.yaml has no cluster '{cluster}'", hint="tiers explain clusters")
-    context = topology.clusters[cluster].context
+    return connect_context(cluster, topology.clusters[cluster].context, kubeconfig)
+
+
+def connect_context(cluster: str, context: str, kubeconfig: Path | None = None) -> Connection:
+    """Open the way to a context, such as a plan names it. Nothing is sent yet.
+
+    Args:
+        cluster: what tiers.yaml calls it, for messages.
+        context: of the kubeconfig.
+        kubeconfig: default: what KUBECONFIG or the home folder give to every client.
+
+    Raises:
+        UsageError: the kubeconfig has no such context.
+        UnreachableError: the kubeconfig cannot be read.
+    """
     settings = client.Configuration()
     settings.connection_pool_maxsize = PARALLEL
     try:
@@ -61,7 +75,7 @@ def connect(topology: Topology, cluster: str, kubeconfig: Path | None = None) ->
         if context not in {each["name"] for each in contexts}:
             known = ", ".join(str(each["name"]) for each in contexts) or "none"
             raise UsageError(
-                f"the kubeconfig has no context '{context}', which clusters.{cluster} names (it has {known})",
+                f"the kubeconfig has no context '{context}', that of the cluster {cluster} (it has {known})",
                 hint="kubectl config get-contexts",
             )
         config.load_kube_config(

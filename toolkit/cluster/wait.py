@@ -191,17 +191,14 @@ class _Watch:
                     self._take(event)
                     if self._settled():
                         return self.seen
-                if (
-                    time.monotonic() - begin < _BREATH_SECONDS
-                ):  # a server that ends watches at once is in trouble
+                # A server that ends watches at once is in trouble.
+                if time.monotonic() - begin < _BREATH_SECONDS:
                     self.end.over.wait(_BREATH_SECONDS)
                 if not self.version:
                     with suppress(UnreachableError):  # it may be back before the time is over
                         self._list()
-                for (
-                    key,
-                    body,
-                ) in self.bodies.items():  # a machine may have gone silent without a word about its pods
+                # A machine may have gone silent without a word about its pods.
+                for key, body in self.bodies.items():
                     self.seen[key] = self._judge(body)
         except BaseException:
             self.end.over.set()
