@@ -30,6 +30,10 @@ from toolkit.lint.surroundings import (
 )
 
 _STANDING_KINDS = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
+_PASSES = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+"""Taints of a machine that is not ready, under pressure or in maintenance: tomorrow it may be free again."""
+HIERARCHY = "volcano.sh/hierarchy"
+"""The annotation of a queue's place; with -weights behind it, that of its weights."""
 TOPOLOGY_LABEL = "tiers.dev/topology"
 
 
@@ -64,6 +68,15 @@ def is_queue(document: Document) -> bool:
     return document.kind == "Queue" and document.group == "scheduling.volcano.sh"
 
 
+def hierarchy(document: Document) -> tuple[str, str]:
+    """Give place and weights of a queue by annotation; Volcano's mutating webhook puts the root in front."""
+    annotations = mapping(mapping(document.body.get("metadata")).get("annotations"))
+    place, weights = (text(annotations.get(f"{HIERARCHY}{each}")) for each in ("", "-weights"))
+    if place and weights and not place.startswith("root"):
+        return f"root/{place}", f"1/{weights}"
+    return place, weights
+
+
 def amounts(listed: object) -> dict[str, Decimal]:
     """Read a list of resources; quantities that cannot be read are left to the rules about them."""
     parsed = {name: parse_quantity(value) for name, value in mapping(listed).items()}
@@ -77,7 +90,10 @@ def _queue(document: Document) -> QueueFacts:
         parent=text(spec.get("parent")),
         state=text(status.get("state")),
         guarantee=amounts(mapping(spec.get("guarantee")).get("resource")),
+        deserved=amounts(spec.get("deserved")),
         capability=amounts(spec.get("capability")),
+        pods=amounts(status.get("allocated")).get("pods", Decimal(0)),
+        hierarchy=hierarchy(document)[0],
     )
 
 
@@ -95,14 +111,14 @@ def _quota(document: Document) -> Quota:
 def _machine(document: Document) -> Machines:
     labels = mapping(mapping(document.body.get("metadata")).get("labels"))
     taints = [mapping(each) for each in sequence(document.spec.get("taints"))]
-    if document.spec.get("unschedulable") is True:
-        taints.append({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})
     return Machines(
         name=document.name,
         count=1,
         labels={key: text(value) for key, value in labels.items()},
         taints=tuple(
-            Taint(text(each.get("key")), text(each.get("value")), text(each.get("effect"))) for each in taints
+            Taint(text(each.get("key")), text(each.get("value")), text(each.get("effect")))
+            for each in taints
+            if not text(each.get("key")).startswith(_PASSES)
         ),
         allocatable=amounts(mapping(document.body.get("status")).get("allocatable")),
         complete=True,

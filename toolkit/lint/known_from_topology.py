@@ -25,6 +25,7 @@ def known_from_topology(topology: Topology, cluster: str | None = None) -> Surro
             name: QueueFacts(
                 name=name,
                 guarantee=_amounts(queue.guarantee),
+                deserved=_amounts(queue.deserved),
                 capability=_amounts(queue.capability),
             )
             for name, queue in topology.queues.items()

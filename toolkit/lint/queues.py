@@ -10,10 +10,16 @@ from decimal import Decimal
 
 from toolkit.errors import Severity
 from toolkit.lint import known_from_objects
-from toolkit.lint.document import Document, ValuePath, mapping
+from toolkit.lint.document import Document, ValuePath, mapping, text
 from toolkit.lint.known_from_objects import is_queue
+from toolkit.lint.name_forms import SUBDOMAIN_FORM, is_subdomain
 from toolkit.lint.pod_templates import GPU
+from toolkit.lint.quantity import parse_quantity, whole
 from toolkit.lint.rule import Finding, rule
+
+REFUSED = "Volcano's webhook refuses the queue"
+_HEAVIEST = 65535
+_LARGEST = 2**31 - 1
 
 
 def amounts(document: Document) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal], Mapping[str, Decimal]]:
@@ -27,7 +33,7 @@ def amounts(document: Document) -> tuple[Mapping[str, Decimal], Mapping[str, Dec
 @rule(
     "L121",
     Severity.ERROR,
-    why="Volcano's webhook refuses the queue",
+    why=REFUSED,
     cure="make guarantee ≤ deserved ≤ capability for each resource",
 )
 def order_of_amounts(document: Document) -> Iterator[Finding]:
@@ -78,19 +84,59 @@ def gpu_left_open(document: Document) -> Iterator[Finding]:
     "L123",
     Severity.ERROR,
     why="the API server refuses the queue",
-    cure="write a weight of 1 to 65535",
+    cure="write a weight of 1 to 65535, a priority from 0, and dequeueStrategy traverse or fifo",
 )
-def weight_range(document: Document) -> Iterator[Finding]:
-    """The weight of a queue is 1 to 65535."""
-    weight = document.spec.get("weight", 1)
-    if is_queue(document) and not (isinstance(weight, int) and 1 <= weight <= 65535):  # noqa: PLR2004 -- the CRD's
-        yield Finding(("spec", "weight"), f"weight {weight!r} is outside of 1 to 65535")
+def settings(document: Document) -> Iterator[Finding]:
+    """Weight, priority and the other settings of a queue are in their range."""
+    if not is_queue(document):
+        return
+    spec = document.spec
+    weight, priority = spec.get("weight", 1), spec.get("priority", 0)
+    if not 0 <= whole(weight, -1) <= _HEAVIEST:  # Volcano makes 1 of 0
+        yield Finding(("spec", "weight"), f"weight {weight!r} is outside of 1 to {_HEAVIEST}")
+    if not 0 <= whole(priority, -1) <= _LARGEST:
+        yield Finding(("spec", "priority"), f"priority {priority!r} is no whole number from 0")
+    if spec.get("dequeueStrategy", "traverse") not in {"traverse", "fifo"}:
+        yield Finding(
+            ("spec", "dequeueStrategy"), f"{spec.get('dequeueStrategy')!r} is neither traverse nor fifo"
+        )
+    if not isinstance(spec.get("reclaimable", True), bool):
+        yield Finding(("spec", "reclaimable"), f"{spec.get('reclaimable')!r} is neither true nor false")
+    if not is_subdomain(document.name):
+        yield Finding(("metadata", "name"), f"{document.name!r} is not {SUBDOMAIN_FORM}")
+    if spec.get("parent") is not None and not is_subdomain(text(spec.get("parent"))):
+        yield Finding(("spec", "parent"), f"{spec.get('parent')!r} is not {SUBDOMAIN_FORM}")
+
+
+@rule(
+    "L126",
+    Severity.ERROR,
+    why=REFUSED,
+    cure="write amounts from 0, such as 500m, 2 or 8Gi, and devices in whole pieces",
+)
+def readable_amounts(document: Document) -> Iterator[Finding]:
+    """What a queue may use is written in amounts that are not below 0; devices come whole."""
+    if not is_queue(document):
+        return
+    for path in (("capability",), ("deserved",), ("guarantee", "resource")):
+        listed: object = document.spec
+        for part in path:
+            listed = mapping(listed).get(part)
+        for name, value in mapping(listed).items():
+            amount = parse_quantity(value)
+            place: ValuePath = ("spec", *path, name)
+            if amount is None:
+                yield Finding(place, f"{value!r} is no amount")
+            elif amount < 0:
+                yield Finding(place, f"{value!r} is below 0")
+            elif ("/" in name or name == "pods") and "kubernetes.io/" not in name and amount % 1:
+                yield Finding(place, f"{name} comes in whole pieces, not {value!r}")
 
 
 @rule(
     "L124",
     Severity.ERROR,
-    why="Volcano's webhook refuses the queue",
+    why=REFUSED,
     cure="choose another parent or name",
 )
 def own_parent(document: Document) -> Iterator[Finding]:
@@ -106,7 +152,8 @@ def own_parent(document: Document) -> Iterator[Finding]:
 RULES = (
     order_of_amounts,
     gpu_left_open,
-    weight_range,
+    settings,
     own_parent,
+    readable_amounts,
 )
 """What is wrong with queues, in order of code."""

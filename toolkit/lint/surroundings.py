@@ -29,7 +29,12 @@ class QueueFacts:
     parent: str = ""
     state: str = ""
     guarantee: Amounts = field(default_factory=dict)
+    deserved: Amounts = field(default_factory=dict)
     capability: Amounts = field(default_factory=dict)
+    pods: Decimal = Decimal(0)
+    """Pods that run in it; 0 where it is not known."""
+    hierarchy: str = ""
+    """Its place by the annotation volcano.sh/hierarchy, such as root/research."""
 
 
 @dataclass(frozen=True)

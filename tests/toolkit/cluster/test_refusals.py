@@ -26,6 +26,8 @@ from tests.toolkit.lint.corpus_reader import (
     objects,
 )
 from tests.toolkit.lint.wrong_jobs import Job, jobs, right_job
+from tests.toolkit.lint.wrong_queues import QUEUES as WRONG_QUEUES
+from tests.toolkit.lint.wrong_queues import TREE
 from toolkit.errors import Problem, Severity
 from toolkit.lint.check import lint
 from toolkit.lint.document import from_files, from_objects
@@ -181,6 +183,27 @@ def test_five_hundred_generated_jobs_are_refused_by_lint_wherever_the_webhook_re
     print(f"{EXAMPLES} jobs, {wrong} refused by the server; beyond it lint refuses {extra}")
     assert 0.2 * EXAMPLES < wrong < 0.8 * EXAMPLES
     assert extra, "none of the jobs shows a rule that goes beyond the webhook"
+
+
+def test_queues_are_refused_by_lint_and_by_the_webhook(around, wait_until):
+    for body in TREE:
+        around.api.create(QUEUES, body)
+        name = body["metadata"]["name"]
+        wait_until(lambda name=name: is_open(around, name), f"{name} is open", 30)
+    known = listed(around)
+    for code, body in WRONG_QUEUES:
+        try:
+            around.api.create(f"{QUEUES}?dryRun=All", body)
+            answer = ""
+        except Refused as error:
+            if error.code not in REFUSALS:
+                raise
+            answer = error.body
+        found = {each.code for each in errors(body, known)}
+        assert found == ({code} if code else set()), (body, answer)
+        assert bool(answer) == bool(code), (body, answer)
+    for body in reversed(TREE):
+        around.api.delete(f"{QUEUES}/{body['metadata']['name']}")
 
 
 # ---------------------------------------------------------------- the scheduler
