@@ -75,12 +75,32 @@ class Gangs:
         return self.status(name).get("retryCount", 0)
 
     def wait_running(self, name: str, workers: int, seconds: float = 60) -> None:
-        """Wait until all workers have a machine and Volcano says that the job runs."""
-        self.wait_until(
-            lambda: len(self.placed(name)) == workers and self.phase(name) == "Running",
-            f"{name} runs with {workers} workers: {self.phase(name)}, {self.placed(name)}",
-            seconds,
-        )
+        """Wait until all workers have a machine and Volcano says that the job runs; else show who holds what."""
+        runs = False
+        try:
+            self.wait_until(
+                lambda: len(self.placed(name)) == workers and self.phase(name) == "Running",
+                f"{name} runs with {workers} workers",
+                seconds,
+            )
+            runs = True
+        finally:
+            if not runs:
+                print(self.scene())
+
+    def scene(self) -> str:
+        """Say where each pod of the site is, devices left out, and what Volcano says of each gang."""
+        groups = f"/apis/scheduling.volcano.sh/v1beta1/namespaces/{self.site.name}/podgroups"
+        both = [*self.site.api.items(self.site.gang("").rstrip("/")), *self.site.api.items(groups)]
+        lines = [f"{each['metadata']['name']}: {each.get('status')}" for each in both]
+        for pod in self.site.api.items(f"/api/v1/namespaces/{self.site.name}/pods"):
+            if "tiers-edge" not in pod["metadata"]["name"]:
+                going = "deletionTimestamp" in pod["metadata"]
+                where = (
+                    f"{pod['spec'].get('nodeName')} {pod['status'].get('phase')} {'going' if going else ''}"
+                )
+                lines.append(f"{pod['metadata']['name']}: {where}")
+        return "\n".join(lines)
 
     def wait_waiting(self, name: str) -> None:
         """Wait until none of its pods has a machine and Volcano has judged it."""

@@ -1,0 +1,92 @@
+"""What a queue deserves and does not use others borrow and give back; a guarantee nobody borrows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.toolkit.cluster.gangs import NO_SERVERS, Gangs, job
+from toolkit.render.scheduler import scheduler_config
+
+
+@pytest.fixture
+def gangs(wait_until):
+    return lambda site: Gangs(site, wait_until)
+
+
+def two_queues(**care) -> dict:
+    """Give the queue research of the hospital (32 deserved) and one beside it, with a gang that borrows and one that
+    wants what is its own."""
+    queues = {"care": {"tier": "hot", "deserved": {"gpus": 16}, "capability": {"gpus": 48}, **care}}
+    jobs = {"borrower": job(5, queue="care"), "owner": job(4)}
+    return {**NO_SERVERS, "queues": {"research": {"guarantee": None}, **queues}, "jobs": jobs}
+
+
+@pytest.mark.parametrize("profile", ["priority", "queued"])
+def test_a_queue_lends_what_it_deserves_and_takes_it_back(site, gangs, topology, plane, wait_until, profile):
+    """Care deserves 16 GPUs and borrows 24. Research comes for its 32: one machine is free, three are taken back."""
+    running = gangs(site(two_queues()))
+    with plane.scheduled_by(scheduler_config(topology({"scheduler": {"profile": profile}}))):
+        running.apply()
+        running.submit("borrower")
+        running.wait_running("borrower", 5)
+        running.submit("owner")
+        running.wait_running("owner", 4)
+        running.wait_waiting("borrower")
+        wait_until(lambda: running.retries("borrower") == 1, "the attempt is counted", 60)
+        running.delete("owner")
+        running.wait_running("borrower", 5)
+
+
+def test_what_a_queue_deserves_is_not_taken(site, gangs):
+    running = gangs(site(two_queues(deserved={"gpus": 40})))
+    running.apply()
+    running.submit("borrower")
+    running.wait_running("borrower", 5)
+    running.submit("owner")
+    running.wait_waiting("owner")
+    assert (len(running.placed("borrower")), running.retries("borrower")) == (5, 0)
+
+
+def test_a_queue_that_is_not_reclaimable_keeps_what_it_borrowed(site, gangs):
+    running = gangs(site(two_queues(reclaimable=False)))
+    running.apply()
+    running.submit("borrower")
+    running.wait_running("borrower", 5)
+    running.submit("owner")
+    running.wait_waiting("owner")
+    assert (len(running.placed("borrower")), running.retries("borrower")) == (5, 0)
+
+
+def test_a_guarantee_is_kept_free_for_its_queue(site, gangs):
+    """The tier has 56 GPUs; research keeps 16, so care may use 40 of them though six machines are free."""
+    changes = two_queues()
+    changes["queues"]["research"] = {"guarantee": {"gpus": 16}}
+    changes["jobs"] |= {"greedy": job(1, queue="care")}
+    running = gangs(site(changes))
+    running.apply()
+    running.submit("borrower")
+    running.wait_running("borrower", 5)
+    running.submit("greedy")
+    running.wait_waiting("greedy")
+    running.delete("borrower")
+    running.wait_running("greedy", 1)
+
+
+@pytest.mark.parametrize(("more", "taken"), [({}, False), ({"memory": "6TiB"}, True)])
+def test_one_resource_that_is_not_used_up_lets_a_queue_take_back_too_many_of_another(
+    site, gangs, more, taken
+):
+    """Research deserves one machine's GPUs and wants two machines. Why only what tiers.yaml names is rendered."""
+    changes = two_queues()
+    changes["queues"]["research"]["deserved"] = {"gpus": 8, **more}
+    changes["jobs"]["owner"] = job(2)
+    running = gangs(site(changes))
+    running.apply()
+    running.submit("borrower")
+    running.wait_running("borrower", 5)
+    running.submit("owner")
+    if taken:
+        running.wait_running("owner", 2)
+    else:
+        running.wait_waiting("owner")
+        assert len(running.placed("borrower")) == 5
