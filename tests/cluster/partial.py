@@ -94,3 +94,9 @@ def quiet_moments(binds: Iterable[Binding], pause: float) -> list[float]:
     """Give the moments, one a pause, at which nothing had been bound for `pause` seconds, between first and last."""
     moments = [each.moment for each in binds]
     return [before + pause for before, after in pairwise(moments) if after - before > pause]
+
+
+def open_at(found: Iterable[Part], moments: Iterable[float]) -> list[Part]:
+    """Give the parts that were open at one of these moments."""
+    at = list(moments)
+    return [each for each in found if any(each.begin < moment < each.end for moment in at)]

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.cluster.partial import Part, bindings, parts, quiet_moments
+from tests.cluster.partial import Part, bindings, open_at, parts, quiet_moments
 from tests.cluster.watchlog import Change
 
 _versions = itertools.count(1)
@@ -54,3 +54,8 @@ def test_a_binding_is_counted_once_and_only_when_the_log_has_it():
 def test_quiet_moments_lie_in_pauses_between_bindings():
     binds = bindings([change(1, "a-0"), change(1.5, "a-1"), change(4, "b-0"), change(4.9, "b-1")])
     assert quiet_moments(binds, 1.0) == [2.5]
+
+
+def test_a_part_is_found_at_a_moment_within_it():
+    early, late = Part("a", 1, 3, 1, 2), Part("b", 4, 9, 1, 2)
+    assert open_at([early, late], [0.5, 3.5, 5]) == [late]
