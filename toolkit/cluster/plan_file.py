@@ -7,6 +7,8 @@ digest says that nothing was changed by accident; who may apply is the cluster's
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,7 +20,9 @@ from toolkit.wire.document import decode_json, encode_json
 
 LARGEST = 64 * 2**20
 """Bytes of a plan that are read at most: some ten thousand objects."""
-_OWNER_ONLY = 0o600
+_OWNER_ONLY, _SHOWN = 0o600, 200
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}")
+"""What any kind's names are made of; names become parts of URLs."""
 
 
 def write_plan(plan: Plan, path: Path) -> None:
@@ -71,4 +75,17 @@ def read_plan(path: Path) -> Plan:
             f"{what} was changed after it was written: its digest does not fit",
             hint=f"tiers plan -o {path}; a plan is not edited",
         )
+    for each in (planned.body for cluster in plan.clusters for planned in cluster.objects):
+        if not _is_object(each):
+            raise IntegrityError(
+                f"{what} holds what is no object: {str(each)[:_SHOWN]}", hint="tiers plan -o FILE"
+            )
     return plan
+
+
+def _is_object(body: Mapping[str, object]) -> bool:
+    metadata = body.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(body.get("apiVersion"), str):
+        return False
+    named = [body.get("kind"), metadata.get("name"), metadata.get("namespace", "none")]
+    return all(isinstance(each, str) and _NAME.fullmatch(each) for each in named)
