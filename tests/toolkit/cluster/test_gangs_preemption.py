@@ -1,0 +1,102 @@
+"""An emergency takes the place of a batch gang, which comes back and has lost one attempt; servers stay."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.toolkit.cluster.gangs import NO_SERVERS, Gangs, job
+from toolkit.render.scheduler import scheduler_config
+
+URGENT = {"urgent": job(4, priority="emergency")}
+FIVE = {f"urgent-{number}": job(4, priority="emergency") for number in range(1, 6)}
+
+
+@pytest.fixture
+def gangs(wait_until):
+    return lambda site: Gangs(site, wait_until)
+
+
+def test_five_emergencies_in_a_row_and_the_gang_still_has_its_attempts(site, gangs, wait_until):
+    running = gangs(site({"jobs": FIVE}))
+    running.apply()
+    running.submit("seg3d")
+    running.wait_running("seg3d", 4)
+    for number, urgent in enumerate(FIVE, 1):
+        running.submit(urgent)
+        running.wait_running(urgent, 4)
+        wait_until(lambda: not running.placed("seg3d"), "no part of the gang stays behind", 60)
+        wait_until(lambda number=number: running.retries("seg3d") >= number, "the attempt is counted", 60)
+        running.delete(urgent)
+        running.wait_running("seg3d", 4)
+    (spec,) = [each.body["spec"] for each in running.site.objects if each.name == "seg3d"]
+    assert running.retries("seg3d") == 5, "a preemption of four workers is one attempt"
+    assert spec["maxRetry"] == 100
+
+
+def test_a_gang_with_few_attempts_ends_for_good(site, gangs, wait_until):
+    """Volcano counts an eviction like a failure: this is what W0704 warns of."""
+    few = {"few": job(4, retry={"attempts": 2, "after": ["evicted"]})}
+    running = gangs(site({**NO_SERVERS, "jobs": {**FIVE, **few}}))
+    running.apply()
+    running.submit("few")
+    running.wait_running("few", 4)
+    for urgent, phase in (("urgent-1", "Running"), ("urgent-2", "Failed")):
+        running.submit(urgent)
+        running.wait_running(urgent, 4)
+        running.delete(urgent)
+        wait_until(lambda phase=phase: running.phase("few") == phase, f"few is {phase}", 60)
+
+
+def test_equal_priorities_wait_for_each_other(site, gangs):
+    running = gangs(site({**NO_SERVERS, "jobs": {"same": job(4), "urgent": job(4)}}))
+    running.apply()
+    running.submit("same")
+    running.wait_running("same", 4)
+    running.submit("urgent")
+    running.wait_waiting("urgent")
+    assert (len(running.placed("same")), running.retries("same")) == (4, 0)
+
+
+def test_an_emergency_takes_nobodys_server_and_ends_nothing_in_vain(site, gangs, wait_until):
+    """It wants all six machines; one has servers on it, so ending the batch gang would not help."""
+    running = gangs(site({"jobs": {"urgent": job(6, priority="emergency")}}))
+    running.apply()
+    wait_until(lambda: len([each for each in running.servers() if each]) == 2, "both servers run", 60)
+    before = running.servers()
+    running.submit("seg3d")
+    running.wait_running("seg3d", 4)
+    running.submit("urgent")
+    running.wait_waiting("urgent")
+    assert running.servers() == before
+    assert (len(running.placed("seg3d")), running.retries("seg3d")) == (4, 0)
+
+
+def test_the_profile_whole_gang_preempts_too(site, gangs, topology, plane, wait_until):
+    running = gangs(site({**NO_SERVERS, "jobs": URGENT}))
+    with plane.scheduled_by(scheduler_config(topology({"scheduler": {"profile": "whole-gang"}}))):
+        running.apply()
+        running.submit("seg3d")
+        running.wait_running("seg3d", 4)
+        running.submit("urgent")
+        running.wait_running("urgent", 4)
+        wait_until(lambda: running.retries("seg3d") == 1, "the attempt is counted", 60)
+
+
+def test_the_profile_queued_keeps_jobs_beyond_the_capability_without_pods(
+    site, gangs, topology, plane, wait_until
+):
+    """Which is why it is not the default: an emergency waits there like everybody."""
+    running = gangs(site({**NO_SERVERS, "jobs": URGENT}))
+    with plane.scheduled_by(scheduler_config(topology({"scheduler": {"profile": "queued"}}))):
+        running.apply()
+        running.submit("seg3d")
+        running.wait_running("seg3d", 4)
+        running.submit("urgent")
+        wait_until(lambda: running.group("urgent").get("phase") == "Pending", "urgent waits in its queue", 60)
+        quota = "queue resource quota insufficient"
+        path = f"/api/v1/namespaces/{running.site.name}/events"
+        wait_until(
+            lambda: any(quota in each.get("message", "") for each in running.site.api.items(path)), quota, 60
+        )
+        assert running.site.pods("urgent") == []
+        assert len(running.placed("seg3d")) == 4
