@@ -149,8 +149,8 @@ PAIR = {"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": 
             "L004",
         ),
         (
-            {**PAIR, "anyOf": [{"required": ["k"]}, {"properties": {"v": {"enum": ["x"]}}, "required": ["v"]}]},
-            {"k": "1", "v": "any"},
+            {**PAIR, "anyOf": [{"required": ["z"]}, {"properties": {"v": {"enum": ["x"]}}, "required": ["v"]}]},
+            {"k": "1", "v": "x"},
             {"v": "y"},
             "L006",
         ),
