@@ -19,12 +19,12 @@ from datetime import datetime, timezone
 from toolkit.cluster.applyset import PART, REVISION, ApplySet, annotations_of, applyset_of, labels_of
 from toolkit.cluster.compare import MANAGER
 from toolkit.cluster.kinds import Kinds
-from toolkit.cluster.live import get, list_all
+from toolkit.cluster.live import get, key_of, list_all
 from toolkit.cluster.outcome import Applied, Outcome
 from toolkit.cluster.refusal import CONFLICT, NOT_FOUND, RefusedError
-from toolkit.cluster.request import NAMES_ONLY, Connection, Json
+from toolkit.cluster.request import NAMES_ONLY, Connection, Json, may_have_been_done
 from toolkit.cluster.revision import MOST_PARTS, compressed, document_of, unpack
-from toolkit.errors import ClusterError, IntegrityError, UsageError
+from toolkit.errors import ClusterError, IntegrityError, UnreachableError, UsageError
 from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL, owner_labels
 from toolkit.render.rendered import RenderedObject
 from toolkit.wire.digest import digest_of
@@ -152,7 +152,7 @@ def remember(  # what was applied, where, by whom
     ours = [applyset.member(each) for each in here]
     if any(each.kind == "Secret" for each in ours):
         raise IntegrityError(
-            "no revision is kept: it would show a Secret to everybody who may read ConfigMaps",
+            "it would show a Secret to everybody who may read ConfigMaps",
             hint="name the Secret in tiers.yaml instead of its values",
         )
     document = document_of(applyset.topology, ours)
@@ -214,13 +214,32 @@ def _write(
             for part in range(len(parts), 0, -1):
                 noun, described = (PART, {}) if part > 1 else (REVISION, annotations)
                 body = _config_map(applyset, free, part, noun, described, parts[part - 1])
-                made = kinds.connection.send("POST", place, {"fieldManager": MANAGER}, body)
+                made = _create(kinds, place, body)
         except RefusedError as error:
             if error.status != CONFLICT or attempt == _ATTEMPTS - 1:
                 raise
             continue
         return _revision(made)
     raise AssertionError("the last attempt returns or raises")  # pragma: no cover
+
+
+def _create(kinds: Kinds, place: str, body: Json) -> Json:
+    """Create a part. When the answer is lost, reading tells whether it was made, so that none is made twice."""
+    for last in (*[False] * (_ATTEMPTS - 1), True):
+        try:
+            return kinds.connection.send("POST", place, {"fieldManager": MANAGER}, body)
+        except (ClusterError, UnreachableError) as error:
+            if last or not may_have_been_done(error):
+                raise
+            found = get(kinds, key_of(body))
+            if found is not None and all(_same(found, body)):
+                return found
+    raise AssertionError("the last attempt returns or raises")  # pragma: no cover
+
+
+def _same(found: Json, body: Json) -> tuple[bool, bool]:
+    """Compare who and when, and what."""
+    return annotations_of(found) == annotations_of(body), found.get("binaryData") == body["binaryData"]
 
 
 def _config_map(

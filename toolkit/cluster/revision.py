@@ -24,8 +24,8 @@ from toolkit.wire.document import Document, decode_json, encode_json
 PART_BYTES = 512 * 1024
 """Bytes of one part; a ConfigMap holds at most 1 MiB."""
 MOST_PARTS = 16
-MOST_BYTES = 256 * 2**20
-"""Uncompressed bytes that are read at most."""
+MOST_BYTES = 64 * 2**20
+"""Uncompressed bytes of a revision at most: some ten thousand objects."""
 _GZIP = 16 + zlib.MAX_WBITS
 _CURE = "tiers history lists the others"
 
@@ -54,14 +54,14 @@ def compressed(document: bytes) -> list[bytes]:
     """Give a document as parts that are kept; equal documents give parts that read back equal.
 
     Raises:
-        IntegrityError: they would be more than MOST_PARTS.
+        IntegrityError: it has more than MOST_BYTES, or they would be more than MOST_PARTS.
     """
-    packed = gzip.compress(document, mtime=0)
+    packed = gzip.compress(document, mtime=0) if len(document) <= MOST_BYTES else b""
     parts = [packed[start : start + PART_BYTES] for start in range(0, len(packed), PART_BYTES)]
-    if len(parts) > MOST_PARTS:
+    if not 1 <= len(parts) <= MOST_PARTS:
         raise IntegrityError(
-            f"no revision is kept: it would have {len(packed) >> 20} MiB, more than "
-            f"{MOST_PARTS * PART_BYTES >> 20} MiB",
+            f"it would have {len(document)} bytes (at most {MOST_BYTES}), compressed {len(packed)} (at most "
+            f"{MOST_PARTS * PART_BYTES})",
             hint="keep tiers.yaml in git to go back",
         )
     return parts
