@@ -29,6 +29,10 @@ _EdgeOption = Annotated[
 _SchedulerOption = Annotated[
     bool, typer.Option("--scheduler-config", help="Print volcano-scheduler.conf instead.")
 ]
+_CheckOption = Annotated[
+    bool,
+    typer.Option("--check", help="Write nothing unless every field fits the schemas (tiers schema pull)."),
+]
 
 
 def render(
@@ -38,6 +42,7 @@ def render(
     cloud: _CloudOption = None,
     edge: _EdgeOption = None,
     scheduler: _SchedulerOption = False,
+    check: _CheckOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the objects that tiers.yaml becomes, in the order in which they are applied."""
@@ -59,6 +64,10 @@ def render(
         print(scheduler_config(loaded.topology), end="")
         return
     objects = render_topology(loaded.topology, read_lock(files[0].parent / LOCK_FILE))
+    if check:
+        from toolkit.cli.schema_check import refuse_wrong
+
+        refuse_wrong(objects, files[0].parent)
     if folder is None and as_json:
         show(objects, Table((), ()), Output.JSON)
     elif folder is None:

@@ -56,6 +56,24 @@ def test_pulled_crds_are_found_beside_tiers_yaml(site, capsys):
     assert lint(site, str(site / "queue.json")) == 1
 
 
+def test_render_writes_nothing_that_would_be_refused(site, capsys):
+    """The cluster's Volcano is older than what we render: its queues deserve nothing."""
+    folder = site / CACHE / "main"
+    shutil.copytree(find_crds(), folder)
+    command = ["render", "--file", str(site / "tiers.yaml"), "--check", "--output", str(site / "out")]
+    assert main(command) == 0
+    assert "no schema" not in capsys.readouterr().err
+    shutil.rmtree(site / "out")
+
+    queues = folder / "volcano" / "scheduling.volcano.sh_queues.yaml"
+    queues.write_text(queues.read_text().replace("              deserved:", "              deserves:"))
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert "no field 'deserved'; did you mean 'deserves'?" in said
+    assert "nothing was written" in said
+    assert not (site / "out").exists()
+
+
 def test_the_version_of_kubernetes_can_be_chosen(site, capsys):
     claim = {
         "apiVersion": "resource.k8s.io/v1",
