@@ -89,6 +89,21 @@ def test_lint_ends_with_1_when_there_is_an_error(tiers, tmp_path):
     assert "1 object: 1 error, 1 warning" in done.stderr
 
 
+def test_lint_knows_machines_services_and_queues_where_tiers_yaml_is_given(tiers, tmp_path):
+    corpus = REPOSITORY / "tests" / "toolkit" / "lint" / "corpus"
+    job = (corpus / "gpus-that-services-hold.yaml").read_text(encoding="utf-8")
+    (tmp_path / "job.yaml").write_text(job.replace("corpus-open", "research"))
+    alone = tiers("lint", "job.yaml")
+    assert (alone.returncode, ": error " in alone.stdout) == (0, False)
+    beside = tiers("lint", "job.yaml", "--file", "tiers.yaml")
+    assert beside.returncode == 1
+    assert "error L156 Job corpus/six-workers: would stay Pending: 6 pods" in beside.stdout
+    assert "beside service medical-ai (2) there is room for 5" in beside.stdout
+    mended = job.replace("corpus-open", "research").replace("replicas: 6", "replicas: 4")
+    (tmp_path / "job.yaml").write_text(mended)
+    assert tiers("lint", "job.yaml", "--file", "tiers.yaml").returncode == 0
+
+
 def test_lint_names_a_file_that_is_not_there(tiers):
     done = tiers("lint", "gone.yaml")
     assert (done.returncode, done.stdout) == (1, "")
