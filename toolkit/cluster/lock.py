@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from toolkit.cluster.lease import DURATION_SECONDS, Holder, Watched, holder_of, part, renewed, taken
 from toolkit.cluster.refusal import CONFLICT, FORBIDDEN, NOT_FOUND, RefusedError
-from toolkit.cluster.request import ATTEMPTS, Connection, Json
+from toolkit.cluster.request import ATTEMPTS, Connection, Json, may_have_been_done
 from toolkit.errors import ClusterError, TiersError, UnreachableError
 
 _RENEWALS, _MARGIN = 3, 6
@@ -36,6 +36,8 @@ class Claim:
     """Take it whoever has it. The holder, if it lives, stops at its next look."""
     command: str = "tiers apply"
     """What to type again, for a message."""
+    again: str = ""
+    """What to type when the cluster has moved meanwhile; empty: the same command."""
     duration_seconds: int = DURATION_SECONDS
     """How long the lock outlives us if we die."""
 
@@ -163,6 +165,9 @@ class Lock:
         except UnreachableError:  # perhaps only the answer was lost; reading tells
             return False
         except RefusedError as error:
+            if may_have_been_done(error):
+                self._end.wait(_TRY_AGAIN_SECONDS)
+                return False
             if error.status == CONFLICT or (error.status == NOT_FOUND and found is not None):
                 return False
             if error.status == NOT_FOUND and make_place is not None:

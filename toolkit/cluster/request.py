@@ -21,9 +21,9 @@ from urllib.parse import urlencode
 import msgspec
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from toolkit.cluster.refusal import refused
+from toolkit.cluster.refusal import RefusedError, refused
 from toolkit.cluster.server_clock import ServerClock
-from toolkit.errors import ClusterError, UnreachableError
+from toolkit.errors import ClusterError, TiersError, UnreachableError
 
 Json = dict[str, object]
 Login = Callable[[], Mapping[str, str]]
@@ -178,6 +178,13 @@ def _document(data: bytes, request: str) -> Json:
             hint="look at the server's address in the kubeconfig, and at proxies on the way",
         ) from exc
     return found if isinstance(found, dict) else {}
+
+
+def may_have_been_done(error: TiersError) -> bool:
+    """Tell whether a POST or PUT that ended so was perhaps done all the same, so that reading has to tell."""
+    if isinstance(error, RefusedError):
+        return error.status != _TOO_MANY and _may_pass(error.status, error.message.encode(), twice=True)
+    return isinstance(error, UnreachableError)
 
 
 def _may_pass(status: int, data: bytes, *, twice: bool) -> bool:
