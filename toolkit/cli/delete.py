@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from toolkit.cli.author import author_of
 from toolkit.cli.clusters import ContextOption, KubeconfigOption, connections, load_site
 from toolkit.cli.differences import show_applied
+from toolkit.cli.locking import NO_WAIT, BreakLockOption, WaitForLockOption, claim_of
 from toolkit.cli.present import JsonOption, Output, OutputOption, YesOption, confirm, say
 from toolkit.cli.rules import NO_KINDS, PruneKindOption, rules_of
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
@@ -23,6 +25,8 @@ def delete(  # each parameter is an option of the command
         bool, typer.Option("--namespace", help="The Namespace too, with all that anybody put into it.")
     ] = False,
     prune_kinds: PruneKindOption = NO_KINDS,
+    wait_for_lock: WaitForLockOption = NO_WAIT,
+    break_lock: BreakLockOption = False,
     output: OutputOption = Output.TABLE,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,6 +36,8 @@ def delete(  # each parameter is an option of the command
 
     rules = rules_of(kinds=[*prune_kinds, *(["Namespace"] if namespace else [])])
     site = load_site(files, assignments)
+    who = author_of(files[0]).user
+    claim = claim_of(who, wait_for_lock, break_lock=break_lock, command="tiers delete")
     gone = []
     for connection in connections(site, context, kubeconfig):
         found = find_doomed(connection, site.topology.name, site.objects, rules)
@@ -40,5 +46,5 @@ def delete(  # each parameter is an option of the command
             say(f"  delete {each.label}" if each in doomed else f"  {each.label} {each.message}")
         if doomed:
             confirm(f"delete {len(doomed)} objects in the cluster {connection.cluster}?", yes=yes)
-        gone.append(delete_all(connection, site.topology.name, site.objects, found=found))
+        gone.append(delete_all(connection, site.topology.name, site.objects, claim, found=found))
     show_applied(gone, output, as_json=as_json)

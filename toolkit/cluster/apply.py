@@ -85,8 +85,9 @@ def apply(  # what and where; the rest are its choices
     work.write([each for each in wanted if each.kind != "Namespace"])
     work.results += [_done(each, Outcome.LEFT_OVER, each.message) for each in kept]
     work.look()
+    going = [each.seen for each in doomed if each.seen]
     work.results += delete(
-        work.kinds, [each.seen for each in doomed if each.seen], stopped=work.stopped, tell=progress
+        work.kinds, going, stopped=work.stopped, tell=progress, reason_to_stop=reason_to_stop
     )
     if applyset and covered != here and not any(each.failed for each in work.results):
         work.record(applyset, here)

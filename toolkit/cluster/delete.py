@@ -7,13 +7,15 @@ guarded, what is annotated, and jobs. While anything but the Namespace stays, th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from toolkit.cluster.applyset import ApplySet
 from toolkit.cluster.diff import Action, Diff, ObjectDiff, members_of
 from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.live import Key, find_members, get, list_all
+from toolkit.cluster.lock import Claim, hold
 from toolkit.cluster.outcome import Applied, AppliedObject, Outcome, Progress
 from toolkit.cluster.parent import record, recorded
 from toolkit.cluster.prune import delete, reason_to_stay, seen
@@ -65,27 +67,49 @@ def delete_all(
     connection: Connection,
     topology: str,
     objects: Sequence[RenderedObject],
+    claim: Claim,
     *,
     found: Diff,
     progress: Progress | None = None,
 ) -> Applied:
     """Delete what `find_doomed` has found, the last rank first; the parent after all members.
 
+    Args:
+        connection: the way to the cluster.
+        topology: its name.
+        objects: what is rendered of it; its Namespace says where the set is.
+        claim: who wants the lock against other writers; it is not taken when there is nothing to do.
+        found: what was shown to a person.
+        progress: told of each object when its rank is done.
+
     Raises:
+        LockedError: another one is writing; nothing was deleted.
         UnreachableError: the server does not answer. Repeat: what is gone stays gone.
     """
-    kinds = Kinds(connection)
     applyset, _ = _set_of(connection, topology, objects)
+    if not found.having(Action.PRUNE):
+        return _delete_found(connection, applyset, found, progress, lambda: "")
+    with hold(connection, topology, applyset.namespace, claim) as lock:
+        return _delete_found(connection, applyset, found, progress, lock.reason_to_stop)
+
+
+def _delete_found(
+    connection: Connection,
+    applyset: ApplySet,
+    found: Diff,
+    progress: Progress | None,
+    reason_to_stop: Callable[[], str],
+) -> Applied:
+    kinds = Kinds(connection)
+    going = partial(delete, kinds, tell=progress, outcome=Outcome.DELETED, reason_to_stop=reason_to_stop)
     doomed = [each.seen for each in found.having(Action.PRUNE) if each.seen]
     kept = found.having(Action.LEFT_OVER)
     spaces = [each for each in doomed if each.key[1] == "Namespace"]
-    results = delete(
-        kinds, [each for each in doomed if each not in spaces], tell=progress, outcome=Outcome.DELETED
-    )
+    results = going([each for each in doomed if each not in spaces])
     stopped = any(each.failed for each in results)
     if not stopped and found.recorded is not None and not spaces:
         results += _end(kinds, applyset, kept)
-    results += delete(kinds, spaces, stopped=stopped, tell=progress, outcome=Outcome.DELETED)
+    results += going(spaces, stopped=stopped)
     results += [
         AppliedObject(Outcome.LEFT_OVER, each.kind, each.namespace, each.name, "", each.message)
         for each in kept

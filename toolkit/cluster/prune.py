@@ -7,7 +7,7 @@ never deleted. A status that moved is no change: then the object is looked at on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -99,6 +99,7 @@ def delete(  # one parameter for each circumstance
     stopped: bool = False,
     tell: Progress | None = None,
     outcome: Outcome = Outcome.PRUNED,
+    reason_to_stop: Callable[[], str] | None = None,
 ) -> list[AppliedObject]:
     """Delete objects, the last rank first; a rank with a refusal is the last one.
 
@@ -108,17 +109,21 @@ def delete(  # one parameter for each circumstance
         stopped: delete nothing, only say so: something else was refused before.
         tell: told of each object when its rank is done.
         outcome: what to call it when it is gone.
+        reason_to_stop: asked before each rank; what it says is why nothing more is deleted.
 
     Raises:
         UnreachableError: the server does not answer. Repeat: what is gone stays gone.
     """
     ordered = sorted(doomed, key=lambda each: (-rank_of(each.key[1]), each.key))
     results: list[AppliedObject] = []
+    why = "nothing is deleted after a refusal"
     with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
         for _, rank in groupby(ordered, key=lambda each: rank_of(each.key[1])):
             work = list(rank)
+            if not stopped and reason_to_stop is not None and (said := reason_to_stop()):
+                stopped, why = True, said
             if stopped:
-                done = [_done(each, Outcome.NOT_TRIED, "nothing is deleted after a refusal") for each in work]
+                done = [_done(each, Outcome.NOT_TRIED, why) for each in work]
             else:
                 done = list(threads.map(lambda each: _delete(kinds, each, outcome), work))
             if tell is not None:

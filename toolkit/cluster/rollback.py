@@ -1,4 +1,4 @@
-"""Apply an older revision again. `history` has it, `diff` and `apply` do the rest, `history` writes what came of it."""
+"""What applying an older revision again would do: a plan like any other. After `history`, before `carry_out`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolkit.cluster.applyset import ApplySet
-from toolkit.cluster.diff import Diff, diff
 from toolkit.cluster.history import Revision, find, revisions, stored
+from toolkit.cluster.plan import ClusterPlan, plan_of
 from toolkit.cluster.request import Connection
 from toolkit.cluster.rules import SAFE, Rules
 from toolkit.errors import UsageError
-from toolkit.render.rendered import RenderedObject
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,7 @@ class Rollback:
     """What going back to a revision would do in one cluster."""
 
     revision: Revision
-    objects: tuple[RenderedObject, ...]
-    found: Diff
+    plan: ClusterPlan
 
 
 def find_rollback(
@@ -37,12 +35,12 @@ def find_rollback(
     Raises:
         UsageError: there is no such revision, or none to go back to.
         IntegrityError: it is not what was written.
-        ClusterError, UnreachableError: as `diff`.
+        ClusterError, UnreachableError: as `plan_of`.
     """
     known = revisions(connection, applyset)
     chosen = find(known, number) if number is not None else _before(known)
     objects = stored(connection, applyset, chosen)
-    return Rollback(chosen, objects, diff(connection, applyset.topology, objects, rules))
+    return Rollback(chosen, plan_of(connection, applyset.topology, objects, rules))
 
 
 def _before(known: Sequence[Revision]) -> Revision:

@@ -7,10 +7,12 @@ import pytest
 from toolkit.cluster.applyset import ApplySet
 from toolkit.cluster.delete import delete_all, find_doomed
 from toolkit.cluster.diff import Action
+from toolkit.cluster.lock import Claim, LockedError, hold
 from toolkit.cluster.outcome import Outcome
 from toolkit.cluster.rules import Rules
 from toolkit.errors import ClusterError
 
+ME = Claim("nurse@ward")
 NAMESPACE_TOO = Rules(prune_kinds=frozenset({"Namespace"}))
 
 
@@ -20,7 +22,7 @@ def doom(site, rules=None):
 
 def delete(site, rules=None, **options):
     found = doom(site, rules)
-    return delete_all(site.connection, site.name, site.objects, found=found, **options)
+    return delete_all(site.connection, site.name, site.objects, ME, found=found, **options)
 
 
 def parent(site) -> str:
@@ -42,7 +44,7 @@ def test_all_members_go_in_reverse_order_and_the_namespace_stays(two_pools):
         "Namespace",
         "stays: a Namespace goes only with --prune-kind Namespace",
     )
-    writes = site.plane.writes()[begin:]
+    writes = [each for each in site.plane.writes()[begin:] if "/leases" not in each[1]]
     assert {verb for verb, _ in writes} == {"delete"}
     kinds = list(dict.fromkeys(place(path) for _, path in writes[:-1]))
     assert kinds == ["daemonsets", "configmaps", "queues", "nodegroups", "priorityclasses"]
@@ -118,3 +120,14 @@ def test_a_user_without_rights_is_told_so(two_pools):
     with pytest.raises(ClusterError, match="forbidden") as caught:
         find_doomed(guest, site.name, site.objects)
     assert "can-i" in caught.value.hint
+
+
+def test_nothing_is_deleted_while_somebody_else_writes(two_pools):
+    site = two_pools()
+    site.apply()
+    with hold(site.connection, site.name, site.name, Claim("doctor@ward")):
+        begin = len(site.plane.writes())
+        with pytest.raises(LockedError, match="doctor@ward"):
+            delete(site)
+        assert [path for verb, path in site.plane.writes()[begin:] if verb == "delete"] == []
+    assert delete(site).failed == ()
