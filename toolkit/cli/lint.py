@@ -59,6 +59,7 @@ def lint(
     """
     from toolkit.errors import Problem, Severity, TiersError
     from toolkit.lint.check import lint as check
+    from toolkit.lint.check import said_once
     from toolkit.lint.document import from_files
     from toolkit.lint.known_from_topology import known_from_topology
     from toolkit.lint.schema import schemas_from, validate
@@ -76,7 +77,7 @@ def lint(
         known = known_from_topology(topology, cluster or None) if topology else NOTHING_KNOWN
         validated = validate(documents, schemas_from(folders, kubernetes))
         unchecked.update(dict.fromkeys(validated.unchecked))
-        problems += [*validated.problems, *check(documents, known)]
+        problems += said_once((*validated.problems, *check(documents, known)))
     if output is Output.TABLE and not as_json:
         print("".join(f"{describe(problem)}\n" for problem in problems), end="")
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from toolkit.errors import Problem
+from toolkit.errors import Problem, Severity
 from toolkit.lint import (
     gang_fit,
     gang_limits,
@@ -69,6 +69,17 @@ def lint(documents: Iterable[Document], known: Surroundings = NOTHING_KNOWN) -> 
             sorted(found, key=lambda problem: (problem.place.line, problem.place.column, problem.code))
         )
     return tuple(problems)
+
+
+def said_once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Leave out what a schema says of a place for which a rule has an error too: the rule knows the reason."""
+    listed = tuple(problems)
+    better = {each.place for each in listed if each.severity is Severity.ERROR and not _of_schema(each)}
+    return tuple(each for each in listed if not _of_schema(each) or each.place not in better)
+
+
+def _of_schema(problem: Problem) -> bool:
+    return problem.code.startswith("L0")
 
 
 def check_objects(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from tests.toolkit.lint.corpus_reader import CASES, FOLDER, PENDING, REFUSED
-from toolkit.errors import Severity
-from toolkit.lint.check import lint
+from toolkit.errors import Place, Problem, Severity
+from toolkit.lint.check import lint, said_once
 from toolkit.lint.document import from_files, from_objects
 from toolkit.lint.gang_fit import STAYS_PENDING
 from toolkit.lint.known_from_topology import known_from_topology
@@ -56,3 +56,10 @@ def test_the_corpus_is_large_and_shows_every_code_of_its_kind():
     assert {case.expect for case in PENDING} == {f"L{number}" for number in range(151, 163)}
     assert {case.refused_by for case in REFUSED} == {"webhook", "api server"}
     assert all(case.path.parent == FOLDER for case in CASES)
+
+
+def test_a_schema_does_not_repeat_what_a_rule_says_better():
+    here, there = Place("job.yaml", 9, 3), Place("job.yaml", 12, 3)
+    schema, other = Problem("L006", Severity.ERROR, here, "s"), Problem("L006", Severity.ERROR, there, "s")
+    rule, warning = Problem("L131", Severity.ERROR, here, "r"), Problem("L119", Severity.WARNING, there, "w")
+    assert said_once([schema, other, rule, warning]) == (other, rule, warning)
