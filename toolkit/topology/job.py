@@ -129,7 +129,7 @@ class Retry(Noun):
     attempts: Annotated[int, Field(ge=0, le=10_000)] = 100
     """How often; each eviction counts, so a job that may be evicted needs many."""
     after: tuple[RetryCause, ...] = (RetryCause("evicted"),)
-    """What it is started again after."""
+    """What it is started again after. A machine that is short of memory ends a worker with `exit:137`."""
 
 
 class Job(Noun):

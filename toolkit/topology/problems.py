@@ -116,6 +116,7 @@ _ROWS = (
     # ------------------------------------------------------------------ E06 names that Kubernetes would refuse later
     Row("E0601", "a job name that is no Service name", "Volcano accepts it and its pods then wait for ever", "begin with a letter and use at most 63 letters, digits and -, counting the names of the pods"),
     Row("E0602", "a name that is too long", "names made from it would be longer than the 63 characters that Kubernetes takes", "choose a shorter name"),
+    Row("E0603", "a service with a name that it cannot have", "it becomes a Service of Kubernetes, and the workers of a job find each other by one with the job's name", "begin with a letter, and give the service and the job different names"),
     # ------------------------------------------------------------------ W07 warnings
     Row("W0701", "a Jetson that TensorRT cannot serve", "JetPack 4 brings Python 3.6 and TensorRT 8.2, so models run on ONNX Runtime in a container and are slower", "give its models an offload tier, or plan for Orin hardware"),
     Row("W0702", "a broker without encryption", "anybody on the network can read and change what devices report", "use mqtts://"),

@@ -36,6 +36,7 @@ RULES: tuple[Callable[[Site], None], ...] = (
     routes.copies_have_places,
     routes.triggers_agree,
     services.services_fit_their_pool,
+    services.names_are_service_names,
     services.replicas_are_in_order,
     services.peaks_have_a_time_zone,
     services.thresholds_do_not_swing,

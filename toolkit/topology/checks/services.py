@@ -3,11 +3,15 @@
 Called by `load` through checks.every.
 """
 
+import re
 from zoneinfo import available_timezones
 
 from toolkit.topology.checks.site import Site
 from toolkit.topology.findings import counted, did_you_mean
 from toolkit.topology.nodes import Path
+
+_SERVICE_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+"""RFC 1035 label."""
 
 
 def services_fit_their_pool(site: Site) -> None:
@@ -55,6 +59,15 @@ def replicas_are_in_order(site: Site) -> None:
                 site.report(
                     "E0528", (*path, "to"), f"'to' is {peak.closes}, not after 'from' with {peak.opens}"
                 )
+
+
+def names_are_service_names(site: Site) -> None:
+    """E0603: a name that Kubernetes takes for a Service and that no job's Service has."""
+    for name, _ in site.sound("services", site.topology.services):
+        if re.fullmatch(_SERVICE_NAME, name, re.ASCII) is None:
+            site.report("E0603", ("services", name), f"'{name}' does not begin with a letter", key=True)
+        if name in site.topology.jobs:
+            site.report("E0603", ("services", name), f"there is also a job '{name}'", key=True)
 
 
 def peaks_have_a_time_zone(site: Site) -> None:
