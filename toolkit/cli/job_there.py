@@ -43,9 +43,10 @@ def submit_there(
     said = done.outcome.value + (" (dry run: nothing was changed)" if dry_run else "")
     rows = [(job, done.cluster, done.namespace, said)]
     show(done, Table(("job", "cluster", "namespace", ""), rows), output, as_json=as_json)
-    if found.forecast is not None:
-        tell(job, found.forecast)
     if wait and not dry_run:
         follow_job(where)
-    elif not dry_run:
+        return
+    if found.forecast is not None:
+        tell(job, found.forecast)
+    if not dry_run:
         say(f"next: tiers job status {job}")

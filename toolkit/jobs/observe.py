@@ -14,11 +14,11 @@ from toolkit.cluster.live import list_all
 from toolkit.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError
 from toolkit.cluster.request import Json
 from toolkit.errors import TiersError
+from toolkit.jobs.failures import failed_ranks
 from toolkit.jobs.pod_logs import read_log
-from toolkit.jobs.reason import failed_ranks
 from toolkit.jobs.room import JOB_LABEL
 from toolkit.jobs.seen import Seen
-from toolkit.jobs.values import name_of, namespace_of, text
+from toolkit.jobs.values import mappings, name_of, namespace_of, text
 
 JOB = ("batch.volcano.sh/v1alpha1", "Job")
 POD_GROUP = ("scheduling.volcano.sh/v1beta1", "PodGroup")
@@ -26,6 +26,7 @@ QUEUE = ("scheduling.volcano.sh/v1beta1", "Queue")
 PRIORITY_CLASS = ("scheduling.k8s.io/v1", "PriorityClass")
 _FAILED = frozenset({"Failed", "Terminated"})
 _ENDED = frozenset({"Completed", "Aborted", *_FAILED})
+_MOST_EVENTS = "200"
 _LAST_WORDS = 5
 """Lines of a failed worker's log that stand in the reason."""
 
@@ -129,13 +130,18 @@ def _listed(
 
 
 def _events(kinds: Kinds, seen: Seen, unread: list[str]) -> Iterator[Json]:
-    """Give the events about the job, its PodGroup and its pods, oldest first."""
-    about = {seen.name, name_of(seen.pod_group), *(name_of(each) for each in seen.pods)}
-    found = [
-        each
-        for each in _listed(kinds, ("v1", "Event"), unread, seen.namespace)
-        if text(each, "involvedObject", "name") in about
-    ]
+    """Give the events about the job and its PodGroup, oldest first; what is wrong with a pod stands in its status."""
+    found: list[Json] = []
+    path = kinds.resource("v1", "Event").path(seen.namespace)
+    for name in filter(None, (seen.name, name_of(seen.pod_group))):
+        try:
+            page = kinds.connection.get(path, fieldSelector=f"involvedObject.name={name}", limit=_MOST_EVENTS)
+        except RefusedError as error:
+            if error.status != FORBIDDEN:
+                raise
+            unread.append("Event")
+            return
+        found += [dict(each) for each in mappings(page, "items")]
     yield from sorted(found, key=lambda each: text(each, "lastTimestamp") or text(each, "eventTime"))
 
 

@@ -18,7 +18,7 @@ from toolkit.cluster.live import list_all
 from toolkit.cluster.refusal import refused
 from toolkit.cluster.request import Json
 from toolkit.errors import ClusterError, JobError, TiersError, UsageError
-from toolkit.jobs.reason import rank_of
+from toolkit.jobs.failures import rank_of
 from toolkit.jobs.room import JOB_LABEL
 from toolkit.jobs.values import name_of, text
 

@@ -85,6 +85,18 @@ def queue_full(seen: Seen) -> Reason | None:
     return pending(Cause.QUEUE_FULL, why, starts_when(seen, holders, enough, room))
 
 
+def overuse(seen: Seen) -> str:
+    """Say that a queue uses more than its fair part, so that others may take some back; empty when it does not."""
+    used, deserved = amounts(seen.queue, "status", "allocated"), amounts(seen.queue, "spec", "deserved")
+    over = [name for name in deserved if used.get(name, NONE) > deserved[name]]
+    if not over:
+        return ""
+    return (
+        f"Queue {seen.queue_name} uses {list_in_words(used, over)} and deserves {list_in_words(deserved, over)}: "
+        "other queues may take the rest back."
+    )
+
+
 def _limit(seen: Seen) -> Amounts:
     """Say how much the job's queue may hold of each resource that anybody limits."""
     capability = amounts(seen.queue, "spec", "capability")

@@ -9,13 +9,15 @@ retry was left); Aborted is a job that somebody suspended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from toolkit.jobs.amount import count
-from toolkit.jobs.room import RANK_LABEL, live
+from toolkit.jobs.failures import failures, rank_of
+from toolkit.jobs.queue_rules import overuse
+from toolkit.jobs.room import live
 from toolkit.jobs.seen import Seen
 from toolkit.jobs.states import Cause, JobState, Reason
-from toolkit.jobs.values import at, label, mapping, mappings, name_of, number, text
+from toolkit.jobs.values import at, mappings, number, text
 from toolkit.jobs.waiting import why_waiting
 
 _IMAGE = frozenset(
@@ -23,8 +25,6 @@ _IMAGE = frozenset(
 )
 _CONTAINER = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _REFUSED_EVENTS = ("FailedCreate", "PodGroupError", "PluginError", "PVCError")
-_BY_SIGNAL = 128
-_SIGNALS = {9: "SIGKILL: out of memory, or the grace was over", 15: "SIGTERM: evicted or stopped"}
 
 
 def explain(seen: Seen) -> Reason:
@@ -122,7 +122,7 @@ def _completed(seen: Seen) -> Reason:
 
 def _failed(seen: Seen) -> Reason:
     """Name the worker that failed first, how, and its last words."""
-    found = sorted(_failures(seen))
+    found = sorted(failures(seen))
     if seen.retries and seen.retries >= seen.most_retries > 0:
         begin = f"it failed after {count(seen.retries, 'retry') if seen.retries == 1 else f'{seen.retries} retries'}"
     else:
@@ -195,12 +195,6 @@ _STATE = {
 
 
 # ---------------------------------------------------------------- what the phases share
-def rank_of(pod: Mapping[str, object]) -> int:
-    """Give the rank of a worker's pod; -1 for a pod of something else."""
-    written = label(pod, RANK_LABEL)
-    return int(written) if written.isdecimal() else -1
-
-
 def _still(seen: Seen) -> str:
     return f"{count(len(live(seen.pods)), 'pod')} of it still there"
 
@@ -210,10 +204,11 @@ def _retry(seen: Seen) -> str:
 
 
 def _after_restart(seen: Seen, reason: Reason) -> Reason:
-    """Say that it has run before: then it waits because it was stopped."""
+    """Say that it has run before: then it waits because it was stopped, perhaps by a queue that took its part back."""
     if not seen.retries:
         return reason
-    return Reason(reason.state, reason.cause, f"{reason.why} {_retry(seen)}", reason.cure)
+    words = (reason.why, _retry(seen), overuse(seen))
+    return Reason(reason.state, reason.cause, " ".join(each for each in words if each), reason.cure)
 
 
 def _stuck(seen: Seen) -> Reason | None:
@@ -233,33 +228,6 @@ def _stuck(seen: Seen) -> Reason | None:
                 cure = f"tiers explain jobs.{seen.name}.env; then tiers job submit {seen.name} --replace"
                 return Reason(JobState.PENDING, Cause.CONTAINER, why, cure)
     return None
-
-
-def _failures(seen: Seen) -> Iterator[tuple[str, int, str]]:
-    """Give end, rank and manner of each worker that failed."""
-    for pod in seen.pods:
-        if text(pod, "status", "phase") != "Failed":
-            continue
-        ended = [
-            mapping(each, "state", "terminated") for each in mappings(pod, "status", "containerStatuses")
-        ]
-        bad = [each for each in ended if number(each, "exitCode")]
-        node = text(pod, "spec", "nodeName")
-        if bad:
-            code, cause = number(bad[0], "exitCode"), text(bad[0], "reason")
-            named = _SIGNALS.get(code - _BY_SIGNAL, "")
-            more = cause if cause not in {"", "Error"} else named
-            said = f"on {node} ended with exit code {code}" + (f" ({more})" if more else "")
-            yield text(bad[0], "finishedAt"), rank_of(pod), said
-        else:
-            status = f"{text(pod, 'status', 'reason')}: {text(pod, 'status', 'message')}".strip(": ")
-            yield "", rank_of(pod), f"on {node} failed" + (f" ({status})" if status else "")
-
-
-def failed_ranks(seen: Seen) -> list[tuple[int, str]]:
-    """Give rank and pod of each worker that failed, the first to fail first; `observe` asks for their last words."""
-    pods = {rank_of(pod): name_of(pod) for pod in seen.pods}
-    return [(rank, pods[rank]) for _, rank, _ in sorted(_failures(seen))]
 
 
 def _after_failure(seen: Seen, rank: int | None) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolkit.jobs.failures import rank_of
 from toolkit.jobs.observe import observe
-from toolkit.jobs.reason import explain, rank_of
+from toolkit.jobs.reason import explain
 from toolkit.jobs.room import RANK_LABEL
 from toolkit.jobs.seen import Seen
 from toolkit.jobs.states import JobState, Reason

@@ -168,7 +168,7 @@ def _step(name: str, reason: Reason, differing: Sequence[FieldChange], *, again:
             hint=f"tiers job resume {name}\n   or: tiers job submit {name} --replace",
         )
     if reason.state in {JobState.STOPPING, JobState.UNKNOWN}:
-        raise JobError(f"job {name}: {reason.why}", hint=f"repeat when it is gone: tiers job status {name}")
+        raise JobError(f"job {name}: {reason.why}", hint=f"repeat when that is over: tiers job status {name}")
     if not differing:
         return Step.NOTHING
     if all(in_place(each) for each in differing):

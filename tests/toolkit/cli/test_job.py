@@ -85,6 +85,12 @@ def test_a_wrong_command_line_gives_2(site, tmp_path, arguments, message):
     assert not (tmp_path / ".tiers").exists()
 
 
+def test_without_a_cluster_it_gives_5(site, tmp_path):
+    done = run(site("job", "submit", "waits", "--kubeconfig", "nowhere"), tmp_path)
+    assert done.returncode == 5
+    assert "no usable kubeconfig" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_gang_cleanly_with_130(site, tmp_path, number):
     process = subprocess.Popen(

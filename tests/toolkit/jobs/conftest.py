@@ -226,6 +226,12 @@ class Ward:
         mine = f"/namespaces/{self.name}/"
         return [each for each in self.plane.writes() if mine in each[1] and "dryRun" not in each[1]]
 
+    def looks(self, job: str) -> int:
+        """Count how often `tiers` has read a job, by the server's audit log."""
+        lines = self.plane.audit_log.read_text().splitlines()
+        entries = [json.loads(line) for line in lines if self.path(job) in line and line.endswith("}")]
+        return sum(1 for each in entries if each["verb"] == "get" and each["user"]["username"] == "tiers")
+
 
 @pytest.fixture
 def ward(

@@ -146,6 +146,12 @@ def waits_again(found):
     return found.seen()
 
 
+def taken_back(found):
+    """It was evicted by the queue that had lent it machines."""
+    found.queues[0]["status"]["allocated"] = {GPU: "40"}
+    return found.phase("Pending", retryCount=1).seen()
+
+
 def runs(found):
     return found.phase("Running", running=4).seen()
 
@@ -255,6 +261,9 @@ CASES = [
     (restarting, "restarting", "restarted",
      "1 pod of it still there. This is retry 2 of 100, since 2026-11-21T10:00:00Z", ""),
     (waits_again, "pending", "no-room-now", "This is retry 3 of 100, since", "suspend digits"),
+    (taken_back, "pending", "queue-full",
+     "since 2026-11-21T10:00:00Z. Queue medical-imaging-research uses 40 GPUs and deserves 32 GPUs: other queues may",
+     "start it smaller: tiers job submit seg3d --workers 1"),
     (runs, "running", "runs", "all 4 workers run since 2026-11-21T10:00:00Z.", ""),
     (runs_after_retry, "running", "runs", "This is retry 1 of 100", ""),
     (elastic, "running", "incomplete", "3 of 4 workers run (it needs 2)", ""),

@@ -116,6 +116,7 @@ def test_a_failed_job_is_told_with_rank_and_code_and_runs_again(ward, tiers, wai
     assert tiers(site.command("submit", "digits"))[0] == 0
     wait_until(lambda: site.phase("digits") == "Running", "it runs", 60)
     site.end("digits", 3, rank=1)
+    wait_until(lambda: site.phase("digits") in {"Failed", "Terminated"}, "it fails", 60)
     code, _, err = tiers(site.command("submit", "digits", "--wait"))
     assert code == 1
     assert "rank 1 on a100-" in err
@@ -146,6 +147,12 @@ def test_a_job_that_tiers_did_not_submit_is_left_alone(ward, tiers):
         (["submit", "seg3d", "--local", "--again"], 2, "knows no --again", "--local"),
         (["submit", "seg3d", "--fresh"], 2, "--fresh is for --local", "--again"),
         (["submit", "seg3d", "--workers", "7"], 1, "L155", "tiers lint"),
+        (
+            ["status", "seg3d", "--context", "elsewhere"],
+            2,
+            "no cluster with the context 'elsewhere'",
+            "--context",
+        ),
         (["plan", "nothing"], 2, "no job 'nothing'", "jobs: digits, seg3d"),
         (["status", "nothing"], 2, "no job 'nothing'", "jobs: digits, seg3d"),
         (["scale", "seg3d", "--workers", "3"], 1, "is not in the cluster", "tiers job submit seg3d"),
