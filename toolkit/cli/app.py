@@ -38,6 +38,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Describe", "lint", "lint:lint"),
     Command("Describe", "graph", "graph:graph"),
     Command("Apply", "diff", "diff:diff"),
+    Command("Apply", "plan", "plan:plan"),
     Command("Apply", "apply", "apply:apply"),
     Command("Apply", "delete", "delete:delete"),
     Command("Apply", "status", "status:status"),

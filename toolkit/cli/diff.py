@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.clusters import ContextOption, KubeconfigOption, connections, load_site
-from toolkit.cli.differences import show_differences
+from toolkit.cli.differences import prefixed, show_differences
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, say, show
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
@@ -25,18 +25,20 @@ def diff(  # each parameter is an option of the command
 ) -> None:
     """Compare the clusters with tiers.yaml, field by field; nothing is changed."""
     from toolkit.cluster.diff import diff as compare
+    from toolkit.cluster.many import in_each, raise_for_clusters, values_of
     from toolkit.errors import DifferencesError
 
     site = load_site(files, assignments)
-    found = [
-        compare(each, site.topology.name, site.objects) for each in connections(site, context, kubeconfig)
-    ]
-    differing = [each for cluster in found for each in cluster.differences]
+    ways = list(connections(site, context, kubeconfig))
+    results = in_each(ways, lambda each: compare(each, site.topology.name, site.objects))
+    found = values_of(results)
     if as_json or output is not Output.TABLE:
         show(found, Table((), ()), output, as_json=as_json)
-    else:
-        show_differences(step for cluster in found for step in cluster.steps)
+    for cluster in found if output is Output.TABLE and not as_json else ():
+        show_differences(prefixed(cluster.steps, cluster.cluster if len(ways) > 1 else ""))
+    differing = [each for cluster in found for each in cluster.differences]
     total = sum(len(cluster.objects) for cluster in found)
     say(f"{len(differing)} of {total} objects differ" + ("; next: tiers apply" if differing else ""))
+    raise_for_clusters(results)
     if differing and exit_code:
         raise DifferencesError(f"{len(differing)} objects differ", hint="tiers apply")

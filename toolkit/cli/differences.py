@@ -5,7 +5,7 @@ Used by `diff` on stdout and by the commands that ask before they write on stder
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from toolkit.cli.present import Output, Table, say, show
@@ -19,6 +19,11 @@ _TROUBLE = "bold red"
 
 Step = tuple[str, str, Sequence[str]]
 """Action, object, and what differs."""
+
+
+def prefixed(steps: Iterable[Step], cluster: str) -> Iterator[Step]:
+    """Put the cluster before each object; nothing when it is the only one."""
+    return ((action, f"{cluster}: {label}" if cluster else label, lines) for action, label, lines in steps)
 
 
 def show_differences(steps: Iterable[Step], *, on_stderr: bool = False) -> None:
@@ -42,7 +47,12 @@ def show_applied(applied: Sequence[Applied], output: Output, *, as_json: bool) -
     """
     from toolkit.cluster.outcome import raise_for
 
-    rows = [(each.outcome.value, each.label, each.message) for one in applied for each in one.objects]
+    several = len(applied) > 1
+    rows = [
+        (each.outcome.value, f"{one.cluster}: {each.label}" if several else each.label, each.message)
+        for one in applied
+        for each in one.objects
+    ]
     show(applied, Table(("", "object", ""), rows), output, as_json=as_json)
     for one in applied:
         if one.note or one.revision:

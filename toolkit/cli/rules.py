@@ -62,3 +62,23 @@ def rules_of(  # one parameter for each option
     if kinds and not prune:
         raise UsageError("--no-prune and --prune-kind contradict each other", hint="leave one of them away")
     return Rules(prune, frozenset(kinds), mass, adopt, force)
+
+
+def only_the_plan(rules: Rules, *, others: bool) -> None:
+    """Let nothing beside a plan say what is done.
+
+    Args:
+        rules: what the options would allow.
+        others: whether tiers.yaml or its variables were named.
+
+    Raises:
+        UsageError: an option that the plan has already decided.
+    """
+    from toolkit.cluster.rules import SAFE
+    from toolkit.errors import UsageError
+
+    if others or rules != SAFE:
+        raise UsageError(
+            "a plan is complete: --file, --set and what it may prune, adopt or force were decided when it was made",
+            hint="leave them away, or make another plan: tiers plan -o FILE",
+        )

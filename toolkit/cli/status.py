@@ -16,16 +16,23 @@ def status(  # each parameter is an option of the command
     as_json: JsonOption = False,
 ) -> None:
     """Say for each object whether it runs, and for each pool how many machines are ready."""
+    from toolkit.cluster.many import in_each, raise_for_clusters, values_of
     from toolkit.cluster.status import status as look
 
     site = load_site(files, assignments)
-    found = [look(each, site.topology, site.objects) for each in connections(site, context, kubeconfig)]
+    ways = list(connections(site, context, kubeconfig))
+    results = in_each(ways, lambda each: look(each, site.topology, site.objects))
+    found = values_of(results)
     rows: list[tuple[object, ...]] = []
     for cluster in found:
+        before = f"{cluster.cluster}: " if len(ways) > 1 else ""
         rows += [
-            ("pool", f"{each.tier}/{each.pool}", f"{each.ready}/{each.wanted}", each.silence)
+            ("pool", f"{before}{each.tier}/{each.pool}", f"{each.ready}/{each.wanted}", each.silence)
             for each in cluster.pools
         ]
-        rows += [(each.kind, each.name, each.state.value, each.reason) for each in cluster.objects]
+        rows += [
+            (each.kind, f"{before}{each.name}", each.state.value, each.reason) for each in cluster.objects
+        ]
     show(found, Table(("kind", "name", "state", "why"), rows), output, as_json=as_json)
     say("next: tiers diff")
+    raise_for_clusters(results)

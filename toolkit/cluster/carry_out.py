@@ -29,9 +29,9 @@ def carry_out(
     claim: Claim,
     *,
     rules: Rules = SAFE,
-    again: str = "tiers apply",
     progress: Progress | None = None,
     stop: threading.Event | None = None,
+    finish: Callable[[Applied], Applied] | None = None,
 ) -> Applied:
     """Write what a plan says, and nothing else.
 
@@ -41,9 +41,9 @@ def carry_out(
         plan: what was decided and perhaps shown to a person.
         claim: who wants the lock, and whether to wait for it.
         rules: what the plan was made with.
-        again: the command that makes a new plan.
         progress: told of each object when it is done, from several threads.
         stop: set by somebody who wants it to end.
+        finish: what follows under the same lock, such as writing a revision.
 
     Raises:
         LockedError: another one is writing.
@@ -53,30 +53,33 @@ def carry_out(
         UnreachableError: the server does not answer. Repeat: what was written stays and is skipped.
     """
     applyset, wanted = members_of(connection, topology, plan.rendered())
-    if not plan.work or applyset is None:
-        found = recheck(connection, topology, plan, again=again)
-        return apply(
-            connection, topology, plan.rendered(), rules=rules, found=found, progress=progress, exact=True
-        )
-    namespace = next(each for each in wanted if each.kind == "Namespace")
     made: list[str] = []
+
+    def write(reason_to_stop: Callable[[], str] | None) -> Applied:
+        found = recheck(connection, topology, plan, again=claim.again or claim.command)
+        applied = apply(
+            connection,
+            topology,
+            plan.rendered(),
+            rules=rules,
+            found=found,
+            progress=None if progress is None else lambda each: progress(_made(each, made)),
+            reason_to_stop=reason_to_stop,
+            exact=True,
+        )
+        told = replace(applied, objects=tuple(_made(each, made) for each in applied.objects))
+        return finish(told) if finish is not None else told
+
+    if not plan.work or applyset is None:
+        return write(None)
+    namespace = next(each for each in wanted if each.kind == "Namespace")
 
     def make_place() -> None:
         put(Kinds(connection), namespace, dry_run=False)
         made.append(namespace.name)
 
     with hold(connection, topology, applyset.namespace, claim, make_place=make_place) as lock:
-        applied = apply(
-            connection,
-            topology,
-            plan.rendered(),
-            rules=rules,
-            found=recheck(connection, topology, plan, again=again),
-            progress=progress,
-            reason_to_stop=_reason(lock, stop),
-            exact=True,
-        )
-    return replace(applied, objects=tuple(_made(each, made) for each in applied.objects))
+        return write(_reason(lock, stop))
 
 
 def _reason(lock: Lock, stop: threading.Event | None) -> Callable[[], str]:

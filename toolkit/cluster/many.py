@@ -19,15 +19,16 @@ from toolkit.cluster.request import Connection
 from toolkit.errors import PartlyAppliedError, TiersError, UnreachableError
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class ClusterResult(Generic[T]):
+class ClusterResult(Generic[T_co]):
     """What came of the work in one cluster: a value or an error."""
 
     cluster: str
     context: str
-    value: T | None = None
+    value: T_co | None = None
     error: TiersError | None = None
 
 
@@ -60,7 +61,7 @@ def values_of(results: Sequence[ClusterResult[T]]) -> list[T]:
     return [each.value for each in results if each.value is not None]
 
 
-def raise_for_clusters(results: Sequence[ClusterResult[T]]) -> None:
+def raise_for_clusters(results: Sequence[ClusterResult[object]]) -> None:
     """End a command by the clusters in which the work could not be done.
 
     Raises:

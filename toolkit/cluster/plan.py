@@ -97,6 +97,8 @@ class Plan(Document, frozen=True, kw_only=True):
     made_at: str
     """RFC 3339, UTC, by the clock of who made it."""
     made_by: str
+    commit: str = ""
+    """The git commit that tiers.yaml is of."""
     rules: Rules
     """What it was allowed."""
     clusters: tuple[ClusterPlan, ...]

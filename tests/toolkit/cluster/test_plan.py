@@ -23,7 +23,7 @@ NOWHERE = {
 }
 CUT = {"jobs": None, "tiers": {"edge": {"pools": NOWHERE}}}
 """The hospital without jobs and with devices that are not there: so no pod has to come and go."""
-ME = Claim("anna@desk")
+ME = Claim("anna@desk", command="tiers apply p", again="tiers plan -o p")
 
 
 def queue(site) -> str:
@@ -43,7 +43,7 @@ def planned(site) -> ClusterPlan:
 
 
 def do(site, plan: ClusterPlan, **more: object) -> Applied:
-    return carry_out(site.connection, site.name, plan, ME, again="tiers plan -o p", **more)
+    return carry_out(site.connection, site.name, plan, ME, **more)
 
 
 def written(site) -> list[tuple[str, str]]:

@@ -60,6 +60,7 @@ def plan(*objects: PlannedObject, rules: Rules | None = None) -> Plan:
         topology="site",
         made_at="2026-11-22T00:00:00Z",
         made_by="anna@desk",
+        commit="0123456789ab+",
         rules=rules or Rules(prune_kinds=frozenset({"Namespace", "PersistentVolumeClaim"})),
         clusters=(cluster,),
     )
