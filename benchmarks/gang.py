@@ -60,7 +60,7 @@ class Size:
 
 
 FULL = Size(10, 100, 130, 5, 1000, 20, 60, 4.0, 3)
-QUICK = Size(4, 10, 8, 1, 40, 8, 16, 2.0, 1)
+QUICK = Size(4, 10, 8, 1, 40, 12, 16, 2.0, 1)
 
 
 def row(case: str, ours: float, peer: float | None, unit: str, target: float | None = None) -> Row:

@@ -20,7 +20,6 @@ import yaml
 
 from tests.cluster.nodes import node
 from tests.cluster.plane import Plane
-from toolkit.render.scheduler import scheduler_config
 from toolkit.topology.load import load_texts
 from toolkit.topology.topology import Topology
 
@@ -117,15 +116,12 @@ class Machines:
 def machines(number: int) -> Iterator[Machines]:
     """Run a control plane with this many machines of eight GPUs; everything ends with the block.
 
-    Volcano's scheduler runs as `tiers render --scheduler-config` says for the profile that tiers.yaml has by default.
+    Volcano's scheduler runs as `tiers render --scheduler-config` gives it for the hospital.
     """
     topology = topology_of(document("bench", number, {}, {}))
     [placed] = [each for each in topology.pools() if each.name == POOL]
     with tempfile.TemporaryDirectory(prefix="tiers-bench-") as folder:
-        configuration = Path(folder) / "scheduler" / "volcano-scheduler.conf"
-        configuration.parent.mkdir()
-        configuration.write_text(scheduler_config(topology), encoding="utf-8")
-        plane = Plane(Path(folder), crds(), configuration)
+        plane = Plane(Path(folder), crds())
         plane.start()
         try:
             names = (f"{POOL}-{each:03}" for each in range(1, number + 1))
