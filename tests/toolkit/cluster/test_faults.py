@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,13 +12,27 @@ import pytest
 
 from tests.cluster.faults import CountingPool, Fault, StumblingPool, Work, killed_at
 from toolkit.cluster.apply import Applied, apply
+from toolkit.cluster.applyset import ApplySet
+from toolkit.cluster.carry_out import carry_out
+from toolkit.cluster.delete import delete_all, find_doomed
 from toolkit.cluster.diff import diff
+from toolkit.cluster.history import Author, Revision, revisions, stored, with_revision
+from toolkit.cluster.live import key_of
+from toolkit.cluster.lock import Claim
+from toolkit.cluster.plan import plan_of
 from toolkit.cluster.refusal import RefusedError
 from toolkit.cluster.request import Connection
+from toolkit.cluster.rollback import find_rollback
 from toolkit.render.objects import render
 from toolkit.render.rendered import RenderedObject
 from toolkit.topology.topology import Topology
 
+ME = Author("nurse@ward")
+CLAIM = Claim("a test")
+BRIEF = Claim("a test", duration_seconds=3)
+LOOKS_AGAIN, SLACK = 1, 10
+"""Seconds: between two looks at a lock; and what an apply may take beside waiting."""
+AFTER = Claim("the next one", break_lock=True)
 SMALL = 12
 """Objects of the small topology."""
 KINDS = 6
@@ -67,8 +82,28 @@ def wanted(topology: Topology) -> list[RenderedObject]:
     return [each for each in render(topology) if not each.submitted]
 
 
-def apply_all(connection: Connection, topology: Topology) -> Applied:
-    return apply(connection, topology.name, wanted(topology))
+def apply_all(connection: Connection, topology: Topology, claim: Claim = CLAIM) -> Applied:
+    """Do what `tiers apply` does: plan, take the lock, write, prune, write the history."""
+    plan = plan_of(connection, topology.name, wanted(topology))
+    done = carry_out(connection, topology.name, plan, claim)
+    return with_revision(connection, topology.name, wanted(topology), done, ME)
+
+
+def go_back(connection: Connection, topology: Topology, claim: Claim = CLAIM) -> Applied:
+    """Do what `tiers rollback 1` does."""
+    plan = find_rollback(connection, own(topology), 1).plan
+    done = carry_out(connection, topology.name, plan, claim)
+    return with_revision(connection, topology.name, plan.rendered(), done, replace(ME, rollback_of=1))
+
+
+def delete_everything(connection: Connection, topology: Topology, claim: Claim = CLAIM) -> Applied:
+    """Do what `tiers delete` does."""
+    found = find_doomed(connection, topology.name, wanted(topology))
+    return delete_all(connection, topology.name, wanted(topology), claim, found=found)
+
+
+def own(topology: Topology) -> ApplySet:
+    return ApplySet(topology.name, topology.name)
 
 
 # ---------------------------------------------------------------- what must hold
@@ -90,14 +125,35 @@ def there(site) -> dict[tuple[str, str], str]:
 
 def assert_converged(site) -> dict[tuple[str, str], str]:
     """Apply again, then hold the cluster against tiers.yaml; give what is there."""
-    applied = apply_all(site.connection, site.topology)
+    applied = apply_all(site.connection, site.topology, AFTER)
     assert [(each.label, each.message) for each in applied.failed] == []
+    assert applied.note == ""
     assert diff(site.connection, site.name, wanted(site.topology)).differences == ()
     assert requests_of(site, apply_all).writes == [], "the next apply sends nothing"
     found = there(site)
-    parent = ("ConfigMap", f"tiers.{site.name}")
-    assert set(found) == {(each.kind, each.name) for each in wanted(site.topology)} | {parent}
+    assert set(found) == expected(site)
+    assert_history(site, wanted(site.topology))
     return found
+
+
+def expected(site) -> set[tuple[str, str]]:
+    """Name what is rendered, and what is kept beside it: the parent of the set and the revisions."""
+    known = {f"tiers.{site.name}.revision-{each.number}" for each in history(site)}
+    kept = {("ConfigMap", name) for name in {f"tiers.{site.name}", *known}}
+    return kept | {(each.kind, each.name) for each in wanted(site.topology)}
+
+
+def history(site) -> tuple[Revision, ...]:
+    return revisions(site.connection, own(site.topology))
+
+
+def assert_history(site, newest: list[RenderedObject]) -> None:
+    """See that every revision can be read, that the newest says what is there, and that none came twice."""
+    known = history(site)
+    members = [stored(site.connection, own(site.topology), each) for each in known]
+    assert {key_of(each.body) for each in members[-1]} == {key_of(each.body) for each in newest}
+    assert [each.number for each in known] == list(range(1, len(known) + 1))
+    assert all(one.digest != other.digest for one, other in itertools.pairwise(known))
 
 
 # ---------------------------------------------------------------- fixtures
@@ -145,6 +201,10 @@ def merged(*changes: dict) -> dict:
     return result
 
 
+def is_deletion(method: str, place: str) -> bool:
+    return method == "DELETE" and "/leases/" not in place
+
+
 def assert_pruned(less, before: dict[tuple[str, str], str]) -> None:
     """See that exactly what tiers.yaml lost went, and that the rest is the same and not made anew."""
     after = assert_converged(less)
@@ -152,7 +212,8 @@ def assert_pruned(less, before: dict[tuple[str, str], str]) -> None:
     assert len(gone) == DELETIONS
     assert {kind for kind, _ in gone} == GONE
     assert all(kind == "Queue" or "endoscopy" in name for kind, name in gone), gone
-    assert after.items() <= before.items()
+    assert without_history(after).items() <= before.items()
+    assert len(history(less)) == 2
 
 
 # ---------------------------------------------------------------- killed
@@ -194,7 +255,7 @@ def test_the_hospital_killed_at_ten_points_and_repeated_converges(site):
 
 def test_killed_once_while_it_prunes_and_repeated_it_prunes_what_is_left_over(shrunk):
     counted = requests_of(shrunk()[0], apply_all)
-    deletions = [at for at, (method, _) in enumerate(counted.asked, 1) if method == "DELETE"]
+    deletions = [at for at, each in enumerate(counted.asked, 1) if is_deletion(*each)]
     assert len(deletions) == DELETIONS
     less, before = shrunk()
     assert killed_at(apply_all, less.topology, less.plane.kubeconfig, deletions[1], answered=True)
@@ -228,6 +289,63 @@ def test_killed_at_every_request_and_repeated_with_less_nothing_is_forgotten(sma
     assert number > SMALL + KINDS
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+def test_killed_at_every_request_of_a_rollback_and_repeated_it_restores(shrunk):
+    for number in itertools.count(1):
+        less, before = shrunk()
+        assert_converged(less)
+        killed = killed_at(go_back, less.topology, less.plane.kubeconfig, number, answered=number % 2 == 0)
+        assert go_back(less.connection, less.topology, AFTER).failed == ()
+        assert without_history(there(less)).keys() == without_history(before).keys()
+        assert history(less)[-1].digest == history(less)[0].digest
+        assert requests_of(less, go_back).writes == []
+        if not killed:
+            break
+    assert number > KINDS + DELETIONS
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+def test_killed_at_every_request_of_a_deletion_and_repeated_all_is_gone(small):
+    for number in itertools.count(1):
+        full = small()
+        assert apply_all(full.connection, full.topology).failed == ()
+        answered = number % 2 == 0
+        killed = killed_at(delete_everything, full.topology, full.plane.kubeconfig, number, answered=answered)
+        applied = delete_everything(full.connection, full.topology, AFTER)
+        assert [(each.label, each.message) for each in applied.failed] == []
+        assert without_history(there(full)).keys() == {("Namespace", full.name)}
+        if not killed:
+            break
+    assert number > SMALL + KINDS
+
+
+def without_history(found: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+    return {key: uid for key, uid in found.items() if ".revision-" not in key[1]}
+
+
+def apply_briefly(connection: Connection, topology: Topology) -> Applied:
+    return apply_all(connection, topology, BRIEF)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+def test_the_lock_of_a_killed_apply_ends_by_itself(small):
+    asked = requests_of(small(), apply_briefly).asked
+    taken = max(at for at, (method, place) in enumerate(asked, 1) if method == "POST" and "/leases" in place)
+    points = [taken, (taken + len(asked)) // 2]
+    assert taken < points[1]
+    for number in points:
+        broken = small()
+        assert killed_at(apply_briefly, broken.topology, broken.plane.kubeconfig, number, answered=True)
+        begin = time.monotonic()
+        assert apply_all(broken.connection, broken.topology, replace(CLAIM, wait_seconds=30)).failed == ()
+        took = time.monotonic() - begin
+        assert 1 < took < BRIEF.duration_seconds + LOOKS_AGAIN + SLACK, "it is waited for, and not for long"
+        assert_converged(broken)
+
+
 # ---------------------------------------------------------------- disturbed
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda each: each.value)
 def test_a_fault_at_every_request_does_not_show(small, fault):
@@ -244,7 +362,7 @@ def test_a_fault_at_every_request_of_a_prune_does_not_show(shrunk, fault):
     less, before = shrunk()
     stumbling = StumblingPool(less.connection.pool, fault)
     applied = apply_all(replace(less.connection, pool=stumbling), less.topology)
-    assert sum(method == "DELETE" for method, _ in stumbling.stumbled) == DELETIONS
+    assert sum(is_deletion(*each) for each in stumbling.stumbled) == DELETIONS
     assert [(each.label, each.message) for each in applied.failed] == []
     assert_pruned(less, before)
 
