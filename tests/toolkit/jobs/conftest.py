@@ -182,7 +182,7 @@ class Ward:
     @property
     def surroundings(self) -> list[tuple[str, dict]]:
         kinds = Kinds(self.connection)
-        wanted = {"Namespace", "PriorityClass", "Queue"}
+        wanted = {"Namespace", "PriorityClass", "Queue", "Deployment"}
         return [
             (kinds.resource(each.api_version, each.kind).path(each.namespace, each.name), dict(each.body))
             for each in render(self.topology)
@@ -237,16 +237,22 @@ class Ward:
 def ward(
     plane: Plane, hospital_text: str, wait_until: Callable[..., None], tmp_path: Path
 ) -> Iterator[Callable[..., Ward]]:
-    """Give `ward(changes)`: the hospital without services under a name of its own, in a file and in the cluster.
+    """Give `ward(changes)`: the hospital, without services unless asked, under a name of its own, in file and cluster.
 
     The same name with other changes is the same site whose tiers.yaml somebody edited.
     """
     made: dict[str, Ward] = {}
 
-    def make(changes: dict | None = None, *, name: str = "", prepare: bool = True) -> Ward:
+    def make(
+        changes: dict | None = None, *, name: str = "", prepare: bool = True, services: bool = False
+    ) -> Ward:
         own = name or f"ward-{os.getpid()}-{next(_numbers)}"
         document = yaml.safe_load(hospital_text)
-        for change in (NO_SERVICES, {"jobs": {"seg3d": SMALL, "digits": SMALL}}, changes or {}):
+        for change in (
+            {} if services else NO_SERVICES,
+            {"jobs": {"seg3d": SMALL, "digits": SMALL}},
+            changes or {},
+        ):
             document = merged(document, change)
         document["name"] = own
         text = json.dumps(document, indent=1)
@@ -260,8 +266,9 @@ def ward(
     yield make
     for each in made.values():
         jobs = f"/apis/batch.volcano.sh/v1alpha1/namespaces/{each.name}/jobs"
-        with suppress(Refused):
-            each.api.request("DELETE", jobs)
+        for path in (jobs, f"/apis/apps/v1/namespaces/{each.name}/deployments"):
+            with suppress(Refused):
+                each.api.request("DELETE", path)
     for each in made.values():  # the next test wants the machines
         pods = f"/api/v1/namespaces/{each.name}/pods"
         wait_until(lambda pods=pods: not plane.api.items(pods), f"{each.name} is empty", 60)

@@ -67,6 +67,25 @@ def test_a_gang_that_does_not_fit_says_why_and_runs_when_the_cure_is_followed(wa
     assert len({each["node"] for each in found["pods"]}) == found["workers"]
 
 
+def test_services_that_hold_machines_are_named_beside_jobs(ward, status, wait_until):
+    whole_machine = {"workers": 1, "gpus_per_worker": 8}
+    jobs = {"seg3d": {"gang": {"workers": 5}}, "digits": {"queue": None, "gang": whole_machine}}
+    site = ward({"jobs": jobs}, services=True)
+    submit(site, "digits")
+    pods = f"/api/v1/namespaces/{site.name}/pods?labelSelector=tiers.dev/part-of=service"
+    wait_until(lambda: sum("nodeName" in each["spec"] for each in site.api.items(pods)) == 2, "it serves", 60)
+    wait_until(lambda: site.phase("digits") == "Running", "the small job runs", 60)
+    submit(site, "seg3d")
+    wait_until(
+        lambda: status(site, "seg3d")["pod_group"] in {"Pending", "Inqueue"}, "Volcano has judged it", 60
+    )
+    found = status(site, "seg3d")
+    assert found["reason"]["cause"] == "no-room-now"
+    assert "job digits holds 8 GPUs, service medical-ai holds 2 GPUs" in found["reason"]["why"]
+    follow_cure(site, found, SMALLER)
+    wait_until(lambda: site.phase("seg3d") == "Running", "it runs as the status said", 60)
+
+
 def test_a_full_queue_is_named_with_who_fills_it(ward, status, wait_until):
     site = ward({"jobs": WHOLE_POOL})
     submit(site, "digits")
