@@ -55,7 +55,9 @@ def lint(
 ) -> None:
     """Look for what a cluster would refuse, never start, or lose; without FILE in what tiers.yaml becomes.
 
-    With FILE and --file, tiers.yaml says which machines, queues and priorities stand around the objects.
+    What stands around a job decides whether it ever starts. With FILE and --file, tiers.yaml says which machines,
+    queues, services and priorities there are; so do objects among the FILEs, such as those that kubectl get
+    queues,priorityclasses,nodes,resourcequotas -A -o yaml lists.
     """
     from toolkit.errors import Problem, Severity, TiersError
     from toolkit.lint.check import lint as check

@@ -9,11 +9,12 @@ import pytest
 
 from tests.toolkit.lint.wrong_jobs import right_job
 from toolkit.errors import Severity
-from toolkit.lint.check import RULES, lint
+from toolkit.lint.check import RULES, check_objects, lint
 from toolkit.lint.document import from_objects, from_text
 from toolkit.lint.gang_fit import STAYS_PENDING
 from toolkit.lint.known_from_topology import known_from_topology
 from toolkit.lint.surroundings import NOTHING_KNOWN, Machines, Quota, Standing, Surroundings, Taint
+from toolkit.render.objects import render
 
 GPU = "nvidia.com/gpu"
 POOL = {"tiers.dev/pool": "a100"}
@@ -358,3 +359,14 @@ def test_the_codes_of_pending_are_errors_and_say_so():
         assert rule.severity is Severity.ERROR
         assert "would stay Pending" in rule.why
     assert not any("would stay Pending" in rule.why for rule in RULES if rule not in listed)
+
+
+def test_the_hospital_refuses_none_of_its_own_jobs(topology):
+    hospital = topology()
+    found = check_objects((each.body for each in render(hospital)), known_from_topology(hospital))
+    assert [str(each) for each in found if each.severity is Severity.ERROR] == []
+    crowded = topology({"services": {"medical-ai": {"replicas": {"min": 20}}}})
+    refused = check_objects((each.body for each in render(crowded)), known_from_topology(crowded))
+    assert [
+        (each.code, each.place.where.split()[1]) for each in refused if each.severity is Severity.ERROR
+    ] == [("L156", "medical-imaging/seg3d")]
