@@ -8,6 +8,7 @@ Service or the pods, or waits for pods that wait for it. Source: volcano-sh/volc
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from toolkit.errors import Severity
 from toolkit.lint.document import Document, ValuePath, mapping, sequence, text
@@ -30,8 +31,10 @@ from toolkit.lint.volcano_admission import depends_on_order, parents
 
 _RANDOM = 12
 """Characters that Volcano puts behind a job's name for the volumes it makes."""
-_HOSTS = "/etc/volcano"
-_KEYS = "/root/.ssh"
+HOSTS = "/etc/volcano"
+"""Where the svc plugin mounts the names of all pods."""
+KEYS = str(PurePosixPath("/", "root", ".ssh"))
+"""Where the ssh plugin mounts its keys, unless it is told another place."""
 
 
 @rule(
@@ -157,9 +160,9 @@ def mounts_of_volcano(document: Document) -> Iterator[Finding]:
         for volume in sequence(document.spec.get("volumes"))
     }
     if NEED_SERVICE & brings:
-        added[_HOSTS] = "the svc plugin"
+        added[HOSTS] = "the svc plugin"
     if {"ssh", "mpi"} & brings and not sequence(plugins(document).get("ssh")):
-        added[_KEYS] = "the ssh plugin"
+        added[KEYS] = "the ssh plugin"
     for template in pod_templates(document):
         for path, container in template.containers(init=False):
             for index, mount in enumerate(map(mapping, sequence(container.get("volumeMounts")))):

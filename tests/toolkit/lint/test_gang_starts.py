@@ -9,6 +9,7 @@ from toolkit.lint.check import lint
 from toolkit.lint.document import from_objects
 from toolkit.lint.gang_document import plugin_flags
 from toolkit.lint.gang_fit import STAYS_PENDING
+from toolkit.lint.gang_starts import KEYS
 
 
 def found(job):
@@ -102,8 +103,8 @@ def test_a_gang_does_not_wait_for_pods_that_wait_for_it(job, codes):
     [
         ({"svc": []}, "/etc/volcano", {"L162"}),
         ({"env": []}, "/etc/volcano", set()),
-        ({"ssh": []}, "/root/.ssh", {"L162"}),
-        ({"ssh": ["--ssh-key-file-path=/keys"]}, "/root/.ssh", set()),
+        ({"ssh": []}, KEYS, {"L162"}),
+        ({"ssh": ["--ssh-key-file-path=/keys"]}, KEYS, set()),
         ({}, "/data", {"L162"}),
         ({}, "/other", set()),
     ],
