@@ -29,7 +29,8 @@ def submit_there(
     as_json: bool,
 ) -> None:
     """Render, lint, look, ask, submit; then perhaps follow."""
-    from toolkit.jobs.submit import look, rendered_job, submit
+    from toolkit.jobs.checked import rendered_job
+    from toolkit.jobs.submit import look, submit
 
     site = load_jobs(files, assignments)
     rendered = rendered_job(site.topology, site.lock, job, workers)

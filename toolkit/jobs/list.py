@@ -51,7 +51,8 @@ def jobs(topology: Topology, connections: Iterable[Connection]) -> tuple[ListedJ
     for connection in connections:
         kinds = Kinds(connection)
         selector = f"{TOPOLOGY_LABEL}={topology.name}"
-        live = {name_of(each): each for each in list_all(kinds, kinds.resource(*JOB), selector)}
+        ours = list_all(kinds, kinds.resource(*JOB), selector, topology.namespace(connection.cluster))
+        live = {name_of(each): each for each in ours}
         planned = {name for name in topology.jobs if cluster_of_job(topology, name) == connection.cluster}
         found += [_listed(topology, connection, name, live.get(name)) for name in sorted(planned | set(live))]
     return tuple(found)

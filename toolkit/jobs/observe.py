@@ -51,7 +51,7 @@ def observe(kinds: Kinds, namespace: str, name: str, *, pool: str = "") -> Seen:
     unread: list[str] = []
     pods = _listed(kinds, ("v1", "Pod"), unread, namespace, f"{JOB_LABEL}={name}")
     group = f"{name}-{text(job, 'metadata', 'uid')}"
-    seen = replace(seen, pods=pods, pod_group=_one(kinds, POD_GROUP, unread, namespace, group))
+    seen = replace(seen, pods=pods, pod_group=read_if_allowed(kinds, POD_GROUP, unread, namespace, group))
     if seen.phase in _FAILED:
         return replace(seen, last_words=_last_words(kinds, seen), unread=tuple(unread))
     if seen.phase in _ENDED or (seen.phase == "Running" and seen.running >= seen.workers):
@@ -101,7 +101,15 @@ def read(kinds: Kinds, kind: tuple[str, str], namespace: str, name: str) -> Json
     return {"apiVersion": kind[0], "kind": kind[1], **body}
 
 
-def _one(kinds: Kinds, kind: tuple[str, str], unread: list[str], namespace: str, name: str) -> Json | None:
+def read_if_allowed(
+    kinds: Kinds, kind: tuple[str, str], unread: list[str], namespace: str, name: str
+) -> Json | None:
+    """Read one object; None when it is not there, or when it may not be read: then its kind is added to `unread`.
+
+    Raises:
+        ClusterError: the kind does not exist.
+        UnreachableError: the server does not answer.
+    """
     try:
         return read(kinds, kind, namespace, name)
     except RefusedError as error:
@@ -114,7 +122,7 @@ def _one(kinds: Kinds, kind: tuple[str, str], unread: list[str], namespace: str,
 def _is_there(kinds: Kinds, kind: tuple[str, str], name: str, unread: list[str]) -> bool:
     """Tell whether an object is there; what may not be read counts as there."""
     before = len(unread)
-    return _one(kinds, kind, unread, "", name) is not None or len(unread) > before
+    return read_if_allowed(kinds, kind, unread, "", name) is not None or len(unread) > before
 
 
 def _listed(

@@ -1,6 +1,6 @@
 """Bring a job of tiers.yaml into its cluster, once: the same job a second time is recognised and nothing is sent.
 
-    render.gang → lint → `look` (what is there already) → the command asks → `submit` → follow
+    checked.rendered_job → `look` (what is there already) → the command asks → `submit` → follow
 
 Idempotent by name: what runs as tiers.yaml says is left alone; what has ended is run anew only when asked; of what runs
 otherwise only numbers of workers and priority change in place, everything else takes a replacement, which is said.
@@ -18,22 +18,18 @@ from toolkit.cluster.compare import owned_fields
 from toolkit.cluster.diff import put
 from toolkit.cluster.fields import FieldChange
 from toolkit.cluster.kinds import Kinds
+from toolkit.cluster.refusal import FORBIDDEN, UNAUTHORIZED, ConflictError, RefusedError
 from toolkit.cluster.request import Json
-from toolkit.errors import ClusterError, JobError, Severity, UsageError
+from toolkit.errors import ClusterError, JobError
 from toolkit.jobs.cancel import remove
-from toolkit.jobs.checked import problems_of
 from toolkit.jobs.differing import differences, in_place, resized
-from toolkit.jobs.known import require_job
-from toolkit.jobs.observe import JOB, PRIORITY_CLASS, QUEUE, observe, read, surroundings
+from toolkit.jobs.observe import JOB, PRIORITY_CLASS, QUEUE, observe, read, read_if_allowed, surroundings
 from toolkit.jobs.reason import explain
 from toolkit.jobs.seen import Seen
 from toolkit.jobs.states import JobState, Reason
 from toolkit.jobs.values import mapping, mappings, number, text
 from toolkit.jobs.waiting import why_waiting
-from toolkit.render.gang import gang
-from toolkit.render.lock import Lock
 from toolkit.render.rendered import RenderedObject
-from toolkit.topology.topology import Topology
 
 
 class Step(str, Enum):
@@ -72,41 +68,6 @@ class Submitted:
     outcome: Step
     dry_run: bool
     differences: tuple[FieldChange, ...] = ()
-
-
-def rendered_job(topology: Topology, lock: Lock, name: str, workers: int | None = None) -> RenderedObject:
-    """Render one job, perhaps with another number of workers, and lint it.
-
-    Raises:
-        UsageError: there is no such job, or so few workers that its gang cannot start.
-        RenderError: a secret of it is kept where no pod can read it.
-        JobError: the cluster would refuse it, or it would never start; says each finding with its cure.
-    """
-    require_job(topology, name)
-    if workers is not None:
-        topology = with_workers(topology, name, workers)
-    rendered = gang(topology, lock, name)
-    found = [each for each in problems_of(topology, rendered) if each.severity is Severity.ERROR]
-    if found:
-        lines = [f"{each.code} {each.message}" + (f" ({each.cure})" if each.cure else "") for each in found]
-        raise JobError(f"job {name} cannot be submitted:\n  " + "\n  ".join(lines), hint="tiers lint")
-    return rendered
-
-
-def with_workers(topology: Topology, name: str, workers: int) -> Topology:
-    """Give the topology with another number of workers in one gang; a rigid gang stays rigid.
-
-    Raises:
-        UsageError: fewer than the gang needs at least.
-    """
-    job = topology.jobs[name]
-    if job.gang.min is not None and workers < job.gang.min:
-        raise UsageError(
-            f"jobs.{name}.gang.min is {job.gang.min}, so {workers} workers cannot start",
-            hint=f"tiers job submit {name} --workers {job.gang.min}",
-        )
-    changed = job.model_copy(update={"gang": job.gang.model_copy(update={"workers": workers})})
-    return topology.model_copy(update={"jobs": {**topology.jobs, name: changed}})
 
 
 def look(
@@ -191,9 +152,9 @@ def submit(kinds: Kinds, found: Look, *, dry_run: bool = False, seconds: float =
         seconds: how long a job that is replaced may take to go.
 
     Raises:
-        RefusedError: the server or Volcano's webhook does not take it.
-        ConflictError: somebody else owns a field of it, such as kubectl-scale its replicas.
-        JobError: the job that is replaced did not go in time.
+        RefusedError: this user may not submit jobs there.
+        JobError: Volcano's webhook does not take it, somebody else owns a field of it (such as kubectl-edit its
+            priority), or the job that is replaced did not go in time.
         UnreachableError: the server does not answer. Repeat: what is there by then is recognised.
     """
     rendered = found.rendered
@@ -202,14 +163,31 @@ def submit(kinds: Kinds, found: Look, *, dry_run: bool = False, seconds: float =
         if not dry_run:  # else it would be held against what is there still, and refused for that
             uid = text(found.live, "metadata", "uid")
             remove(kinds, rendered.namespace, rendered.name, uid, seconds=seconds)
-            put(kinds, rendered, dry_run=False)
+            _put(kinds, rendered, dry_run=False)
     elif found.step is Step.CHANGE and found.live is not None:
-        put(kinds, _changed(found.live, rendered), dry_run=dry_run)
+        _put(kinds, _changed(found.live, rendered), dry_run=dry_run)
     elif found.step is Step.CREATE:
-        put(kinds, rendered, dry_run=dry_run)
+        _put(kinds, rendered, dry_run=dry_run)
     return Submitted(
         rendered.name, rendered.cluster, rendered.namespace, found.step, dry_run, found.differences
     )
+
+
+def _put(kinds: Kinds, rendered: RenderedObject, *, dry_run: bool) -> None:
+    """Send a job, and say what a refusal means for it."""
+    name = rendered.name
+    try:
+        put(kinds, rendered, dry_run=dry_run)
+    except ConflictError as error:
+        owned = ", ".join(f"{each.field} belongs to {each.owner}" for each in error.conflicts)
+        raise JobError(
+            f"job {name} was changed by somebody else: {owned}",
+            hint=f"write the live value into tiers.yaml\n   or: tiers job submit {name} --replace starts it anew",
+        ) from error
+    except RefusedError as error:
+        if error.status in {UNAUTHORIZED, FORBIDDEN}:
+            raise
+        raise JobError(f"the cluster refuses job {name}: {error.message}", hint="tiers lint") from error
 
 
 def _changed(live: Json, rendered: RenderedObject) -> RenderedObject:
@@ -228,25 +206,27 @@ def _changed(live: Json, rendered: RenderedObject) -> RenderedObject:
 def require_surroundings(kinds: Kinds, rendered: RenderedObject) -> None:
     """Look for what a job needs to be there: its namespace, queue and priority class.
 
+    What this user may not read counts as there: many may submit into a namespace and see nothing beside it.
+
     Raises:
         ClusterError: one is missing or closed; names it, and `tiers apply` as the cure.
     """
     spec = mapping(rendered.body, "spec")
     queue, priority = text(spec, "queue"), text(spec, "priorityClassName")
-    missing = []
-    if read(kinds, ("v1", "Namespace"), "", rendered.namespace) is None:
-        missing.append(f"the namespace {rendered.namespace}")
-    there = read(kinds, QUEUE, "", queue)
-    if there is None:
-        missing.append(f"the queue {queue}")
-    if priority and read(kinds, PRIORITY_CLASS, "", priority) is None:
-        missing.append(f"the priority class {priority}")
+    needed = {
+        f"the namespace {rendered.namespace}": (("v1", "Namespace"), rendered.namespace),
+        f"the queue {queue}": (QUEUE, queue),
+        **({f"the priority class {priority}": (PRIORITY_CLASS, priority)} if priority else {}),
+    }
+    unread: list[str] = []
+    there = {what: read_if_allowed(kinds, kind, unread, "", name) for what, (kind, name) in needed.items()}
+    missing = [what for what, (kind, _) in needed.items() if there[what] is None and kind[1] not in unread]
     if missing:
         raise ClusterError(
             f"the cluster '{rendered.cluster}' lacks {', '.join(missing)}, which job {rendered.name} needs",
             hint="tiers apply",
         )
-    state = text(there, "status", "state")
+    state = text(there[f"the queue {queue}"], "status", "state")
     if state not in {"Open", ""}:
         raise ClusterError(
             f"the queue {queue} is {state.lower()} and takes no jobs",

@@ -226,6 +226,19 @@ class Ward:
         mine = f"/namespaces/{self.name}/"
         return [each for each in self.plane.writes() if mine in each[1] and "dryRun" not in each[1]]
 
+    def allow(self, user: str, *rules: tuple[str, str, list[str]]) -> None:
+        """Let a user do some things in this namespace and nothing elsewhere: (group, resource, verbs)."""
+        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.name}"
+        listed = [{"apiGroups": [group], "resources": [what], "verbs": verbs} for group, what, verbs in rules]
+        self.api.create(f"{rbac}/roles", {"metadata": {"name": user}, "rules": listed})
+        group = "rbac.authorization.k8s.io"
+        binding = {
+            "metadata": {"name": user},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": user},
+            "subjects": [{"kind": "User", "name": user, "apiGroup": group}],
+        }
+        self.api.create(f"{rbac}/rolebindings", binding)
+
     def looks(self, job: str) -> int:
         """Count how often `tiers` has read a job, by the server's audit log."""
         lines = self.plane.audit_log.read_text().splitlines()

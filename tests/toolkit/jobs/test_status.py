@@ -135,18 +135,7 @@ def test_what_goes_missing_after_it_was_submitted_is_named(ward, status, wait_un
 
 def test_a_user_who_sees_only_jobs_gets_what_he_may_know(ward, wait_until, capsys):
     site = ward({"jobs": APART})
-    rules = [
-        {"apiGroups": ["batch.volcano.sh"], "resources": ["jobs"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
-    ]
-    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{site.name}"
-    site.api.create(f"{rbac}/roles", {"metadata": {"name": "looker"}, "rules": rules})
-    binding = {
-        "metadata": {"name": "looker"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "looker"},
-        "subjects": [{"kind": "User", "name": "guest", "apiGroup": "rbac.authorization.k8s.io"}],
-    }
-    site.api.create(f"{rbac}/rolebindings", binding)
+    site.allow("guest", ("batch.volcano.sh", "jobs", ["get"]), ("", "pods", ["list"]))
     submit(site, "digits")
     submit(site, "seg3d")
     capsys.readouterr()

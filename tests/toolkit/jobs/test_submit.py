@@ -140,6 +140,50 @@ def test_a_job_that_tiers_did_not_submit_is_left_alone(ward, tiers):
     assert site.writes() == []
 
 
+def test_what_somebody_else_changed_is_not_taken_over(ward, tiers, wait_until):
+    site = ward()
+    assert tiers(site.command("submit", "digits"))[0] == 0
+    wait_until(lambda: site.phase("digits") == "Running", "it runs", 60)
+    site.api.merge(
+        site.path("digits"), {"spec": {"priorityClassName": f"{site.name}-normal"}}, manager="kubectl-edit"
+    )
+    code, _, err = tiers(site.command("submit", "digits", "--yes"))
+    assert code == 1
+    assert "changed by somebody else: .spec.priorityClassName belongs to kubectl-edit" in err
+    assert "--replace" in err
+    assert site.live("digits")["spec"]["priorityClassName"] == f"{site.name}-normal"
+
+
+def test_what_the_webhook_refuses_is_said_with_its_words(ward, tiers):
+    """A queue that got queues below it between `tiers apply` and now takes no jobs any more."""
+    site = ward()
+    child = {"metadata": {"name": f"{site.name}-child"}, "spec": {"parent": f"{site.name}-research"}}
+    queues = "/apis/scheduling.volcano.sh/v1beta1/queues"
+    site.api.create(queues, {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", **child})
+    try:
+        code, _, err = tiers(site.command("submit", "seg3d"))
+    finally:
+        site.api.delete(f"{queues}/{site.name}-child")
+    assert code == 1
+    assert "the cluster refuses job seg3d: " in err
+    assert "validate" in err or "denied" in err
+    assert "try: tiers lint" in err
+    assert site.api.gone(site.path("seg3d"))
+
+
+def test_a_user_who_may_only_submit_here_can_submit(ward, tiers, wait_until):
+    site = ward()
+    site.allow("guest", ("batch.volcano.sh", "jobs", ["get", "create", "patch"]), ("", "pods", ["list"]))
+
+    def submitted() -> bool:
+        return tiers(site.command("submit", "seg3d", user="guest"))[0] == 0
+
+    wait_until(submitted, "the role holds", 30)
+    wait_until(lambda: site.phase("seg3d") == "Running", "it runs", 60)
+    code, out, err = tiers(site.command("submit", "seg3d", "--json", user="guest"))
+    assert (code, json.loads(out)["outcome"]) == (0, "runs already"), err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message", "cure"),
     [
