@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from toolkit.errors import Place, UsageError
-from toolkit.topology.fields import field_at, keys_of
+from toolkit.topology.fields import keys_of, text_at
 from toolkit.topology.findings import did_you_mean
 from toolkit.topology.load import Loaded
 from toolkit.topology.nodes import Entry, Path, Scalar, dotted, find, find_entry, plain
@@ -121,8 +121,7 @@ def _explain_one(loaded: Loaded, steps: Path) -> Explanation:
     layers = [
         (entry, path) for path in _layers(loaded, steps) if (entry := find_entry(loaded.document, path))
     ]
-    info = field_at(steps)
-    about = " ".join((info.description or "").split()) if info else ""
+    about = text_at(steps)
     written = find(loaded.document, steps)
     if layers:
         entry = layers[0][0]

@@ -1,6 +1,6 @@
 """Which keys may stand at a path of tiers.yaml, from the nouns themselves.
 
-Used by `shape` for "did you mean", by `explain` for documentation, by `schema` never: that one asks pydantic.
+Used by `shape` for "did you mean", by `explain` for documentation, by `schema` only for names: it asks pydantic.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from toolkit.topology.nodes import Path
+from toolkit.topology.noun import Noun, texts_of
 from toolkit.topology.topology import Topology
 
 
@@ -34,6 +35,15 @@ def field_at(path: Path) -> FieldInfo | None:
     """Give the field that a path ends in, None when it ends in a name, a list position or nowhere."""
     noun = noun_at(path[:-1]) if path else None
     return keys_of(noun).get(str(path[-1])) if noun else None
+
+
+def text_at(path: Path) -> str:
+    """Give the text under the field that a path ends in, on one line; empty where there is none."""
+    noun = noun_at(path[:-1]) if path else None
+    if noun is None or not issubclass(noun, Noun):
+        return ""
+    names = (name for name, info in noun.model_fields.items() if key_of(name, info) == str(path[-1]))
+    return " ".join(texts_of(noun).get(next(names, ""), "").split())
 
 
 def _kind_at(path: Path) -> object:

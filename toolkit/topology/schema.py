@@ -8,8 +8,10 @@ docs/reference/tiers.schema.json is the committed copy. References between names
 import json
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
-from toolkit.topology.noun import as_written
+from toolkit.topology.fields import key_of
+from toolkit.topology.noun import Noun, as_written, texts_of
 from toolkit.topology.topology import Topology
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -17,7 +19,15 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, with defaults in the words of tiers.yaml."""
+    """Pydantic's generator, with defaults in the words of tiers.yaml and the text under each field."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """Give the schema of a noun, each key with its text."""
+        made, noun = super().model_schema(schema), schema["cls"]
+        texts = texts_of(noun) if issubclass(noun, Noun) else {}
+        for name, text in texts.items():
+            made["properties"][key_of(name, noun.model_fields[name])]["description"] = text
+        return made
 
     def encode_default(self, dft: object) -> object:
         """Give a default the way it would be written."""

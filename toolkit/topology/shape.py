@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from toolkit.errors import Place
 from toolkit.topology.excerpt import masked
-from toolkit.topology.fields import field_at, keys_of, noun_at
+from toolkit.topology.fields import field_at, keys_of, noun_at, text_at
 from toolkit.topology.findings import Findings, did_you_mean, listed
 from toolkit.topology.nodes import (
     Entry,
@@ -269,7 +269,5 @@ def _known(path: Path) -> str:
 
 def _how(path: Path) -> str:
     """Say what a missing key is for."""
-    noun = noun_at(path[:-1])
-    info = keys_of(noun).get(str(path[-1])) if noun else None
-    about = " ".join((info.description or "").split()).rstrip(".") if info else ""
+    about = text_at(path).rstrip(".")
     return f"add '{path[-1]}': {about[:1].lower()}{about[1:]}" if about else ""
