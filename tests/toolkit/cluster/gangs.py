@@ -57,12 +57,14 @@ class Gangs:
         self.site.api.delete(self.site.gang(name))
         self.wait_until(lambda: not self.site.pods(name), f"{name} is gone", 60)
 
-    def placed(self, name: str) -> dict[str, str]:
-        """Give the machines of a job's pods that have one and are not on their way out."""
+    def placed(self, name: str, phase: str = "") -> dict[str, str]:
+        """Give the machines of a job's pods that have one, are not on their way out, and are in this phase."""
         return {
             pod["metadata"]["name"]: pod["spec"]["nodeName"]
             for pod in self.site.pods(name)
-            if pod["spec"].get("nodeName") and "deletionTimestamp" not in pod["metadata"]
+            if pod["spec"].get("nodeName")
+            and "deletionTimestamp" not in pod["metadata"]
+            and phase in ("", pod["status"]["phase"])
         }
 
     def status(self, name: str) -> dict:
@@ -75,11 +77,15 @@ class Gangs:
         return self.status(name).get("retryCount", 0)
 
     def wait_running(self, name: str, workers: int, seconds: float = 60) -> None:
-        """Wait until all workers have a machine and Volcano says that the job runs; else show who holds what."""
+        """Wait until all workers run; else show who holds what.
+
+        What counts is what the pods say: with a busy machine the phase of a job was seen to stay Pending for a minute
+        though its PodGroup and its pods ran.
+        """
         runs = False
         try:
             self.wait_until(
-                lambda: len(self.placed(name)) == workers and self.phase(name) == "Running",
+                lambda: len(self.placed(name, phase="Running")) == workers,
                 f"{name} runs with {workers} workers",
                 seconds,
             )
@@ -121,6 +127,10 @@ class Gangs:
     def end(self, pod: str, code: int) -> None:
         """Let the container of a running pod end with an exit code."""
         self._annotate(pod, EXIT_CODE, str(code))
+
+    def put_out(self, pod: str) -> None:
+        """Let the machine of a running pod be short of memory and end the pod, as kubelet does."""
+        self._annotate(pod, "tiers.test/evicted", "true")
 
     def _annotate(self, pod: str, key: str, value: str) -> None:
         path = f"/api/v1/namespaces/{self.site.name}/pods/{pod}"

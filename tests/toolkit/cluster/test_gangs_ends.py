@@ -61,6 +61,22 @@ def test_an_eviction_through_the_api_starts_the_gang_again(seg3d):
     assert seg3d.retries("seg3d") == 1
 
 
+@pytest.mark.parametrize(("after", "ends"), [(["evicted"], True), (["evicted", "exit:137"], False)])
+def test_an_eviction_by_the_machine_is_a_failure_to_volcano(site, wait_until, after, ends):
+    """Kubelet leaves the pod failed, with exit code 137; Volcano has the event PodEvicted for deleted pods alone."""
+    gangs = Gangs(site({**NO_SERVERS, "jobs": {"seg3d": {"retry": {"after": after}}}}), wait_until)
+    gangs.apply()
+    gangs.submit("seg3d")
+    gangs.wait_running("seg3d", 4)
+    before = gangs.uids("seg3d")
+    gangs.put_out("seg3d-worker-3")
+    if ends:
+        wait_until(lambda: gangs.phase("seg3d") == "Terminated", "seg3d is terminated", 60)
+    else:
+        wait_until(lambda: gangs.uids("seg3d").isdisjoint(before), "four new workers", 60)
+        gangs.wait_running("seg3d", 4)
+
+
 def test_all_workers_done_is_the_job_done(seg3d):
     for rank in range(4):
         seg3d.end(f"seg3d-worker-{rank}", 0)
