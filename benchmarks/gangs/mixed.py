@@ -239,6 +239,9 @@ def figures(
             gangs.append(max(max(moments) - arrived, 0.0))
         useful += load.gpu_seconds if progress.finished else 0.0
     done = [each for each in wanted if controller.progress[each.name].finished]
+    for each in done:
+        worked = _worked(changes, controller.progress[each.name].ended)
+        assert worked >= each.seconds, f"{each.name} worked {worked} of {each.seconds} s"
     last = max((controller.progress[each.name].finished for each in done), default=end)
     return Figures(
         workers,
@@ -251,3 +254,15 @@ def figures(
         sum(each.gave_up for each in controller.progress.values()),
         sum(each.lost for each in controller.progress.values()),
     )
+
+
+def _worked(changes: Sequence[Change], uids: set[str]) -> float:
+    """Give the seconds, by the log, from when all these pods ran until the first of them ended."""
+    began: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for each in changes:
+        if each.uid in uids and each.phase == "Running":
+            began.setdefault(each.uid, each.moment)
+        elif each.uid in uids and each.phase == "Succeeded":
+            ended.setdefault(each.uid, each.moment)
+    return min(ended.values()) - max(began.values())
