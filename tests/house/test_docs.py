@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import programs
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
 PAGES = sorted(
@@ -63,6 +65,8 @@ def shell_blocks(page: Path) -> list[str]:
 
 
 RUN_PAGES = [page for page in PAGES if shell_blocks(page)]
+ON_A_CLUSTER = {"apply.md"}
+"""Pages whose reader has a cluster, such as that of `make cluster`."""
 END_WHAT_THE_PAGE_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
 
 
@@ -75,13 +79,16 @@ def test_the_readme_and_the_guide_have_commands_to_run():
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: page.name)
-def test_the_commands_of_a_page_work(tmp_path, page):
+def test_the_commands_of_a_page_work(tmp_path, page, request):
     copy = tmp_path / "tiers"
     shutil.copytree(REPOSITORY, copy, ignore=MADE_HERE)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path, cluster = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), {}
+    if page.name in ON_A_CLUSTER:
+        cluster = {"KUBECONFIG": str(request.getfixturevalue("plane").kubeconfig)}
+        path = os.pathsep.join([path, str(programs.find("kubectl").parent)])
     script = END_WHAT_THE_PAGE_STARTED + "".join(shell_blocks(page))
     done = subprocess.run(
-        ["bash", "-eux"], input=script, cwd=copy, env={**os.environ, "PATH": path},
+        ["bash", "-eux"], input=script, cwd=copy, env={**os.environ, **cluster, "PATH": path},
         capture_output=True, text=True, check=False, timeout=380,
     )  # fmt: skip
     logs = "".join(f"\n{log}:\n{log.read_text()[-2000:]}" for log in copy.glob("try/*.log"))

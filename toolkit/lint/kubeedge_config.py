@@ -95,9 +95,7 @@ def known_keys(document: Document) -> Iterator[Finding]:
     """The parser of both programs is not strict (sigs.k8s.io/yaml.Unmarshal over the defaults)."""
     for found in configurations(document):
         for path in _unknown(found.body, _KEYS[found.kind], ()):
-            yield found.finding(
-                path, f"there is no key '{path[-1]}'{_meant(path, _KEYS[found.kind])}"
-            )
+            yield found.finding(path, f"there is no key '{path[-1]}'{_meant(path, _KEYS[found.kind])}")
 
 
 def _unknown(body: Mapping[str, object], keys: Keys, path: ValuePath) -> Iterator[ValuePath]:
@@ -212,7 +210,9 @@ def one_way_to_the_cloud(document: Document) -> Iterator[Finding]:
             if mapping(hub.get(name)).get("enable", default) is True
         ]
         if len(ways) != 1:
-            yield found.finding(("modules", "edgeHub"), f"{' and '.join(ways) or 'no way to the cloud'} enabled")
+            yield found.finding(
+                ("modules", "edgeHub"), f"{' and '.join(ways) or 'no way to the cloud'} enabled"
+            )
 
 
 @rule(
