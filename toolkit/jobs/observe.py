@@ -18,7 +18,7 @@ from toolkit.jobs.failures import failed_ranks
 from toolkit.jobs.pod_logs import read_log
 from toolkit.jobs.room import JOB_LABEL
 from toolkit.jobs.seen import Seen
-from toolkit.jobs.values import mappings, name_of, namespace_of, text
+from toolkit.jobs.values import label, mappings, name_of, namespace_of, text
 
 JOB = ("batch.volcano.sh/v1alpha1", "Job")
 POD_GROUP = ("scheduling.volcano.sh/v1beta1", "PodGroup")
@@ -67,11 +67,7 @@ def surroundings(kinds: Kinds, seen: Seen) -> Seen:
         UnreachableError: the server does not answer.
     """
     unread = list(seen.unread)
-    mine = {name_of(each) for each in seen.pods}
-    everywhere = _listed(kinds, ("v1", "Pod"), unread)
-    others = [
-        each for each in everywhere if namespace_of(each) != seen.namespace or name_of(each) not in mine
-    ]
+    others = [each for each in _listed(kinds, ("v1", "Pod"), unread) if not _is_of(each, seen)]
     wanted = text(seen.job, "spec", "priorityClassName")
     return replace(
         seen,
@@ -83,6 +79,11 @@ def surroundings(kinds: Kinds, seen: Seen) -> Seen:
         events=tuple(_events(kinds, seen, unread)),
         unread=tuple(dict.fromkeys(unread)),
     )
+
+
+def _is_of(pod: Json, seen: Seen) -> bool:
+    """Tell whether a pod is the job's, also one that was made since its pods were listed."""
+    return namespace_of(pod) == seen.namespace and label(pod, JOB_LABEL) == seen.name
 
 
 def read(kinds: Kinds, kind: tuple[str, str], namespace: str, name: str) -> Json | None:
