@@ -126,18 +126,22 @@ def get(kinds: Kinds, key: Key) -> Json | None:
         raise
 
 
-def live_objects(kinds: Kinds, topology: str, wanted: Iterable[tuple[str, str]]) -> dict[Key, Json]:
-    """Give every object of a topology, of these kinds (apiVersion, kind).
+def live_objects(kinds: Kinds, topology: str, wanted: Iterable[tuple[str, str, str]]) -> dict[Key, Json]:
+    """Give every object of a topology, of these kinds in these namespaces (apiVersion, kind, namespace).
+
+    A namespace is asked for by itself, so that a Role is enough to look at its objects.
 
     Raises:
         ClusterError: a kind does not exist in the cluster, or may not be listed.
         UnreachableError: the server does not answer.
     """
-    resources = [kinds.resource(*each) for each in sorted(set(wanted))]
+    places = [
+        (kinds.resource(api_version, kind), namespace) for api_version, kind, namespace in sorted(set(wanted))
+    ]
     selector = f"{TOPOLOGY_LABEL}={topology},{NOUN_LABEL} notin ({REVISION},{PART})"
     found: dict[Key, Json] = {}
     with ThreadPoolExecutor(max_workers=PARALLEL) as threads:
-        for listed in threads.map(lambda each: list(list_all(kinds, each, selector)), resources):
+        for listed in threads.map(lambda place: list(list_all(kinds, place[0], selector, place[1])), places):
             found.update({key_of(body): body for body in listed})
     return found
 

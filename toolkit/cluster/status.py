@@ -73,7 +73,9 @@ def status(connection: Connection, topology: Topology, objects: Sequence[Rendere
     """
     kinds = Kinds(connection)
     ours = [each for each in objects if each.cluster == connection.cluster]
-    live = live_objects(kinds, topology.name, [(each.api_version, each.kind) for each in ours])
+    live = live_objects(
+        kinds, topology.name, [(each.api_version, each.kind, each.namespace) for each in ours]
+    )
     machines = [machine_of(each) for each in list_all(kinds, kinds.resource("v1", "Node"), "")]
     seen = []
     for each in ours:

@@ -72,7 +72,7 @@ def needed(patient: Patient) -> set[Right]:
         *_rights(home, "coordination.k8s.io", "leases", ("get", "create", "update", "delete")),
     }
     if any(each.submitted for each in patient.objects):
-        rights |= {*_rights(home, "bus.volcano.sh", "commands", ("create",))}
+        rights |= {*_rights(home, "bus.volcano.sh", "commands", ("create", "patch"))}
         rights |= {*_rights(home, "scheduling.volcano.sh", "podgroups", ("get", "list"))}
     for each in patient.objects:
         try:

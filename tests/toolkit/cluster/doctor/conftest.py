@@ -6,6 +6,7 @@ Only the API server runs, so nothing moves by itself: what is available, and whi
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -170,3 +171,11 @@ def ward(require, tmp_path_factory, topology) -> Iterator[Ward]:
         yield found
     finally:
         plane.stop()
+
+
+@pytest.fixture
+def files(tmp_path, hospital_text) -> list[str]:
+    """Write the hospital with the KubeEdge of the ward; give the options that name it."""
+    (tmp_path / "tiers.yaml").write_text(hospital_text)
+    (tmp_path / "site.yaml").write_text(json.dumps(KUBEEDGE))
+    return ["--file", str(tmp_path / "tiers.yaml"), "--file", str(tmp_path / "site.yaml")]

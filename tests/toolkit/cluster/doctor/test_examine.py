@@ -335,47 +335,14 @@ def test_operators_are_looked_for_only_when_needed(ward):
 
 
 def test_a_user_without_rights_learns_which_and_how_to_get_them(ward):
-    """The roles that doctor writes are applied by an administrator; then nothing is missing any more."""
     found = ward.examine(user="guest")
     codes = [each.code for each in found.problems]
-    assert "D701" in codes
     assert set(codes) == {"D001", "D701"}
+    assert codes.count("D701") == 1
     assert not found.healthy
     rights = next(each for each in found.problems if each.code == "D701")
     assert rights.place.where == "user guest"
-    roles = list(yaml.safe_load_all(rights.excerpt))
-    kinds = {each["kind"] for each in roles}
-    assert kinds == {"Role", "ClusterRole"}
-    if ward.api.gone("/api/v1/namespaces/medical-imaging"):
-        ward.api.create("/api/v1/namespaces", {"metadata": {"name": "medical-imaging"}})
-    made = []
-    try:
-        for role in roles:
-            made += [_create(ward.api, role), _create(ward.api, _binding(role))]
-        again = ward.examine(user="guest")
-        assert "D701" not in [each.code for each in again.problems]
-    finally:
-        for path in made:
-            ward.api.delete(path)
-
-
-def _create(api, body: dict) -> str:
-    namespace = body["metadata"].get("namespace")
-    within = f"/namespaces/{namespace}" if namespace else ""
-    place = f"/apis/rbac.authorization.k8s.io/v1{within}/{body['kind'].lower()}s"
-    api.create(place, body)
-    return f"{place}/{body['metadata']['name']}"
-
-
-def _binding(role: dict) -> dict:
-    group = "rbac.authorization.k8s.io"
-    return {
-        "apiVersion": f"{group}/v1",
-        "kind": f"{role['kind']}Binding",
-        "metadata": role["metadata"],
-        "roleRef": {"apiGroup": group, "kind": role["kind"], "name": role["metadata"]["name"]},
-        "subjects": [{"kind": "User", "name": "guest", "apiGroup": group}],
-    }
+    assert {each["kind"] for each in yaml.safe_load_all(rights.excerpt)} == {"Role", "ClusterRole"}
 
 
 def test_every_right_that_is_asked_for_is_one_that_the_server_knows(ward, hospital):
@@ -423,13 +390,8 @@ def test_a_cluster_that_is_silent_is_one_finding(hospital, free_port):
     assert (found.checks, found.healthy) == (0, False)
 
 
-def test_the_command_counts_and_ends_with_one_for_errors(ward, tmp_path, hospital_text, capsys):
-    text = hospital_text.replace(
-        "tiers: [edge, hot, warm, cold]}",
-        "tiers: [edge, hot, warm, cold], kubeedge: {addresses: [192.0.2.10]}}",
-    )
-    (tmp_path / "tiers.yaml").write_text(text)
-    command = ["doctor", "--file", str(tmp_path / "tiers.yaml"), "--kubeconfig", str(ward.plane.kubeconfig)]
+def test_the_command_counts_and_ends_with_one_for_errors(ward, files, capsys):
+    command = ["doctor", *files, "--kubeconfig", str(ward.plane.kubeconfig)]
     assert main(command) == 0
     told = capsys.readouterr()
     assert f"{len(CHECKS)} checks, 0 findings" in told.err
