@@ -148,3 +148,17 @@ def test_a_secret_that_is_written_out_is_refused_and_never_repeated(tiers, tmp_p
     assert done.returncode == 3
     assert done.stdout == ""
     assert literal not in done.stderr
+
+
+def test_the_schedulers_configuration_is_printed_and_is_clean(tiers, tmp_path):
+    done = tiers("render", "--scheduler-config")
+    assert done.returncode == 0
+    conf = tmp_path / "volcano-scheduler.conf"
+    conf.write_text(done.stdout)
+    assert (tiers("lint", str(conf)).returncode, tiers("lint", str(conf)).stdout) == (0, "")
+
+    conf.write_text(done.stdout.replace("preempt,", "gangPreempt,"))
+    wrong = tiers("lint", str(conf))
+    assert wrong.returncode == 1
+    assert "did you mean 'gangpreempt'?" in wrong.stdout
+    assert "volcano-scheduler.conf:2:1" in wrong.stdout
