@@ -72,8 +72,7 @@ def scheduler_configs(topology: Topology, cluster: str) -> Iterator[RenderedObje
         RenderError: a template does not fit.
     """
     target = topology.scheduler.target
-    servers = {tier for tier in topology.tiers if tier != "edge"}
-    if target is None or not servers & set(topology.clusters[cluster].tiers):
+    if target is None or topology.tiers_in(cluster) <= {"edge"}:
         return
     metadata = Metadata(
         target.name, owner_labels(topology.name, "scheduler", topology.name), target.namespace
