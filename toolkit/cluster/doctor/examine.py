@@ -19,7 +19,7 @@ from toolkit.cluster.doctor import (
 from toolkit.cluster.doctor.finding import Ailment, Check, error, warning
 from toolkit.cluster.doctor.patient import Patient
 from toolkit.cluster.request import Connection
-from toolkit.errors import ClusterError, Problem, Severity, UnreachableError
+from toolkit.errors import Problem, Severity, TiersError, UnreachableError
 from toolkit.render.rendered import RenderedObject
 from toolkit.topology.topology import Topology
 
@@ -86,7 +86,9 @@ def examine(connection: Connection, topology: Topology, objects: Sequence[Render
         except UnreachableError as exc:
             problems.append(SILENT.at(f"cluster {connection.cluster}", exc.message, cure=exc.hint))
             break  # every other check would wait as long
-        except ClusterError as exc:
+        except (
+            TiersError
+        ) as exc:  # forbidden, no answer of an API server, a Kubernetes that is older than all schemas
             problems.append(HIDDEN.at(f"cluster {connection.cluster}", exc.message))
     else:
         facts = _facts(patient)
@@ -96,5 +98,5 @@ def examine(connection: Connection, topology: Topology, objects: Sequence[Render
 def _facts(patient: Patient) -> tuple[tuple[str, str], ...]:
     try:
         return tuple(versions.facts(patient))
-    except ClusterError:
+    except TiersError:
         return (("Kubernetes", patient.kubernetes),)

@@ -9,8 +9,9 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.cluster.nodes import nodes_of
 from tests.cluster.plane import Plane
 from toolkit.cluster.connect import connect
 from toolkit.cluster.doctor.examine import Diagnosis, examine
+from toolkit.cluster.request import Answer, Pool
 from toolkit.cluster.server_clock import ServerClock
 from toolkit.render.kubeedge_config import cloud_config
 from toolkit.render.objects import render
@@ -51,6 +53,34 @@ def deployment(name: str, image: str, config_map: str) -> dict:
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
+
+
+@dataclass
+class VersionAnswer:
+    """An API server's answer to /version."""
+
+    body: bytes
+    status = 200
+    headers: ClassVar[dict[str, str]] = {}
+
+    def read(self, _: int | None = None) -> bytes:
+        return self.body
+
+    def release_conn(self) -> None:
+        pass
+
+
+@dataclass
+class OtherVersion:
+    """The way to the real server, which says to be of another version."""
+
+    pool: Pool
+    version: str
+
+    def request(self, method: str, url: str, **options: object) -> Answer:
+        if url.endswith("/version"):
+            return VersionAnswer(json.dumps({"gitVersion": self.version}).encode())
+        return self.pool.request(method, url, **options)
 
 
 class Ward:
@@ -148,11 +178,15 @@ class Ward:
         user: str = "tiers",
         clock: ServerClock | None = None,
         more: tuple[RenderedObject, ...] = (),
+        version: str = "",
     ) -> Diagnosis:
         """Let doctor look, for the hospital with changes and more objects, as a user."""
         topology = self.topology({**KUBEEDGE, **(changes or {})})
         connection = connect(topology, "main", self.plane.write_kubeconfig(user))
         connection = replace(connection, clock=clock) if clock else connection
+        connection = (
+            replace(connection, pool=OtherVersion(connection.pool, version)) if version else connection
+        )
         return examine(connection, topology, (*render(topology), *more))
 
     def codes(self, changes: dict | None = None, **options: object) -> list[str]:

@@ -110,6 +110,17 @@ def test_a_kubelet_too_far_from_the_server(ward, version, code):
     assert "nlp-001" in problem.message
 
 
+def test_a_kubernetes_that_the_others_do_not_fit(ward):
+    newer = ward.examine(version="v1.36.1")
+    assert [each.code for each in newer.problems] == ["D103", "D106", "D106"]
+    assert "122 with kubelet v1.32.10-kubeedge-v1.23.1" in newer.problems[1].message
+    older = ward.examine(version="v1.20.4")
+    assert {each.code for each in older.problems} == {"D001", "D103", "D107"}
+    assert next(each for each in older.problems if each.code == "D001").message.startswith(
+        "there are no schemas"
+    )
+
+
 def test_a_kind_that_is_not_installed(ward, wait_until):
     path = f"{CRDS}/nodegroups.apps.kubeedge.io"
     ward.api.delete(path)
