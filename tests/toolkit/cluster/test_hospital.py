@@ -13,6 +13,9 @@ from toolkit.cluster.status import status
 from toolkit.cluster.wait import raise_for_time, wait
 from toolkit.errors import ClusterError, PartlyAppliedError, TiersError
 
+NO_JOBS = {"jobs": None}
+"""Jobs are submitted and not applied; a job whose queue is so new that it is not open yet would be refused."""
+
 
 def config_map(site) -> str:
     return f"/api/v1/namespaces/{site.name}/configmaps/tiers-edge-endoscopy-jetson-orin-nano"
@@ -27,7 +30,7 @@ def by_name(result, kind: str):
 
 
 def test_it_applies_from_empty_and_the_second_time_sends_nothing(site):
-    hospital = site()
+    hospital = site(NO_JOBS)
     begin = hospital.requests()
     before = hospital.diff()
     assert hospital.requests() == begin, "a diff of an empty cluster needs no dry run"
@@ -45,10 +48,10 @@ def test_it_applies_from_empty_and_the_second_time_sends_nothing(site):
 
 
 def test_a_changed_value_is_shown_and_written_alone(site, topology):
-    hospital = site()
+    hospital = site(NO_JOBS)
     hospital.apply()
     changed = hospital.changed(
-        topology({"name": hospital.name, "queues": {"research": {"deserved": {"gpus": 24}}}})
+        topology({"name": hospital.name, **NO_JOBS, "queues": {"research": {"deserved": {"gpus": 24}}}})
     )
     (found,) = changed.diff().differences
     assert (found.action, found.kind) == (Action.CHANGE, "Queue")
@@ -62,9 +65,9 @@ def test_a_changed_value_is_shown_and_written_alone(site, topology):
 
 def test_what_a_webhook_refuses_is_shown_with_its_reason(site, topology):
     """A job that runs may not get another size of its world; Volcano's webhook says so, and the diff before it."""
-    hospital = site()
+    hospital = site({"jobs": {"digits": None, "seg3d": {"queue": None}}})
     hospital.apply()
-    gang = {"jobs": {"seg3d": {"gang": {"workers": 3, "gpus_per_worker": 8}}}}
+    gang = {"jobs": {"digits": None, "seg3d": {"queue": None, "gang": {"workers": 3, "gpus_per_worker": 8}}}}
     changed = hospital.changed(topology({"name": hospital.name, **gang}))
     (found,) = changed.diff().differences
     assert (found.action, found.name) == (Action.REFUSED, "seg3d")
@@ -73,7 +76,7 @@ def test_what_a_webhook_refuses_is_shown_with_its_reason(site, topology):
 
 
 def test_drift_by_somebody_is_shown_and_its_conflict_explained(site):
-    hospital = site()
+    hospital = site(NO_JOBS)
     hospital.apply()
     hospital.api.merge(config_map(hospital), {"data": {"config.json": "{}"}}, manager="kubectl-edit")
     (found,) = hospital.diff().differences
@@ -91,7 +94,7 @@ def test_drift_by_somebody_is_shown_and_its_conflict_explained(site):
 
 
 def test_after_a_conflict_later_ranks_are_left_alone(site):
-    hospital = site()
+    hospital = site(NO_JOBS)
     foreign = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": hospital.name}}
     label = {"labels": {"app.kubernetes.io/managed-by": "somebody"}}
     foreign["metadata"] |= label
@@ -102,11 +105,12 @@ def test_after_a_conflict_later_ranks_are_left_alone(site):
 
 
 def test_what_we_no_longer_write_is_taken_away(site, topology):
-    hospital = site({"tiers": {"edge": {"pools": {"endoscopy": {"placement": {"labels": {"room": "7"}}}}}}})
+    room = {"tiers": {"edge": {"pools": {"endoscopy": {"placement": {"labels": {"room": "7"}}}}}}}
+    hospital = site({**NO_JOBS, **room})
     hospital.apply()
     selector = lambda: hospital.api.get(daemon_set(hospital))["spec"]["template"]["spec"]["nodeSelector"]  # noqa: E731
     assert selector()["room"] == "7"
-    without = hospital.changed(topology({"name": hospital.name}))
+    without = hospital.changed(topology({"name": hospital.name, **NO_JOBS}))
     (found,) = without.diff().differences
     assert [each.after for each in found.fields] == [""]
     without.apply()
@@ -114,7 +118,7 @@ def test_what_we_no_longer_write_is_taken_away(site, topology):
 
 
 def test_a_label_of_ours_that_somebody_took_off_comes_back(site):
-    hospital = site()
+    hospital = site(NO_JOBS)
     hospital.apply()
     hospital.api.merge(config_map(hospital), {"metadata": {"labels": {"tiers.dev/topology": None}}})
     (found,) = hospital.diff().differences
@@ -126,7 +130,7 @@ def test_a_label_of_ours_that_somebody_took_off_comes_back(site):
 
 
 def test_what_the_server_refuses_is_told_with_its_reason(site):
-    hospital = site()
+    hospital = site(NO_JOBS)
     hospital.apply()
     path = f"/apis/scheduling.k8s.io/v1/priorityclasses/{hospital.name}-batch"
     body = hospital.api.get(path)
@@ -139,7 +143,7 @@ def test_what_the_server_refuses_is_told_with_its_reason(site):
 
 
 def test_a_user_without_rights_is_told_so_and_nothing_is_written(site):
-    hospital = site()
+    hospital = site(NO_JOBS)
     guest = hospital.plane.write_kubeconfig("guest")
     from toolkit.cluster.apply import apply
     from toolkit.cluster.connect import connect
