@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from toolkit.cli.job_follow import follow_job
-from toolkit.cli.job_site import find_job, load_jobs, tell
+from toolkit.cli.job_site import job_connections, load_jobs, tell
 from toolkit.cli.present import Output, Table, confirm, say, show
 
 _QUESTION: Final = {"CHANGE": "change", "REPLACE": "stop and replace"}
@@ -31,10 +31,11 @@ def submit_there(
     """Render, lint, look, ask, submit; then perhaps follow."""
     from toolkit.jobs.checked import rendered_job
     from toolkit.jobs.submit import look, submit
+    from toolkit.jobs.where import locate
 
     site = load_jobs(files, assignments)
     rendered = rendered_job(site.topology, site.lock, job, workers)
-    where = find_job(job, files, assignments, None, kubeconfig)
+    where = locate(site.topology, job, job_connections(site.topology, None, kubeconfig, job))
     found = look(where.kinds, rendered, pool=where.pool, again=again, replace=replace)
     for change in found.differences:
         say(f"  {change}")
