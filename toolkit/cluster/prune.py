@@ -23,10 +23,9 @@ from toolkit.cluster.refusal import CONFLICT, NOT_FOUND, RefusedError
 from toolkit.cluster.request import Json
 from toolkit.cluster.rules import Rules
 from toolkit.errors import ClusterError, GateRefusedError
+from toolkit.render.metadata import KEEP_ANNOTATION
 from toolkit.render.rendered import rank_of
 
-KEEP_ANNOTATION = "tiers.dev/prune"
-"""With the value "false" an object stays, whatever is rendered."""
 GUARDED = frozenset({"Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"})
 """Kinds that take data or other people's objects with them."""
 ALWAYS_ALLOWED = 3

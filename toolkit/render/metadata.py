@@ -15,6 +15,8 @@ NOUN_LABEL = "tiers.dev/part-of"
 NAME_LABEL = "tiers.dev/name"
 """Name of that noun."""
 MANAGER = "tiers"
+KEEP_ANNOTATION = "tiers.dev/prune"
+"""With the value "false" an object stays in the cluster when it is not rendered any more."""
 
 
 @dataclass(frozen=True)

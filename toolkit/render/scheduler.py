@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from toolkit.placement import GPU
 from toolkit.render.edge_agent import ConfigMapView
-from toolkit.render.metadata import Metadata, owner_labels
+from toolkit.render.metadata import KEEP_ANNOTATION, Metadata, owner_labels
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.stream import to_yaml
 from toolkit.render.template import fill
@@ -74,9 +74,9 @@ def scheduler_configs(topology: Topology, cluster: str) -> Iterator[RenderedObje
     target = topology.scheduler.target
     if target is None or topology.tiers_in(cluster) <= {"edge"}:
         return
-    metadata = Metadata(
-        target.name, owner_labels(topology.name, "scheduler", topology.name), target.namespace
-    )
+    labels = owner_labels(topology.name, "scheduler", topology.name)
+    # Taken away when the key is removed, the scheduler would stand without its configuration.
+    metadata = Metadata(target.name, labels, target.namespace, {KEEP_ANNOTATION: "false"})
     view = ConfigMapView({CONFIG_KEY: scheduler_config(topology)})
     body = fill("kubernetes/configmap.yaml.j2", metadata, config_map=view)
     yield RenderedObject(cluster, "scheduler", body)

@@ -51,6 +51,8 @@ def test_its_place_is_named(topology):
         "ConfigMap", "volcano-system", "volcano-scheduler-configmap",
     )  # fmt: skip
     assert found.body["data"] == {"volcano-scheduler.conf": scheduler_config(named)}
+    kept = found.body["metadata"]["annotations"]
+    assert kept == {"tiers.dev/prune": "false"}, "Volcano's scheduler still reads it when the key is gone"
 
 
 def test_a_cluster_of_devices_alone_has_none(topology):
