@@ -78,7 +78,7 @@ def carry_out(
         put(Kinds(connection), namespace, dry_run=False)
         made.append(namespace.name)
 
-    with hold(connection, topology, applyset.namespace, claim, make_place=make_place) as lock:
+    with hold(connection, topology, applyset.namespace, claim, make_place=make_place, stop=stop) as lock:
         return write(_reason(lock, stop))
 
 

@@ -65,6 +65,7 @@ def hold(
     claim: Claim,
     *,
     make_place: Callable[[], object] | None = None,
+    stop: threading.Event | None = None,
 ) -> Iterator[Lock]:
     """Hold the lock of a topology in one cluster for the time of a `with` block.
 
@@ -74,6 +75,7 @@ def hold(
         namespace: where the Lease is.
         claim: who wants it, and whether to wait.
         make_place: makes the namespace when it is not there, before the first apply.
+        stop: set by somebody who does not want to wait any longer.
 
     Raises:
         LockedError: another one holds it, after the wait.
@@ -83,7 +85,7 @@ def hold(
     path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/tiers-{topology}"
     lock = Lock(connection, path, claim)
     try:
-        in_the_way = lock.take(make_place)
+        in_the_way = lock.take(make_place, stop)
         if in_the_way is not None:
             raise LockedError(connection.cluster, in_the_way, claim.command)
         yield lock
@@ -116,7 +118,9 @@ class Lock:
         return ""
 
     # ------------------------------------------------------------ taking it
-    def take(self, make_place: Callable[[], object] | None = None) -> Holder | None:
+    def take(
+        self, make_place: Callable[[], object] | None = None, stop: threading.Event | None = None
+    ) -> Holder | None:
         """Take the lock and begin to renew it; give the holder that is in the way when the time is over.
 
         Raises:
@@ -124,13 +128,14 @@ class Lock:
             UnreachableError: it does not answer.
         """
         deadline, watched = time.monotonic() + self._claim.wait_seconds, Watched()
+        stop = stop or threading.Event()
         for _ in range(_MOST_WRITES):
             found = self._read()
             while found is not None and not self._may_take(found, watched):
                 left = deadline - time.monotonic()
-                if left <= 0:
+                if left <= 0 or stop.is_set():
                     return holder_of(found)
-                self._end.wait(min(_LOOK_AGAIN_SECONDS, left))
+                stop.wait(min(_LOOK_AGAIN_SECONDS, left))
                 found = self._read()
             if self._write(found, make_place):
                 self._thread.start()

@@ -124,7 +124,7 @@ def _stateful_set(spec: Mapping[str, object], status: Mapping[str, object]) -> R
         return READY
     kept = _number(_mapping(strategy.get("rollingUpdate")).get("partition"))
     updated = _number(status.get("updatedReplicas"))
-    if kept or status.get("currentRevision") != status.get("updateRevision"):
+    if status.get("currentRevision") != status.get("updateRevision"):
         enough = max(wanted - kept, 0)
         return READY if updated >= enough else _waits(f"updatedReplicas: {updated} of {enough}")
     return READY

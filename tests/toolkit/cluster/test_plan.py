@@ -21,8 +21,13 @@ NOWHERE = {
     name: {"nodes": {"count": None, "names": [f"{name}-of-nobody"]}, "devices": None}
     for name in ("ultrasound", "endoscopy")
 }
-CUT = {"jobs": None, "tiers": {"edge": {"pools": NOWHERE}}}
-"""The hospital without jobs and with devices that are not there: so no pod has to come and go."""
+CUT = {
+    "jobs": None,
+    "services": None,
+    "models": {"us-segmentation": {"offload": None}},
+    "tiers": {"edge": {"pools": NOWHERE}},
+}
+"""The hospital without jobs and services, and with devices that are not there: so no pod has to come and go."""
 ME = Claim("anna@desk", command="tiers apply p", again="tiers plan -o p")
 
 

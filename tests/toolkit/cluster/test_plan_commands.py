@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +43,11 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path, hospital_text, plane):
-    """Give the hospital without jobs, its devices nowhere, under a name of its own; its objects go afterwards."""
+    """Give the hospital under a name of its own, with nothing that has pods; its objects go afterwards."""
     document = yaml.safe_load(hospital_text)
     name = f"desk-{os.getpid()}-{next(_numbers)}"
-    document |= {"name": name, "jobs": {}}
+    document |= {"name": name, "jobs": {}, "services": {}}
+    document["models"]["us-segmentation"].pop("offload")
     document["tiers"]["edge"]["pools"] = NOWHERE
     yield Desk(tmp_path, name, document, plane.kubeconfig)
     if not plane.api.gone(f"/api/v1/namespaces/{name}"):
@@ -169,6 +172,26 @@ def test_two_at_once_never_write_in_between_each_other(desk, plane):
     assert len(writers) > 5
     turns = [user for user, _ in itertools.groupby(writers)]
     assert len(turns) <= 2, writers
+
+
+def test_ctrl_c_while_waiting_for_the_lock_ends_at_once(desk):
+    from toolkit.cluster.connect import connect_context
+
+    assert main(["apply", *desk.options, "--yes"]) == 0
+    desk.document["queues"]["research"]["deserved"] = {"gpus": 24}
+    other = connect_context("main", "hospital", desk.kubeconfig)
+    command = [sys.executable, "-m", "toolkit.cli", "apply", "--yes", "--wait-for-lock", "10m", *desk.options]
+    with hold(other, desk.name, desk.name, Claim("ben@elsewhere", duration_seconds=60)) as lock:
+        waiting = subprocess.Popen(command, cwd=Path(__file__).parents[3], stderr=subprocess.PIPE, text=True)
+        assert waiting.stderr is not None
+        shown = next(line for line in waiting.stderr if "change Queue" in line)
+        pressing = threading.Timer(3, waiting.send_signal, [signal.SIGINT])
+        pressing.start()
+        said = waiting.communicate(timeout=60)[1]
+        assert waiting.returncode == 130, shown + said
+        assert "interrupted" in said
+        assert lock.reason_to_stop() == ""
+    assert main(["diff", *desk.options, "--exit-code"]) == 8
 
 
 # ---------------------------------------------------------------- several clusters

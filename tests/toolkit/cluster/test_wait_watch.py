@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -46,12 +46,13 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.lists: list[tuple[int, object]] = []
         self.watches: list[tuple[int, list[object]]] = []
+        self.job_watches: list[tuple[int, list[object]]] = []
         self.asked: list[str] = []
 
-    def wait(self, seconds: float = 20, **more: object):
+    def wait(self, seconds: float = 20, objects: Sequence[RenderedObject] = (OBJECT,), **more: object):
         host = f"http://127.0.0.1:{self.server_address[1]}"
         connection = Connection("main", "hospital", host, urllib3.PoolManager(), dict)
-        return wait(connection, "site", [OBJECT], seconds=seconds, **more)
+        return wait(connection, "site", objects, seconds=seconds, **more)
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -68,7 +69,7 @@ class Answers(BaseHTTPRequestHandler):
             return self._answer(*(lists.pop(0) if len(lists) > 1 else lists[0]))
         self.server.asked.append(query["resourceVersion"])
         assert query["allowWatchBookmarks"] == "true"
-        watches = self.server.watches
+        watches = self.server.job_watches if "/jobs" in self.path else self.server.watches
         code, events = watches.pop(0) if len(watches) > 1 else watches[0]
         if code != 200:
             return self._answer(code, {"message": "no"})
@@ -172,6 +173,35 @@ def test_events_about_others_say_nothing(server):
     other["metadata"]["name"] = "other"
     server.lists, server.watches = [listed("New", 5)], [(200, [event("MODIFIED", other)])]
     assert [each.reason for each in server.wait(seconds=0.5).not_ready] == ["phase New"]
+
+
+JOB = RenderedObject(
+    "main",
+    "x",
+    {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "ours", "namespace": "site"}},
+)
+
+
+def job(name: str, condition: str) -> dict:
+    metadata = {"name": name, "namespace": "site", "resourceVersion": "6"}
+    status = {"conditions": [{"type": condition, "status": "True"}]}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "status": status}
+
+
+def test_a_failure_of_what_was_not_asked_for_ends_nothing(server):
+    server.lists = [(200, {"items": [], "metadata": {"resourceVersion": "5"}})]
+    events = [event("ADDED", job("another", "Failed")), event("ADDED", job("ours", "Complete"))]
+    server.job_watches = [(200, events)]
+    assert server.wait(objects=[JOB]).not_ready == ()
+
+
+def test_an_error_of_one_watch_ends_the_others_at_once(server):
+    server.lists = [(200, {"items": [], "metadata": {"resourceVersion": "5"}})]
+    server.watches, server.job_watches = [(403, [])], [(200, [])]
+    begin = time.monotonic()
+    with pytest.raises(RefusedError):
+        server.wait(seconds=60, objects=[JOB, OBJECT])
+    assert time.monotonic() - begin < 20
 
 
 def test_the_time_is_over_also_when_nothing_happens(server):
