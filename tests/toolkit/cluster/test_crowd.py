@@ -118,7 +118,8 @@ def report(found: Run) -> None:
     print(
         f"{len(found.done)} of {GANGS} gangs have ended, {len(found.binds)} bindings in {took:.1f} s, "
         f"{found.answered} in the audit log, {len(found.parts)} parts, "
-        f"longest {worst:.2f} s, {len(found.quiet)} quiet moments, {found.connections} connections"
+        f"longest {worst:.2f} s, {len(found.long)} too long, {len(found.at_quiet_moments)} at one of "
+        f"{len(found.quiet)} quiet moments, {found.connections} connections"
     )
 
 
