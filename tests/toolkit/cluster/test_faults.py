@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -85,15 +86,16 @@ def wanted(topology: Topology) -> list[RenderedObject]:
 def apply_all(connection: Connection, topology: Topology, claim: Claim = CLAIM) -> Applied:
     """Do what `tiers apply` does: plan, take the lock, write, prune, write the history."""
     plan = plan_of(connection, topology.name, wanted(topology))
-    done = carry_out(connection, topology.name, plan, claim)
-    return with_revision(connection, topology.name, wanted(topology), done, ME)
+    keep = partial(with_revision, connection, topology.name, wanted(topology), author=ME)
+    return carry_out(connection, topology.name, plan, claim, finish=lambda done: keep(applied=done))
 
 
 def go_back(connection: Connection, topology: Topology, claim: Claim = CLAIM) -> Applied:
     """Do what `tiers rollback 1` does."""
     plan = find_rollback(connection, own(topology), 1).plan
-    done = carry_out(connection, topology.name, plan, claim)
-    return with_revision(connection, topology.name, plan.rendered(), done, replace(ME, rollback_of=1))
+    author = replace(ME, rollback_of=1)
+    keep = partial(with_revision, connection, topology.name, plan.rendered(), author=author)
+    return carry_out(connection, topology.name, plan, claim, finish=lambda done: keep(applied=done))
 
 
 def delete_everything(connection: Connection, topology: Topology, claim: Claim = CLAIM) -> Applied:
