@@ -10,7 +10,7 @@
     ├── IntegrityError          exit 6   bytes, a digest or a format are not what they should be
     │   ├── SignatureError      exit 6   a document is not signed by a key that we trust
     │   └── UnsafePathError     exit 6   a path would leave its root
-    ├── GateRefusedError        exit 7   a gate said no (golden check, accuracy, rollout threshold, old plan, mass deletion)
+    ├── GateRefusedError        exit 7   a gate said no (golden check, accuracy, rollout, old plan, mass deletion)
     ├── DifferencesError        exit 8   `diff --exit-code` found differences
     ├── ClusterError            exit 1   a cluster refused a request, or lacks what we need
     ├── SyncError               exit 1   a transfer between tiers could not be finished

@@ -56,7 +56,7 @@ def run(prepared: Prepared, claim: Claim, wishes: Wishes, output: Output, *, as_
             return carry_out(
                 way,
                 plan.topology,
-                part,
+                prepared.planned(way.cluster),
                 claim,
                 rules=plan.rules,
                 progress=lambda done: tell(way.cluster, done),

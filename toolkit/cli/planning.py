@@ -14,7 +14,7 @@ from toolkit.cli.present import say
 if TYPE_CHECKING:
     from toolkit.cluster.history import Author
     from toolkit.cluster.many import ClusterResult
-    from toolkit.cluster.plan import ClusterPlan, Plan
+    from toolkit.cluster.plan import ClusterPlan, Plan, Planned
     from toolkit.cluster.request import Connection
     from toolkit.cluster.rules import Rules
 
@@ -26,12 +26,19 @@ class Prepared:
     plan: Plan
     connections: Sequence[Connection]
     """Those whose part of the plan could be made."""
-    results: Sequence[ClusterResult[ClusterPlan]]
-    """Of every cluster, also of those where it could not."""
+    results: Sequence[ClusterResult[Planned]]
+    """Of every cluster, also of those where it could not; empty for a plan from a file."""
 
     def part(self, cluster: str) -> ClusterPlan:
         """Give what is done in one cluster."""
         return next(each for each in self.plan.clusters if each.cluster == cluster)
+
+    def planned(self, cluster: str) -> Planned:
+        """Give the same with what it was made from just now; a plan from a file has that no more."""
+        from toolkit.cluster.plan import Planned
+
+        fresh = [each.value for each in self.results if each.cluster == cluster and each.value]
+        return fresh[0] if fresh else Planned(self.part(cluster))
 
 
 def prepare(
@@ -53,7 +60,7 @@ def prepare(
         made_by=author.user,
         commit=author.commit,
         rules=rules,
-        clusters=tuple(values_of(results)),
+        clusters=tuple(each.plan for each in values_of(results)),
     )
     here = {each.cluster for each in plan.clusters}
     return Prepared(plan, [each for each in ways if each.cluster in here], results)

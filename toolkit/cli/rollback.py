@@ -43,7 +43,7 @@ def rollback(  # each parameter is an option of the command
     name, done, again = site.topology.name, [], "tiers rollback"
     for way in connections(site, context, kubeconfig):
         back = find_rollback(way, ApplySet(name, site.topology.namespace(way.cluster)), number, rules)
-        chosen, plan = back.revision, back.plan
+        chosen, plan = back.revision, back.planned.plan
         say(f"revision {chosen.number}, {chosen.outcome}, of {chosen.time} by {chosen.user}")
         show_differences(plan.steps, on_stderr=True)
         if dry_run:
@@ -52,7 +52,7 @@ def rollback(  # each parameter is an option of the command
             confirm(f"bring the cluster {way.cluster} back to revision {chosen.number}?", yes=yes)
         author = author_of(files[0], rollback_of=chosen.number)
         claim = claim_of(author.user, wait_for_lock, break_lock=break_lock, command=again)
-        applied = carry_out(way, name, plan, claim, rules=rules)
+        applied = carry_out(way, name, back.planned, claim, rules=rules)
         done.append(with_revision(way, name, plan.rendered(), applied, author))
     if not dry_run:
         say("tiers.yaml still says otherwise: change it too, or the next tiers apply undoes this")

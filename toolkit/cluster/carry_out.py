@@ -14,7 +14,7 @@ from toolkit.cluster.diff import members_of, put
 from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.lock import Claim, Lock, hold
 from toolkit.cluster.outcome import Applied, AppliedObject, Outcome, Progress
-from toolkit.cluster.plan import ClusterPlan
+from toolkit.cluster.plan import Planned
 from toolkit.cluster.recheck import recheck
 from toolkit.cluster.request import Connection
 from toolkit.cluster.rules import SAFE, Rules
@@ -25,7 +25,7 @@ INTERRUPTED = "interrupted; repeat the command, it goes on where it was"
 def carry_out(
     connection: Connection,
     topology: str,
-    plan: ClusterPlan,
+    planned: Planned,
     claim: Claim,
     *,
     rules: Rules = SAFE,
@@ -38,7 +38,7 @@ def carry_out(
     Args:
         connection: the way to the cluster.
         topology: its name.
-        plan: what was decided and perhaps shown to a person.
+        planned: what was decided and perhaps shown to a person; made just now and without work, it is not rechecked.
         claim: who wants the lock, and whether to wait for it.
         rules: what the plan was made with.
         progress: told of each object when it is done, from several threads.
@@ -52,17 +52,19 @@ def carry_out(
         ClusterError: the server lacks a kind or a right; nothing was written.
         UnreachableError: the server does not answer. Repeat: what was written stays and is skipped.
     """
+    plan = planned.plan
     applyset, wanted = members_of(connection, topology, plan.rendered())
     made: list[str] = []
 
     def write(reason_to_stop: Callable[[], str] | None) -> Applied:
-        found = recheck(connection, topology, plan, again=claim.again or claim.command)
+        fresh = None if plan.work else planned.found
+        now = fresh or recheck(connection, topology, plan, again=claim.again or claim.command)
         applied = apply(
             connection,
             topology,
             plan.rendered(),
             rules=rules,
-            found=found,
+            found=now,
             progress=None if progress is None else lambda each: progress(_made(each, made)),
             reason_to_stop=reason_to_stop,
             exact=True,

@@ -7,6 +7,7 @@ plan in memory: what was shown is what is done, or it is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
@@ -106,9 +107,18 @@ class Plan(Document, frozen=True, kw_only=True):
     """Of the document's bytes with this field empty."""
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A plan for one cluster, on its way to be carried out."""
+
+    plan: ClusterPlan
+    found: Diff | None = None
+    """What it was made from a moment ago; None for a plan from a file, which may be old."""
+
+
 def plan_of(
     connection: Connection, topology: str, objects: Sequence[RenderedObject], rules: Rules = SAFE
-) -> ClusterPlan:
+) -> Planned:
     """Find out what applying would do in one cluster. Changes nothing.
 
     Args:
@@ -124,7 +134,7 @@ def plan_of(
     uid = cluster_uid(connection)
     found = diff(connection, topology, objects, rules)
     _, wanted = members_of(connection, topology, objects)
-    return _written(connection, uid, found, wanted)
+    return Planned(_written(connection, uid, found, wanted), found)
 
 
 def cluster_uid(connection: Connection) -> str:

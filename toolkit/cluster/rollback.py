@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from toolkit.cluster.applyset import ApplySet
 from toolkit.cluster.history import Revision, find, revisions, stored
-from toolkit.cluster.plan import ClusterPlan, plan_of
+from toolkit.cluster.plan import Planned, plan_of
 from toolkit.cluster.request import Connection
 from toolkit.cluster.rules import SAFE, Rules
 from toolkit.errors import UsageError
@@ -18,7 +18,7 @@ class Rollback:
     """What going back to a revision would do in one cluster."""
 
     revision: Revision
-    plan: ClusterPlan
+    planned: Planned
 
 
 def find_rollback(

@@ -92,9 +92,9 @@ def apply_all(connection: Connection, topology: Topology, claim: Claim = CLAIM) 
 
 def go_back(connection: Connection, topology: Topology, claim: Claim = CLAIM) -> Applied:
     """Do what `tiers rollback 1` does."""
-    plan = find_rollback(connection, own(topology), 1).plan
+    plan = find_rollback(connection, own(topology), 1).planned
     author = replace(ME, rollback_of=1)
-    keep = partial(with_revision, connection, topology.name, plan.rendered(), author=author)
+    keep = partial(with_revision, connection, topology.name, plan.plan.rendered(), author=author)
     return carry_out(connection, topology.name, plan, claim, finish=lambda done: keep(applied=done))
 
 

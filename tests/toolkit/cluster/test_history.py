@@ -84,13 +84,13 @@ def test_rollback_brings_back_values_and_objects(two_pools, one_pool):
 
     back = find_rollback(site.connection, own(site))
     assert back.revision.number == 1
-    done = carry_out(site.connection, site.name, back.plan, Claim("nurse@ward"))
+    done = carry_out(site.connection, site.name, back.planned, Claim("nurse@ward"))
     assert done.failed == ()
     assert (done.count(Outcome.CREATED), done.count(Outcome.CHANGED)) == (3, 1)
     assert site.diff().differences == ()
     assert site.api.get(f"/apis/scheduling.volcano.sh/v1beta1/queues/{site.name}-research")["spec"] == before
     told = remember(
-        site.connection, own(site), back.plan.rendered(), done, Author("nurse@ward", rollback_of=1)
+        site.connection, own(site), back.planned.plan.rendered(), done, Author("nurse@ward", rollback_of=1)
     )
     assert (told.number, told.rollback_of) == (3, 1)
 
@@ -193,7 +193,7 @@ def test_what_was_tampered_with_is_refused(two_pools):
         from toolkit.wire.digest import digest_of
 
         rewrite(site, 1, held=held, digest=digest_of(document), parts="1")
-    assert find_rollback(site.connection, own(site), 1).plan.work == 0
+    assert find_rollback(site.connection, own(site), 1).planned.plan.work == 0
 
 
 def test_a_guest_may_not_read_the_history(two_pools):

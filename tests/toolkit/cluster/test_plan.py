@@ -13,7 +13,7 @@ from toolkit.cluster.carry_out import carry_out
 from toolkit.cluster.diff import Action, diff
 from toolkit.cluster.lock import Claim, LockedError, hold
 from toolkit.cluster.outcome import Applied
-from toolkit.cluster.plan import ClusterPlan, plan_of
+from toolkit.cluster.plan import ClusterPlan, Planned, plan_of
 from toolkit.cluster.recheck import PlanRefusedError
 from toolkit.errors import PartlyAppliedError
 
@@ -44,11 +44,11 @@ def daemon_set(site) -> str:
 
 
 def planned(site) -> ClusterPlan:
-    return plan_of(site.connection, site.name, site.objects)
+    return plan_of(site.connection, site.name, site.objects).plan
 
 
 def do(site, plan: ClusterPlan, **more: object) -> Applied:
-    return carry_out(site.connection, site.name, plan, ME, **more)
+    return carry_out(site.connection, site.name, Planned(plan), ME, **more)
 
 
 def written(site) -> list[tuple[str, str]]:
@@ -238,7 +238,7 @@ def test_a_lost_lock_stops_before_the_next_write(site, wait_until: Callable[...,
         return not found
 
     quick = Claim("anna@desk", duration_seconds=3)
-    done = carry_out(hospital.connection, hospital.name, plan, quick, progress=steal)
+    done = carry_out(hospital.connection, hospital.name, Planned(plan), quick, progress=steal)
     assert done.count(Outcome.CREATED) >= 2
     assert done.count(Outcome.NOT_TRIED) >= 5
     with pytest.raises(PartlyAppliedError, match=r"the lock was taken by ben@desk 2") as caught:
