@@ -84,9 +84,10 @@ def node_groups(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
 
 def queues(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
     """Give a Queue for each entry of `queues` whose tier has machines in the cluster."""
+    here = topology.tiers_in(cluster)
     for name in topology.queues:
         queue = topology.queues[name]
-        if queue.tier not in topology.tiers_in(cluster):
+        if queue.tier not in here:
             continue
         # Volcano counts the GPUs of the whole cluster, devices included, so it would lend what another queue of this
         # tier keeps; and it compares single resources, so only those that tiers.yaml names may stand here.

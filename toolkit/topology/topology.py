@@ -128,9 +128,14 @@ class Topology(Noun):
 
     def pools(self) -> Iterator[PlacedPool]:
         """Give every pool with its tier and hardware, in the order of the file."""
-        for tier_name, tier in self.tiers.items():
-            for name, pool in tier.pools.items():
-                yield PlacedPool(name, tier_name, tier, pool, self.hardware_named(pool.hardware))
+        for tier_name in self.tiers:
+            yield from self.pools_of(tier_name)
+
+    def pools_of(self, tier_name: TierName) -> Iterator[PlacedPool]:
+        """Give the pools of one tier, in the order of the file. Raises KeyError when there is no such tier."""
+        tier = self.tiers[tier_name]
+        for name, pool in tier.pools.items():
+            yield PlacedPool(name, tier_name, tier, pool, self.hardware_named(pool.hardware))
 
     def pool(self, name: str) -> PlacedPool:
         """Give one pool. Raises KeyError when there is none, which loading has ruled out for names of the file."""
@@ -176,7 +181,7 @@ class Topology(Noun):
     def gpu_limit(self, queue: str) -> int | None:
         """Give the most GPUs that a queue may use, see `queue.gpu_limit`. Raises KeyError when there is none."""
         tier = self.queues[queue].tier
-        there = sum(placed.gpus for placed in self.pools() if placed.tier_name == tier)
+        there = sum(placed.gpus for placed in self.pools_of(tier))
         return gpu_limit(self.queues, queue, there)
 
     def edge_image(self, placed: PlacedPool) -> str:

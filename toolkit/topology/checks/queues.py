@@ -24,10 +24,11 @@ def amounts_are_in_order(site: Site) -> None:
 def queues_fit_their_tier(site: Site) -> None:
     """E0506: no queue may use, and all queues together may not keep, more GPUs than the tier has."""
     kept: dict[str, int] = {}
+    pools = site.pools().values()
     for name, queue in site.sound("queues", site.topology.queues):
         if not site.shaped.is_sound("tiers", queue.tier):
             continue
-        there = sum(placed.gpus for placed in site.pools().values() if placed.tier_name == queue.tier)
+        there = sum(placed.gpus for placed in pools if placed.tier_name == queue.tier)
         for step in ("guarantee", "deserved", "capability"):
             amount = getattr(queue, step).gpus or 0
             if amount > there:
