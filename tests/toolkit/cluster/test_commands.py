@@ -38,3 +38,17 @@ def test_diff_apply_diff_status(files, capsys):
 def test_a_foreign_context_is_refused(files, capsys):
     assert main(["apply", *files, "--yes", "--context", "somewhere-else"]) == 2
     assert "somewhere-else" in capsys.readouterr().err
+
+
+def test_diff_asks_the_broker_for_the_versions_of_models_when_told_to(files, capsys, mosquitto):
+    assert main(["apply", *files, "--yes"]) == 0
+    capsys.readouterr()
+    asked = [*files, "--models", "--broker", f"mqtt://127.0.0.1:{mosquitto.port}"]
+    assert main(["diff", *asked]) == 0
+    said = capsys.readouterr().err
+    line = "model us-segmentation: none live, 1.4.0 in tiers.yaml; next: tiers rollout start us-segmentation"
+    assert line in said
+    assert "0 of " in said
+    assert main(["diff", *asked, "--exit-code"]) == 8
+    mosquitto.stop()
+    assert main(["diff", *asked]) == 5
