@@ -348,6 +348,13 @@ class Plane:
             )
         )
 
+    def forget(self, topology: str) -> None:
+        """Take away what a topology has outside its namespace; a queue left behind keeps machines for itself."""
+        places = ("scheduling.volcano.sh/v1beta1/queues", "apps.kubeedge.io/v1alpha1/nodegroups")
+        for place in places:  # Volcano's webhook takes no collection
+            for item in self.api.items(f"/apis/{place}?labelSelector=tiers.dev/topology={topology}"):
+                self.api.delete(f"/apis/{place}/{item['metadata']['name']}")
+
     def create_all(self, place: str, objects: Iterable[dict[str, Any]]) -> None:
         """Create many objects of one kind at once."""
         with ThreadPoolExecutor(8) as pool:

@@ -26,8 +26,9 @@ DNS_LABEL: Schema = {
     "pattern": f"^{_LABEL}$",
     WORDS: "a DNS label: at most 63 small letters, digits and -, beginning and ending with a letter or digit",
 }
-SUBDOMAIN: Schema = {
-    "pattern": rf"^{_LABEL}(\.{_LABEL})*$",
+_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+SUBDOMAIN: Schema = {  # Kubernetes limits the whole (apimachinery, IsDNS1123Subdomain), not its parts as DNS does
+    "pattern": rf"^{_PART}(\.{_PART})*$",
     "maxLength": 253,
     WORDS: "a DNS name: small letters, digits, - and ., each part beginning and ending with a letter or digit",
 }

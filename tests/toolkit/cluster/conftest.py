@@ -145,7 +145,5 @@ def site(
             lambda name=name: not plane.api.items(f"/api/v1/namespaces/{name}/pods"), f"{name} is empty", 60
         )
         plane.api.delete(f"/api/v1/namespaces/{name}")
-    for one in made:  # a queue keeps machines for itself, and Volcano's webhook takes no collection of them
-        for place in ("scheduling.volcano.sh/v1beta1/queues", "apps.kubeedge.io/v1alpha1/nodegroups"):
-            for item in plane.api.items(f"/apis/{place}?labelSelector=tiers.dev/topology={one.name}"):
-                plane.api.delete(f"/apis/{place}/{item['metadata']['name']}")
+    for one in made:
+        plane.forget(one.name)

@@ -52,6 +52,7 @@ def desk(tmp_path, hospital_text, plane):
     yield Desk(tmp_path, name, document, plane.kubeconfig)
     if not plane.api.gone(f"/api/v1/namespaces/{name}"):
         plane.api.delete(f"/api/v1/namespaces/{name}")
+    plane.forget(name)
 
 
 def test_a_plan_is_written_shown_and_applied_without_tiers_yaml(desk, capsys):

@@ -192,3 +192,11 @@ def test_metadata_of_a_custom_resource_is_that_of_every_object():
     schema = crd_schema("1.35", "example.org/v1", "Thing", {"type": "object"})
     assert "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" in schema["$defs"]
     assert MissingExtraError.exit_code == UsageError.exit_code
+
+
+def test_a_part_of_a_name_may_be_longer_than_a_label_of_dns():
+    """As Volcano's claims and the events about them are; a real server takes them."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x" * 64 + ".y"}}
+    assert validate(from_objects([body]), Schemas()).problems == ()
+    body["metadata"]["name"] = "x" * 254
+    assert [each.code for each in validate(from_objects([body]), Schemas()).problems] == ["L006"]
