@@ -360,8 +360,17 @@ class Plane:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda body: self.api.create(place, body), objects))
 
+    def _settle(self) -> None:
+        """Wait until the audit log has what was answered: the server writes a line after its answer is out."""
+        marker = f"marker-{secrets.token_hex(8)}"
+        body = {"metadata": {"name": marker}}
+        self.api.request("POST", f"/api/v1/namespaces?dryRun=All&fieldManager={marker}", body)
+        log = self.processes[1]
+        log.wait_ready(lambda: marker in self.audit_log.read_text(), 30)
+
     def writes(self, user: str = "tiers") -> list[tuple[str, str]]:
         """Give what a user has asked to be changed since the start: verb and path, from the server's audit log."""
+        self._settle()
         entries = [json.loads(line) for line in self.audit_log.read_text().splitlines() if line.endswith("}")]
         changing = {"create", "update", "patch", "delete", "deletecollection"}
         return [

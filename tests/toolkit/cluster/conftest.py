@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -62,24 +60,11 @@ class Site:
 
     def writes(self) -> int:
         """Count the writes of `tiers` to the server, dry runs left out."""
-        self._settle()
         return sum(1 for _, path in self.plane.writes() if "dryRun" not in path)
 
     def requests(self) -> int:
         """Count the writes and dry runs of `tiers`."""
-        self._settle()
         return len(self.plane.writes())
-
-    def _settle(self) -> None:
-        """Wait until the audit log has what was answered: the server writes a line after its answer is out."""
-        marker = f"marker-{next(_numbers)}"
-        body = {"metadata": {"name": marker}}
-        self.api.request("POST", f"/api/v1/namespaces?dryRun=All&fieldManager={marker}", body)
-        deadline, pause = time.monotonic() + 30, threading.Event()
-        while marker not in self.plane.audit_log.read_text():
-            if time.monotonic() > deadline:
-                pytest.fail("the audit log does not come")
-            pause.wait(0.01)
 
 
 TWO_POOLS = {
