@@ -12,6 +12,17 @@ import urllib3
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+BUSY = urllib3.Retry(
+    10,
+    connect=0,
+    read=0,
+    other=0,
+    redirect=0,
+    status_forcelist=[429],
+    allowed_methods=None,
+    raise_on_status=False,
+)
+"""A server that has just got a CRD says for a second that its storage initializes; it has done nothing then."""
 
 
 class Refused(Exception):  # noqa: N818
@@ -31,7 +42,7 @@ class Api:
     ca: Path
 
     def __post_init__(self) -> None:
-        self.pool = urllib3.PoolManager(ca_certs=str(self.ca), maxsize=16, retries=False)
+        self.pool = urllib3.PoolManager(ca_certs=str(self.ca), maxsize=16, retries=BUSY)
 
     def request(self, method: str, path: str, body: object = None, form: str = "application/json") -> Any:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
