@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from http import HTTPStatus
 from pathlib import Path
 
 from urllib3.exceptions import ProtocolError
@@ -108,15 +109,21 @@ class StumblingPool:
 # ---------------------------------------------------------------- the kill
 @dataclass
 class DyingPool:
-    """Kills its own process at one request: before it is sent, or when the server has answered it."""
+    """Kills its own process at one request: before it is sent, or when the server has answered it.
+
+    With a `method` only such requests count, and only those that the server did; a busy one refuses some first.
+    """
 
     pool: Pool
     at: int
     answered: bool
+    method: str = ""
     number: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def request(self, method: str, url: str, **options: object) -> Answer:
+        if self.method:
+            return self._of_method(method, url, **options)
         with self.lock:
             self.number += 1
             here = self.number == self.at
@@ -127,15 +134,23 @@ class DyingPool:
             die()
         return answer
 
+    def _of_method(self, method: str, url: str, **options: object) -> Answer:
+        answer = self.pool.request(method, url, **options)
+        with self.lock:
+            self.number += method == self.method and answer.status < HTTPStatus.MULTIPLE_CHOICES
+            if self.number == self.at:
+                die()
+        return answer
+
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
     threading.Event().wait()
 
 
-def _run(work: Work, topology: Topology, kubeconfig: Path, at: int, answered: bool) -> None:
+def _run(work: Work, topology: Topology, kubeconfig: Path, at: int, answered: bool, method: str) -> None:
     connection = connect(topology, "main", kubeconfig)
-    work(replace(connection, pool=DyingPool(connection.pool, at, answered)), topology)
+    work(replace(connection, pool=DyingPool(connection.pool, at, answered, method)), topology)
 
 
 @functools.cache
@@ -145,9 +160,16 @@ def _fork_server() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def killed_at(work: Work, topology: Topology, kubeconfig: Path, at: int, *, answered: bool) -> bool:
-    """Do the work in a child that dies at its request number `at` (from 1); False when it never made so many."""
-    child = _fork_server().Process(target=_run, args=(work, topology, kubeconfig, at, answered))
+def killed_at(
+    work: Work, topology: Topology, kubeconfig: Path, at: int, *, answered: bool, method: str = ""
+) -> bool:
+    """Do the work in a child that dies at its request number `at` (from 1); False when it never made so many.
+
+    Args:
+        answered: die when the server has answered it, and not before it is sent.
+        method: count only requests with this method that the server did.
+    """
+    child = _fork_server().Process(target=_run, args=(work, topology, kubeconfig, at, answered, method))
     child.start()
     child.join(60)
     ended = child.exitcode
