@@ -90,7 +90,7 @@ class Plane:
             self.took["api server"] = time.monotonic() - begin
             if not alone:
                 self._start_controllers()
-            self.install_crds(("volcano", "kubeedge"))
+            self.install_crds(("volcano", "kubeedge", "keda", "vpa", "prometheus-operator"))
             self.took["crds"] = time.monotonic() - begin
             if not alone:
                 self._start_volcano()

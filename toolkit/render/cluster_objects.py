@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from toolkit.placement import POOL_LABEL, TIER_LABEL, cluster_wide_name
+from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.quantities import quantities
 from toolkit.render.rendered import RenderedObject
@@ -44,6 +45,18 @@ class QueueView:
     deserved: Mapping[str, str]
     capability: Mapping[str, str]
     reclaimable: bool
+
+
+def cluster_objects(topology: Topology, _lock: Lock, cluster: str) -> Iterator[RenderedObject]:
+    """Give what a cluster needs once.
+
+    Raises:
+        RenderError: a template and a noun do not fit.
+    """
+    yield namespace(topology, cluster)
+    yield from priority_classes(topology, cluster)
+    yield from node_groups(topology, cluster)
+    yield from queues(topology, cluster)
 
 
 def namespace(topology: Topology, cluster: str) -> RenderedObject:

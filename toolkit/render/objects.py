@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from toolkit.render.cluster_objects import namespace, node_groups, priority_classes, queues
+from collections.abc import Callable, Iterable
+
+from toolkit.render.cluster_objects import cluster_objects
 from toolkit.render.edge_agent import edge_agents
 from toolkit.render.gang import gangs
 from toolkit.render.lock import Lock
@@ -12,6 +14,14 @@ from toolkit.render.service import services
 from toolkit.topology.topology import Topology
 
 _NO_LOCK = Lock()
+_PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = (
+    cluster_objects,
+    scheduler_configs,
+    edge_agents,
+    services,
+    gangs,
+)
+"""Each gives what one subject becomes in one cluster."""
 
 
 def render(topology: Topology, lock: Lock = _NO_LOCK) -> tuple[RenderedObject, ...]:
@@ -25,14 +35,10 @@ def render(topology: Topology, lock: Lock = _NO_LOCK) -> tuple[RenderedObject, .
         RenderError: a template and a noun do not fit, or a value cannot reach where it is needed.
         UsageError, IntegrityError: a route of the devices cannot be carried out.
     """
-    objects: list[RenderedObject] = []
-    for cluster in sorted(topology.clusters):
-        objects.append(namespace(topology, cluster))
-        objects.extend(priority_classes(topology, cluster))
-        objects.extend(node_groups(topology, cluster))
-        objects.extend(queues(topology, cluster))
-        objects.extend(scheduler_configs(topology, cluster))
-        objects.extend(edge_agents(topology, lock, cluster))
-        objects.extend(services(topology, lock, cluster))
-        objects.extend(gangs(topology, lock, cluster))
+    objects = [
+        rendered
+        for cluster in sorted(topology.clusters)
+        for part in _PARTS
+        for rendered in part(topology, lock, cluster)
+    ]
     return tuple(sorted(objects, key=lambda rendered: rendered.order))

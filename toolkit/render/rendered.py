@@ -12,23 +12,52 @@ APPLY_ORDER = (
     "Namespace",
     "CustomResourceDefinition",
     "PriorityClass",
+    "StorageClass",
     "ResourceQuota",
     "LimitRange",
+    "NetworkPolicy",
     "ServiceAccount",
     "Role",
     "ClusterRole",
     "RoleBinding",
     "ClusterRoleBinding",
     "NodeGroup",
+    "HyperNode",
     "Queue",
+    "PersistentVolumeClaim",
     "Secret",
     "ConfigMap",
+    "DeviceModel",
+    "Device",
+    "RuleEndpoint",
+    "Rule",
+    "JobTemplate",
     "Service",
+    "ImagePrePullJob",
     "DaemonSet",
     "Deployment",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "ScaledObject",
+    "VerticalPodAutoscaler",
+    "ServiceMonitor",
+    "PodMonitor",
+    "PrometheusRule",
+    "CronJob",
+    "JobFlow",
+    "NodeUpgradeJob",
     "Job",
 )
 """Kinds in the order of applying; deleting goes backwards. What others refer to comes before them."""
+
+SUBMITTED = frozenset(
+    {
+        ("batch.volcano.sh", "Job"),
+        ("flow.volcano.sh", "JobFlow"),
+        ("operations.kubeedge.io", "NodeUpgradeJob"),
+    }
+)
+"""Group and kind of what runs once: an apply that made it anew would run it again."""
 
 _RANK = {kind: (number + 1) * 10 for number, kind in enumerate(APPLY_ORDER)}
 LAST_RANK = 990
@@ -72,8 +101,8 @@ class RenderedObject:
 
     @property
     def submitted(self) -> bool:
-        """Whether it runs when somebody submits it (a job of tiers.yaml), not when tiers.yaml is applied."""
-        return self.kind == "Job" and self.api_version.startswith("batch.volcano.sh/")
+        """Whether it runs once when somebody submits it, such as a job, not when tiers.yaml is applied."""
+        return (self.api_version.partition("/")[0], self.kind) in SUBMITTED
 
     @property
     def rank(self) -> int:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from toolkit.placement import GPU
 from toolkit.render.edge_agent import ConfigMapView
+from toolkit.render.lock import Lock
 from toolkit.render.metadata import KEEP_ANNOTATION, Metadata, owner_labels
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.stream import to_yaml
@@ -65,7 +66,7 @@ def scheduler_config(topology: Topology) -> str:
     return header + to_yaml(RenderedObject("", "scheduler", body))
 
 
-def scheduler_configs(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
+def scheduler_configs(topology: Topology, _lock: Lock, cluster: str) -> Iterator[RenderedObject]:
     """Give the ConfigMap for Volcano's scheduler, where tiers.yaml names one and the cluster has servers.
 
     Raises:

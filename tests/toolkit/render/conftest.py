@@ -1,13 +1,12 @@
 """The schemas of the API servers that our objects go to, as JSON schema: an unknown field anywhere is an error.
 
 Core kinds come from the package data of kubernetes-validate (read, never imported: importing costs 0.3 s), the others
-from the CRDs of KubeEdge and Volcano: TIERS_CRDS, else ../shared/crds, else .cache/crds.
+from the CRDs of other projects: TIERS_CRDS, else ../shared/crds, else .cache/crds.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -17,21 +16,10 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from tests.cluster.crds import find_crds
+
 REPOSITORY = Path(__file__).parents[3]
 META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-CORE = {
-    "Namespace": "namespace-v1.json",
-    "PriorityClass": "priorityclass-scheduling-v1.json",
-    "ConfigMap": "configmap-v1.json",
-    "DaemonSet": "daemonset-apps-v1.json",
-    "Deployment": "deployment-apps-v1.json",
-    "Service": "service-v1.json",
-}
-CRDS = {
-    "NodeGroup": "kubeedge/apps_v1alpha1_nodegroup.yaml",
-    "Queue": "volcano/scheduling.volcano.sh_queues.yaml",
-    "Job": "volcano/batch.volcano.sh_jobs.yaml",
-}
 
 
 @cache
@@ -53,13 +41,14 @@ def _definitions() -> Mapping[str, object]:
 
 
 @cache
-def crd_folder() -> Path | None:
-    """Find the folder of CRDs."""
-    named = os.environ.get("TIERS_CRDS")
-    places = (
-        [Path(named)] if named else [REPOSITORY.parent / "shared" / "crds", REPOSITORY / ".cache" / "crds"]
-    )
-    return next((place for place in places if (place / CRDS["Job"]).is_file()), None)
+def _crds() -> Mapping[tuple[str, str], Mapping[str, object]]:
+    """Read every CRD of the folder, by group and kind."""
+    folder = find_crds()
+    assert folder is not None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*/*.yaml"))]
+    read = [each for text in texts for each in yaml.load_all(text, Loader=loader) if each]
+    return {(each["spec"]["group"], each["spec"]["names"]["kind"]): each for each in read}
 
 
 def _reachable(schema: object) -> dict[str, object]:
@@ -75,9 +64,18 @@ def _reachable(schema: object) -> dict[str, object]:
     return found
 
 
-def _core(kind: str) -> dict[str, object]:
-    text = (_core_folder() / CORE[kind]).read_text(encoding="utf-8").replace("/api/_definitions.json#", "#")
+def _core(api_version: str, kind: str) -> dict[str, object]:
+    group, _, version = api_version.rpartition("/")
+    parts = [kind.lower(), group.removesuffix(".k8s.io").split(".")[0], version]
+    name = "-".join(part for part in parts if part) + ".json"
+    text = (_core_folder() / name).read_text(encoding="utf-8").replace("/api/_definitions.json#", "#")
     return json.loads(text)
+
+
+def is_custom(api_version: str) -> bool:
+    """Tell a kind of a CRD: the groups of Kubernetes itself have no dot or end in k8s.io, and one other ends so too."""
+    group = api_version.rpartition("/")[0]
+    return ("." in group and not group.endswith("k8s.io")) or group.startswith("autoscaling.k8s.io")
 
 
 def _strict(schema: object, *, top: bool = True) -> object:
@@ -103,20 +101,17 @@ def _strict(schema: object, *, top: bool = True) -> object:
     return result
 
 
-def _custom(kind: str, version: str) -> object:
-    folder = crd_folder()
-    assert folder is not None
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    crd = yaml.load((folder / CRDS[kind]).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 -- a safe one
+def _custom(api_version: str, kind: str) -> object:
+    group, _, version = api_version.partition("/")
+    crd = _crds()[group, kind]
     found = [each for each in crd["spec"]["versions"] if each["name"] == version]
     assert found, f"{kind} has no version {version}"
-    assert crd["spec"]["names"]["kind"] == kind
     return _strict(found[0]["schema"]["openAPIV3Schema"])
 
 
 @cache
 def _validator(api_version: str, kind: str) -> jsonschema_rs.Validator:
-    schema = _core(kind) if kind in CORE else _custom(kind, api_version.partition("/")[2])
+    schema = _custom(api_version, kind) if is_custom(api_version) else _core(api_version, kind)
     assert isinstance(schema, dict)
     return jsonschema_rs.validator_for({**schema, "$defs": _reachable(schema)})
 
@@ -127,7 +122,7 @@ def schema_errors(require: Callable[[str], None]) -> Callable[[Mapping[str, obje
 
     def check(body: Mapping[str, object]) -> list[str]:
         kind = str(body["kind"])
-        if kind in CRDS:
+        if is_custom(str(body["apiVersion"])):
             require("crds")
         errors = _validator(str(body["apiVersion"]), kind).iter_errors(body)
         return [f"{'.'.join(map(str, error.instance_path))}: {error.message}" for error in errors]
