@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import typer
+from objects_page import objects_page
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -110,6 +111,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "cli.md": commands_page,
     "problems.md": problems_page,
+    "objects.md": lambda: MADE_BY + "\n" + objects_page(),
     "tiers.schema.json": schema_text,
 }
 """File under docs/reference -> what writes it."""

@@ -1,7 +1,8 @@
 """Write tests/golden again from what is rendered now; `make golden` runs it. Read the difference before committing it.
 
 Each folder of tests/golden holds `objects.yaml`, rendered from its own `tiers.yaml` or else from the worked example,
-and the configurations of KubeEdge's two programs where a cluster has one.
+the
+configuration of Volcano's scheduler, and those of KubeEdge's two programs where a cluster has one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from toolkit.errors import TiersError
 from toolkit.render.kubeedge_config import cloud_config, edge_config
 from toolkit.render.objects import render
+from toolkit.render.scheduler import scheduler_config
 from toolkit.render.stream import to_stream
 from toolkit.topology.load import load
 from toolkit.topology.topology import Topology
@@ -42,6 +44,7 @@ def main() -> int:
 def goldens(topology: Topology) -> Iterator[tuple[str, str]]:
     """Give name and text of every golden of a topology."""
     yield "objects.yaml", to_stream(render(topology))
+    yield "volcano-scheduler.conf", scheduler_config(topology)
     for name, cluster in topology.clusters.items():
         if cluster.kubeedge is None:
             continue
