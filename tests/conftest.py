@@ -62,11 +62,18 @@ def _control_plane_is_here() -> bool:
     return find_crds() is not None and all_here()
 
 
+def _prometheus_is_here() -> bool:
+    """Look for Prometheus and Alertmanager with the tools that check their files; Debian renames one of them."""
+    named = all(program(name) is not None for name in ("prometheus", "promtool", "amtool"))
+    return named and (program("alertmanager") or program("prometheus-alertmanager")) is not None
+
+
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "mosquitto": (lambda: program("mosquitto") is not None, "apt-get install mosquitto"),
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
     "index": (_index_answers, "give pip a package index"),
+    "prometheus": (_prometheus_is_here, "apt-get install prometheus prometheus-alertmanager"),
     "crds": (lambda: find_crds() is not None, "make crds"),
     "cluster": (_control_plane_is_here, "make crds; scripts/bring-cluster (needs Go 1.26)"),
 }
