@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit.errors import TiersError
+from toolkit.render.join import join_script
 from toolkit.render.kubeedge_config import cloud_config, edge_config
 from toolkit.render.objects import render
 from toolkit.render.scheduler import scheduler_config
@@ -52,6 +53,7 @@ def goldens(topology: Topology) -> Iterator[tuple[str, str]]:
         for placed in topology.pools_in(name):
             if placed.tier_name == "edge":
                 yield f"edgecore-{placed.name}.yaml", edge_config(topology, placed.name)
+                yield f"join-{placed.name}.sh", join_script(topology, placed.name)
 
 
 if __name__ == "__main__":

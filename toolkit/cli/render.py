@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from toolkit.cli.present import JsonOption, Output, Table, describe, say, show
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
-
-if TYPE_CHECKING:
-    from toolkit.topology.topology import Topology
 
 _FolderOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write one file an object below DIR.")
@@ -25,6 +22,10 @@ _CloudOption = Annotated[
 _EdgeOption = Annotated[
     str | None,
     typer.Option("--edge-config", metavar="POOL[/DEVICE]", help="Print edgecore.yaml of devices instead."),
+]
+_JoinOption = Annotated[
+    str | None,
+    typer.Option("--join", metavar="POOL[/DEVICE]", help="Print the script that joins a device instead."),
 ]
 _SchedulerOption = Annotated[
     bool, typer.Option("--scheduler-config", help="Print volcano-scheduler.conf instead.")
@@ -41,6 +42,7 @@ def render(
     folder: _FolderOption = None,
     cloud: _CloudOption = None,
     edge: _EdgeOption = None,
+    join: _JoinOption = None,
     scheduler: _SchedulerOption = False,
     check: _CheckOption = False,
     as_json: JsonOption = False,
@@ -55,8 +57,10 @@ def render(
     loaded = load(files, variables_of(assignments))
     for problem in loaded.warnings:
         say(describe(problem))
-    if cloud is not None or edge is not None:
-        _print_kubeedge(loaded.topology, cloud, edge)
+    if cloud is not None or edge is not None or join is not None:
+        from toolkit.cli.kubeedge_files import print_files
+
+        print_files(loaded.topology, cloud=cloud, edge=edge, join=join)
         return
     if scheduler:
         from toolkit.render.scheduler import scheduler_config
@@ -82,14 +86,3 @@ def render(
         say(
             f"{len(objects)} objects in {folder}, {len(written.unchanged)} of them as before; next: tiers lint {folder}"
         )
-
-
-def _print_kubeedge(topology: Topology, cloud: str | None, edge: str | None) -> None:
-    """Print files that KubeEdge's own programs read; they are no objects."""
-    from toolkit.render.kubeedge_config import cloud_config, edge_config
-
-    if cloud is not None:
-        print(cloud_config(topology, cloud), end="")
-    if edge is not None:
-        pool, _, device = edge.partition("/")
-        print(edge_config(topology, pool, device), end="")

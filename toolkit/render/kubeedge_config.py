@@ -20,6 +20,8 @@ from toolkit.topology.kubeedge import KubeEdge
 from toolkit.topology.topology import PlacedPool, Topology
 
 WEBSOCKET_PORT, HTTPS_PORT = 10000, 10002
+CONTAINERD = "unix:///run/containerd/containerd.sock"
+"""Where the container runtime of a device listens."""
 DEFAULT_NODE_LIMIT = 500
 """CloudCore's own; it derives nothing at this number."""
 _STEP, _ROOM = 100, 5
@@ -55,6 +57,8 @@ class EdgeCoreView:
     node: str
     """Name of one device; empty for a file that all of a pool may take, which go by their host names."""
     cgroup_driver: str
+    runtime: str
+    """Where the container runtime listens."""
     taint: str
     https: str
     websocket: str
@@ -68,7 +72,7 @@ def cloud_config(topology: Topology, cluster: str) -> str:
     Raises:
         UsageError: there is no such cluster, or it has no `kubeedge`.
     """
-    kubeedge = _kubeedge(topology, cluster)
+    kubeedge = kubeedge_of(topology, cluster)
     devices = sum(each.pool.nodes.total for each in topology.pools_in(cluster) if each.tier_name == "edge")
     limit = max(DEFAULT_NODE_LIMIT, -(-(devices + devices // _ROOM) // _STEP) * _STEP)
     view = CloudCoreView(
@@ -108,42 +112,44 @@ def edge_config(topology: Topology, pool: str, device: str = "") -> str:
     Raises:
         UsageError: there is no such pool on the edge or no such device, or its cluster has no `kubeedge`.
     """
-    placed = _edge_pool(topology, pool)
+    placed = edge_pool(topology, pool)
     if device and device not in placed.node_names:
         raise UsageError(
             f"the pool {pool} has no device '{device}'", hint=f"tiers explain tiers.edge.pools.{pool}"
         )
     cluster = topology.cluster_of(placed)
-    kubeedge = _kubeedge(topology, cluster)
-    host = kubeedge.addresses[0]
-    dialled = f"[{host}]" if ":" in host else host
+    kubeedge = kubeedge_of(topology, cluster)
+    host = dialled(kubeedge.addresses[0])
     view = EdgeCoreView(
         labels={TIER_LABEL: "edge", POOL_LABEL: pool, **placed.pool.nodes.labels},
         node=device,
         cgroup_driver=kubeedge.cgroup_driver,
+        runtime=CONTAINERD,
         taint=EDGE_LABEL,
-        https=f"https://{dialled}:{HTTPS_PORT}",
-        websocket=f"{dialled}:{WEBSOCKET_PORT}",
+        https=f"https://{host}:{HTTPS_PORT}",
+        websocket=f"{host}:{WEBSOCKET_PORT}",
         mqtt_mode=_MQTT_MODES[kubeedge.mqtt],
         tasks=False,
     )
     body = fill("kubeedge/edgecore.yaml.j2", _UNNAMED, edge=view)
-    join = f"keadm join --kubeedge-version=v{kubeedge.version} --cloudcore-ipport={dialled}:{WEBSOCKET_PORT}"
-    join += " --with-mqtt=false" + (f" --edgenode-name={device}" if device else "")
+    whose = f"{pool}/{device}" if device else pool
     return _commented(
         f"edgecore.yaml of {device or f'the devices of {pool}'}, KubeEdge {kubeedge.version}",
         (
-            "a device joins once, with a token that is good for twelve hours and is written nowhere; it comes from",
-            "  kubectl -n kubeedge get secret tokensecret -o jsonpath={.data.tokendata} | base64 -d",
-            "and is asked for on the device:",
-            f'  read -rs TOKEN && {join} --token="$TOKEN"',
-            "then this file replaces /etc/kubeedge/config/edgecore.yaml there: systemctl restart edgecore",
+            "it is /etc/kubeedge/config/edgecore.yaml of a device that has joined; when it changes: systemctl restart edgecore",
+            f"the script that joins a device and puts this file there: tiers render --join {whose}",
         ),
         body,
     )
 
 
-def _kubeedge(topology: Topology, cluster: str) -> KubeEdge:
+def dialled(address: str) -> str:
+    """Write an address as it stands before a port: with brackets around one of IPv6."""
+    return f"[{address}]" if ":" in address else address
+
+
+def kubeedge_of(topology: Topology, cluster: str) -> KubeEdge:
+    """Give the KubeEdge of a cluster. Raises UsageError when there is no such cluster, or it has none."""
     if cluster not in topology.clusters:
         known = ", ".join(topology.clusters)
         raise UsageError(
@@ -158,7 +164,8 @@ def _kubeedge(topology: Topology, cluster: str) -> KubeEdge:
     return found
 
 
-def _edge_pool(topology: Topology, pool: str) -> PlacedPool:
+def edge_pool(topology: Topology, pool: str) -> PlacedPool:
+    """Give a pool of the edge by name. Raises UsageError that names those there are."""
     for placed in topology.pools():
         if placed.name == pool and placed.tier_name == "edge":
             return placed

@@ -46,7 +46,7 @@ def test_devices_are_told_their_labels_their_taint_and_the_way_to_the_cloud(hosp
     assert edged["hostnameOverride"] == "ultrasound-007"
     assert modules["edgeHub"]["websocket"]["server"] == "192.0.2.10:10000"
     assert modules["edgeHub"]["token"] == ""
-    assert "--edgenode-name=ultrasound-007" in text
+    assert "tiers render --join ultrasound/ultrasound-007" in text
 
 
 def test_an_address_of_version_6_is_bracketed(topology):

@@ -1,0 +1,33 @@
+"""Print what KubeEdge's own programs read, and the way to join; they are files, no objects. Part of `tiers render`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.topology.topology import Topology
+
+
+def print_files(topology: Topology, *, cloud: str | None, edge: str | None, join: str | None) -> None:
+    """Print each file that was asked for.
+
+    Args:
+        topology: what they are made from.
+        cloud: the cluster whose cloudcore.yaml is wanted.
+        edge: the POOL or POOL/DEVICE whose edgecore.yaml is wanted.
+        join: the POOL or POOL/DEVICE whose script for joining is wanted.
+
+    Raises:
+        UsageError: there is no such cluster, pool or device, or its cluster has no `kubeedge`.
+    """
+    from toolkit.render.join import join_script
+    from toolkit.render.kubeedge_config import cloud_config, edge_config
+
+    if cloud is not None:
+        print(cloud_config(topology, cloud), end="")
+    if edge is not None:
+        pool, _, device = edge.partition("/")
+        print(edge_config(topology, pool, device), end="")
+    if join is not None:
+        pool, _, device = join.partition("/")
+        print(join_script(topology, pool, device), end="")
