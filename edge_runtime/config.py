@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.errors import UsageError
-from toolkit.wire.device_config import DeviceConfig, decode_device_config
+from toolkit.wire.device_config import OWN_FILES, DeviceConfig, decode_device_config, decode_own_files
 from toolkit.wire.keyring import Keyring, decode_keyring
 from toolkit.wire.topics import check_label
 
@@ -28,6 +28,9 @@ class Settings:
 def read_settings(file: Path, node_name: str) -> Settings:
     """Read a configuration file and the keyring that it names.
 
+    A pool's devices share the folder that the file lies in; where `devices.json` there names this device, the file
+    that it gives counts instead.
+
     Args:
         file: JSON, see `wire.device_config`; relative paths in it are relative to its folder.
         node_name: name of the device if the file gives none, as a DaemonSet passes it in NODE_NAME.
@@ -36,15 +39,17 @@ def read_settings(file: Path, node_name: str) -> Settings:
         UsageError: a file cannot be read, or the device has no name.
         IntegrityError: a file is damaged, or a name cannot be used.
     """
-    config = decode_device_config(
-        _read(file, "the configuration", "give the path of the file: --config FILE"), what=str(file)
-    )
+    config = _read_config(file)
     name = config.device or node_name
     if not name:
         raise UsageError(
             f"{file}: the device has no name", hint="set device in the file, or NODE_NAME in the environment"
         )
     check_label(name, what=f"{file}: device")
+    own = _own_file(file.parent / OWN_FILES, name)
+    if own is not None:
+        file = own
+        config = _read_config(file)
     names = [model.name for model in config.models]
     for model in names:
         if names.count(model) > 1:
@@ -53,7 +58,29 @@ def read_settings(file: Path, node_name: str) -> Settings:
     data = _read(keyring_file, "the keyring", "a device gets its keyring when it is enrolled")
     keyring = decode_keyring(data, what=str(keyring_file))
     state = str(file.parent / config.state)
-    return Settings(msgspec.structs.replace(config, device=name, state=state), keyring)
+    serving = config.serving
+    files = {
+        key: str(file.parent / path)
+        for key in ("certificate_file", "key_file", "token_file", "client_ca_file")
+        if (path := getattr(serving, key))
+    }
+    serving = msgspec.structs.replace(serving, **files)
+    return Settings(msgspec.structs.replace(config, device=name, state=state, serving=serving), keyring)
+
+
+def _read_config(file: Path) -> DeviceConfig:
+    data = _read(file, "the configuration", "give the path of the file: --config FILE")
+    return decode_device_config(data, what=str(file))
+
+
+def _own_file(listed: Path, device: str) -> Path | None:
+    """Give the file that is meant for this device alone, if there is one."""
+    if not listed.is_file():
+        return None
+    own = decode_own_files(
+        _read(listed, "the list of devices", "render and apply it again"), what=str(listed)
+    )
+    return listed.parent / own.files[device] if device in own.files else None
 
 
 def _read(file: Path, what: str, hint: str) -> bytes:

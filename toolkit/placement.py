@@ -62,8 +62,6 @@ class Placement:
     node_selector: Mapping[str, str]
     nodes: tuple[str, ...] = ()
     """Names of the only nodes that are meant; empty means every node with the labels."""
-    other_nodes: tuple[str, ...] = ()
-    """Names of nodes that are left to another placement."""
     off_edge: bool = True
     """Whether nodes of KubeEdge are excluded, whatever else they carry."""
     tolerations: tuple[Toleration, ...] = ()
@@ -84,13 +82,13 @@ class WorkerSize:
     reasons: tuple[str, ...] = ()
 
 
-def fitted_name(*parts: str) -> str:
-    """Join parts with dashes; what is longer than a label allows is cut and told apart by a hash."""
+def fitted_name(*parts: str, longest: int = LONGEST_NAME) -> str:
+    """Join parts with dashes; what is longer than a label (or `longest`) is cut and told apart by a hash."""
     name = "-".join(parts)
-    if len(name) <= LONGEST_NAME:
+    if len(name) <= longest:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:_HASH_LENGTH]
-    return f"{name[: LONGEST_NAME - _HASH_LENGTH - 1].rstrip('-')}-{digest}"
+    return f"{name[: longest - _HASH_LENGTH - 1].rstrip('-')}-{digest}"
 
 
 def cluster_wide_name(topology: Topology, name: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
 from toolkit.topology.model import Model
+from toolkit.topology.settings import Settings
 from toolkit.topology.topology import PlacedPool, Topology
 from toolkit.wire.device_config import BrokerConfig, DeviceConfig, ModelConfig, ServingConfig
 
@@ -26,13 +27,13 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 -- of a pod; who may reach it is for the
 _PORTS = {"mqtts": 8883, "mqtt": 1883}
 
 
-def device_config(topology: Topology, placed: PlacedPool, device: str | None = None) -> DeviceConfig:
-    """Write the configuration that a pool's devices start with, or that of one device with settings of its own.
+def device_config(topology: Topology, placed: PlacedPool, settings: Settings | None = None) -> DeviceConfig:
+    """Write the configuration that a pool's devices start with, or that of devices with other settings.
 
     Raises:
         RenderError: the broker's authority is kept where no device can read it.
     """
-    disk = topology.settings_of(placed, device).disk
+    disk = (settings or topology.settings_of(placed)).disk
     models = topology.models_on(placed.name)
     return DeviceConfig(
         site=topology.name,

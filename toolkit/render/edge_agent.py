@@ -1,5 +1,9 @@
 """The daemon on the devices of a pool: one ConfigMap and one DaemonSet per pool × hardware × runtime image.
 
+Devices with settings of their own have them in the same ConfigMap: a file for each configuration that differs, and a
+list of who has which. So ten thousand devices are as many objects as their pools are, and no setting that changes
+moves a device from one DaemonSet to another, which would end its pod.
+
 Between `device` (the configuration) and the templates kubernetes/{configmap,daemonset}.yaml.j2. The pods hold to the
 rules for a day without the cloud (kubeedge/kubeedge issues 3941, 4441, 4416): tolerations without end, no token, no
 RuntimeClass, no pull at start, everything on the device's own disk. A model's version is never here, and the update
@@ -8,6 +12,7 @@ strategy is OnDelete: nothing that `apply` does restarts a device.
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +35,7 @@ from toolkit.render.scheduling import affinity, tolerations
 from toolkit.render.template import fill
 from toolkit.routes import sync_tasks
 from toolkit.topology.topology import PlacedPool, Topology
-from toolkit.wire.device_config import DeviceConfig
+from toolkit.wire.device_config import OWN_FILES, DeviceConfig, OwnFiles
 from toolkit.wire.document import encode_json
 
 CONFIG_FOLDER = "/etc/tiers/config"
@@ -48,6 +53,8 @@ AGENT_LABEL = "tiers.dev/agent"
 _REQUESTED_CPUS, _REQUESTED_MEMORY = 1, 2**30
 _MEMORY_LIMIT_QUARTERS = 3
 _MIB = 2**20
+_FILE_HASH = 12
+"""Characters that tell apart the files of one pool's ConfigMap."""
 
 
 @dataclass(frozen=True)
@@ -104,31 +111,15 @@ def edge_agents(topology: Topology, lock: Lock, cluster: str) -> Iterator[Render
 
 
 def _pool_agents(topology: Topology, lock: Lock, placed: PlacedPool) -> Iterator[RenderedObject]:
-    """One agent for the pool, and one of its own for each device whose configuration differs from the pool's."""
-    config = device_config(topology, placed)
     placement = place_pool(topology, placed)
-    own = {device: device_config(topology, placed, device) for device in sorted(placed.pool.devices)}
-    apart = tuple(device for device, other in own.items() if other != config)
-    names = ("tiers-edge", placed.name, placed.pool.hardware)
-    rest = tuple(node for node in placement.nodes if node not in apart)
-    if rest or not placement.nodes:
-        others = () if placement.nodes else apart
-        pool_wide = replace(placement, nodes=rest, other_nodes=others)
-        yield from _agent(topology, lock, placed, pool_wide, config, fitted_name(*names))
-    for device in apart:
-        alone = replace(placement, nodes=(device,))
-        name = fitted_name(*names, device.replace(".", "-"))
-        yield from _agent(topology, lock, placed, alone, own[device], name)
-
-
-def _agent(
-    topology: Topology, lock: Lock, placed: PlacedPool, placement: Placement, config: DeviceConfig, name: str
-) -> Iterator[RenderedObject]:
+    name = fitted_name("tiers-edge", placed.name, placed.pool.hardware)
     source = f"tiers.edge.pools.{placed.name}"
     labels = owner_labels(topology.name, "pool", placed.name)
+    config = device_config(topology, placed)
     data = {
         CONFIG_FILE: _readable(encode_json(config)),
         ROUTES_FILE: _readable(msgspec.json.encode(sync_tasks(topology, "edge"), order="sorted")),
+        **_own_files(topology, placed, config),
     }
     metadata = Metadata(name, labels, placement.namespace)
     config_map = fill("kubernetes/configmap.yaml.j2", metadata, config_map=ConfigMapView(data))
@@ -138,6 +129,23 @@ def _agent(
     yield RenderedObject(
         placement.cluster, source, fill("kubernetes/daemonset.yaml.j2", prepared, agent=view)
     )
+
+
+def _own_files(topology: Topology, placed: PlacedPool, pools: DeviceConfig) -> dict[str, str]:
+    """Give a file for each configuration that differs from the pool's, and the list of who has which."""
+    data: dict[str, str] = {}
+    files: dict[str, str] = {}
+    for alike in topology.settings_of_all(placed):
+        config = device_config(topology, placed, alike.settings)
+        if config == pools:
+            continue
+        text = _readable(encode_json(config))
+        file = f"config-{hashlib.sha256(text.encode()).hexdigest()[:_FILE_HASH]}.json"
+        data[file] = text
+        files |= dict.fromkeys(alike.devices, file)
+    if files:
+        data[OWN_FILES] = _readable(encode_json(OwnFiles(files=dict(sorted(files.items())))))
+    return data
 
 
 def _view(

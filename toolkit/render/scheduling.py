@@ -14,8 +14,6 @@ def affinity(placement: Placement) -> dict[str, object]:
         expressions.append({"key": EDGE_LABEL, "operator": "DoesNotExist"})
     if placement.nodes:
         expressions.append({"key": NODE_LABEL, "operator": "In", "values": list(placement.nodes)})
-    if placement.other_nodes:
-        expressions.append({"key": NODE_LABEL, "operator": "NotIn", "values": list(placement.other_nodes)})
     if not expressions:
         return {}
     terms = [{"matchExpressions": expressions}]

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from toolkit.topology.alerts import Alerts
 from toolkit.topology.broker import Broker
 from toolkit.topology.cluster import Cluster
+from toolkit.topology.effective import Alike, settings_of, settings_of_all
 from toolkit.topology.hardware import PROFILES, Hardware
 from toolkit.topology.images import Images
 from toolkit.topology.job import Job
@@ -190,12 +191,8 @@ class Topology(Noun):
 
     def settings_of(self, placed: PlacedPool, device: str | None = None) -> Settings:
         """Give the settings that hold for a pool or one device of it: device beats pool beats tier, key by key."""
-        layers = [
-            placed.tier.settings,
-            placed.pool.settings,
-            placed.pool.devices.get(device or "", Settings()),
-        ]
-        merged = Settings()
-        for layer in layers:
-            merged = merged.model_copy(update={key: getattr(layer, key) for key in layer.model_fields_set})
-        return merged
+        return settings_of(placed, device)
+
+    def settings_of_all(self, placed: PlacedPool) -> tuple[Alike, ...]:
+        """Give all devices of a pool in groups for which the same settings hold."""
+        return settings_of_all(placed)

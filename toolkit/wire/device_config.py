@@ -6,7 +6,9 @@ runs is in its retained desired document alone. Secrets are files that this docu
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import re
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
@@ -14,6 +16,12 @@ from toolkit.errors import IntegrityError
 from toolkit.wire.document import Document, decode_json
 from toolkit.wire.manifest import NAME
 from toolkit.wire.topics import check_label
+
+CONFIG_LIMIT: Final = 1024 * 1024
+"""Bytes of a configuration, or of all files of a ConfigMap: what Kubernetes keeps in one."""
+OWN_FILES: Final = "devices.json"
+"""Beside a pool's configuration: an OwnFiles. Without it the configuration is for every device."""
+_OWN_FILE = re.compile(r"config-[0-9a-f]{8,64}\.json")
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,13 +79,37 @@ class DeviceConfig(Document, frozen=True, kw_only=True):
     """Bytes that artifacts may take; 0 leaves it to the disk."""
 
 
+class OwnFiles(Document, frozen=True, kw_only=True):
+    """Which devices of a pool start with another file than their pool's; it lies in the same folder."""
+
+    FORMAT: ClassVar[int] = 1
+    files: Mapping[str, str]
+    """Device → name of its file; devices that are set up alike share one."""
+
+
+def decode_own_files(data: bytes, *, what: str) -> OwnFiles:
+    """Read which devices have which file.
+
+    Raises:
+        IntegrityError: it is no such document, or a file could lie elsewhere.
+    """
+    own = decode_json(data, OwnFiles, what=what, limit=CONFIG_LIMIT)
+    for device, file in own.files.items():
+        if not _OWN_FILE.fullmatch(file):
+            message = (
+                f"{what}: {device[:80]!r} has {file[:80]!r}, which is no file such as config-0123abcd.json"
+            )
+            raise IntegrityError(message, hint="render and apply it again: tiers apply")
+    return own
+
+
 def decode_device_config(data: bytes, *, what: str) -> DeviceConfig:
     """Read a device's configuration.
 
     Raises:
         IntegrityError: it is not one, or a name in it cannot be used.
     """
-    config = decode_json(data, DeviceConfig, what=what, limit=1024 * 1024)
+    config = decode_json(data, DeviceConfig, what=what, limit=CONFIG_LIMIT)
     check_label(config.site, what=f"{what}: site")
     if config.device:
         check_label(config.device, what=f"{what}: device")

@@ -6,11 +6,14 @@ import json
 
 import pytest
 
+from edge_runtime.config import read_settings
 from toolkit.errors import RenderError
 from toolkit.render.lock import Lock
 from toolkit.render.objects import render
 from toolkit.sync.task import decode_task
 from toolkit.wire.device_config import decode_device_config
+from toolkit.wire.document import encode_json
+from toolkit.wire.keyring import Keyring
 
 PINNED = Lock(images={"registry.example/tiers-edge:1.0": "sha256:" + "a" * 64})
 
@@ -176,34 +179,48 @@ def test_hardware_without_tensorrt_gets_its_own_image_and_no_gpu(topology):
     assert {model.engine for model in config.models} == {"onnxruntime"}
 
 
-def test_a_device_with_settings_of_its_own_gets_an_agent_of_its_own(topology):
-    changed = topology(
-        {"tiers": {"edge": {"pools": {"endoscopy": {"devices": {"endo-02": {"disk": "2GiB"}}}}}}}
-    )
-    found = agents(changed)
-    apart = "tiers-edge-endoscopy-jetson-orin-nano-endo-02"
-    assert set(found) == {
-        "tiers-edge-endoscopy-jetson-orin-nano",
-        "tiers-edge-ultrasound-jetson-orin-nx",
-        apart,
-    }
-    assert configuration(changed, apart).disk_budget_bytes == 2 * 2**30
-    assert configuration(changed, "tiers-edge-endoscopy-jetson-orin-nano").disk_budget_bytes == 8 * 2**30
-    assert nodes(found[apart]) == [("In", ["endo-02"])]
-    assert nodes(found["tiers-edge-endoscopy-jetson-orin-nano"]) == [("In", ["endo-01"])]
+ENDOSCOPY = "tiers-edge-endoscopy-jetson-orin-nano"
 
 
-def test_a_counted_pool_leaves_a_device_with_its_own_settings_to_its_own_agent(topology):
-    devices = {"ultrasound-007": {"disk": "2GiB"}}
-    found = agents(topology({"tiers": {"edge": {"pools": {"ultrasound": {"devices": devices}}}}}))
-    assert nodes(found["tiers-edge-ultrasound-jetson-orin-nx"]) == [("NotIn", ["ultrasound-007"])]
-    assert nodes(found["tiers-edge-ultrasound-jetson-orin-nx-ultrasound-007"]) == [("In", ["ultrasound-007"])]
+def started_with(topology, pool, node, tmp_path):
+    """Give what the daemon itself would start with on a node, from the files of its pool's ConfigMap."""
+    for file, text in agents(topology, kind="ConfigMap")[pool]["data"].items():
+        (tmp_path / file).write_text(text.replace("/var/lib/tiers/state", str(tmp_path)))
+    (tmp_path / "identity").mkdir(exist_ok=True)
+    (tmp_path / "identity" / "keyring.json").write_bytes(encode_json(Keyring(keys=())))
+    return read_settings(tmp_path / "config.json", node).config
 
 
-def nodes(body):
-    affinity = body["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
-    (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    return [(each["operator"], each["values"]) for each in term["matchExpressions"]]
+def test_a_device_with_settings_of_its_own_starts_with_them(topology, tmp_path):
+    devices = {"endo-02": {"disk": "2GiB"}}
+    changed = topology({"tiers": {"edge": {"pools": {"endoscopy": {"devices": devices}}}}})
+    disks = [
+        started_with(changed, ENDOSCOPY, name, tmp_path).disk_budget_bytes for name in ("endo-01", "endo-02")
+    ]
+    assert disks == [8 * 2**30, 2 * 2**30]
+
+
+def test_settings_of_devices_change_nothing_that_could_end_a_pod(topology):
+    devices = {"endo-02": {"disk": "2GiB"}}
+    changed = topology({"tiers": {"edge": {"pools": {"endoscopy": {"devices": devices}}}}})
+    assert agents(changed) == agents(topology())
+
+
+def test_devices_that_are_set_up_alike_share_one_file(topology):
+    devices = {f"ultrasound-{number:03d}": {"disk": f"{1 + number % 2}GiB"} for number in range(1, 101)}
+    changed = topology({"tiers": {"edge": {"pools": {"ultrasound": {"devices": devices}}}}})
+    data = agents(changed, kind="ConfigMap")["tiers-edge-ultrasound-jetson-orin-nx"]["data"]
+    assert len(data) == len({"config.json", "routes.json", "devices.json"}) + 2
+    listed = json.loads(data["devices.json"])["files"]
+    assert set(listed) == set(devices)
+    assert listed["ultrasound-001"] == listed["ultrasound-003"] != listed["ultrasound-002"]
+
+
+def test_what_equals_the_pools_settings_is_not_listed(topology):
+    pool = {"settings": {"hold": True}, "devices": {"ultrasound-001": {"disk": "8GiB"}}}
+    changed = topology({"tiers": {"edge": {"pools": {"ultrasound": pool}}}})
+    data = agents(changed, kind="ConfigMap")["tiers-edge-ultrasound-jetson-orin-nx"]["data"]
+    assert set(data) == {"config.json", "routes.json"}
 
 
 # ---------------------------------------------------------------- the broker

@@ -7,7 +7,14 @@ import pytest
 
 from toolkit.errors import IntegrityError
 from toolkit.wire.desired import Desired, DesiredModel, decode_desired
-from toolkit.wire.device_config import BrokerConfig, DeviceConfig, ModelConfig, decode_device_config
+from toolkit.wire.device_config import (
+    BrokerConfig,
+    DeviceConfig,
+    ModelConfig,
+    OwnFiles,
+    decode_device_config,
+    decode_own_files,
+)
 from toolkit.wire.digest import digest_of
 from toolkit.wire.document import encode_json
 from toolkit.wire.report import ModelReport, Report, decode_report
@@ -76,3 +83,11 @@ def test_what_has_finished_is_not_under_way():
     under_way = {state for state in InstallState if state not in FINISHED}
     assert InstallState.ACTIVE in FINISHED
     assert {InstallState.DOWNLOADING, InstallState.PROBATION, InstallState.WAITING_WINDOW} <= under_way
+
+
+def test_devices_with_files_of_their_own_name_files_beside_their_pools():
+    own = OwnFiles(files={"us-01": "config-0123456789ab.json"})
+    assert decode_own_files(encode_json(own), what="devices.json") == own
+    for file in ("../config-0123456789ab.json", "/etc/passwd", "config.json", "config-01.json/x"):
+        with pytest.raises(IntegrityError, match="no file such as"):
+            decode_own_files(encode_json(OwnFiles(files={"us-01": file})), what="devices.json")
