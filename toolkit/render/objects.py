@@ -11,6 +11,7 @@ from toolkit.render.lock import Lock
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduler import scheduler_configs
 from toolkit.render.service import services
+from toolkit.render.sync_agents import sync_agents
 from toolkit.topology.topology import Topology
 
 _NO_LOCK = Lock()
@@ -20,6 +21,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     edge_agents,
     services,
     gangs,
+    sync_agents,
 )
 """Each gives what one subject becomes in one cluster."""
 

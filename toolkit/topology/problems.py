@@ -4,7 +4,7 @@
 docs/reference/problems.md is made from CATALOGUE, and every row has a file in tests/invalid that yields it.
 
 E01 reading YAML · E02 shape · E03 values · E04 references · E05 things that do not fit together · E06 names that
-Kubernetes would refuse later · W07 warnings, which stop nothing.
+Kubernetes would refuse later · E09 what runs beside the models · W07 warnings, which stop nothing.
 """
 
 # ruff: noqa: E501  # one row a line: a table is read by its columns
@@ -117,6 +117,8 @@ _ROWS = (
     Row("E0601", "a job name that is no Service name", "Volcano accepts it and its pods then wait for ever", "begin with a letter and use at most 63 letters, digits and -, counting the names of the pods"),
     Row("E0602", "a name that is too long", "names made from it would be longer than the 63 characters that Kubernetes takes", "choose a shorter name"),
     Row("E0603", "a service with a name that it cannot have", "it becomes a Service of Kubernetes, and the workers of a job find each other by one with the job's name", "begin with a letter, and give the service and the job different names"),
+    # ------------------------------------------------------------------ E09 what runs beside the models: agents, broker, depot, storages
+    Row("E0900", "an agent that is not where its data is", "it could not see the storage that it shall read", "name a pool of the same tier; leave the agent out for edge, where the daemon runs the routes"),
     # ------------------------------------------------------------------ W07 warnings
     Row("W0701", "a Jetson that TensorRT cannot serve", "JetPack 4 brings Python 3.6 and TensorRT 8.2, so models run on ONNX Runtime in a container and are slower", "give its models an offload tier, or plan for Orin hardware"),
     Row("W0702", "a broker without encryption", "anybody on the network can read and change what devices report", "use mqtts://"),

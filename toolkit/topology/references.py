@@ -30,6 +30,7 @@ REFERENCES = (
     Reference(("models", "*", "pools", "*"), "pool", "E0401"),
     Reference(("jobs", "*", "pool"), "pool", "E0401"),
     Reference(("services", "*", "pool"), "pool", "E0401"),
+    Reference(("tiers", "*", "agent", "pool"), "pool", "E0401"),
     Reference(("prices", "machine_hour", "*"), "pool", "E0401", by_key=True),
     Reference(("clusters", "*", "pools", "*"), "pool", "E0401"),
     Reference(("clusters", "*", "tiers", "*"), "tier", "E0402"),

@@ -10,6 +10,16 @@ from toolkit.topology.noun import Noun
 from toolkit.topology.pool import Pool
 from toolkit.topology.settings import Settings
 from toolkit.topology.storage import Storages
+from toolkit.topology.units import Bytes
+
+
+class Agent(Noun):
+    """The programs that run the routes which begin in a tier."""
+
+    pool: Name
+    """Pool of the tier whose machines they run on; a storage that is a folder must be on these machines."""
+    memory: Bytes = Bytes.parse("2GiB")
+    """Most memory that one of them may take."""
 
 
 class Tier(Noun):
@@ -19,5 +29,7 @@ class Tier(Noun):
     """Where the tier keeps its data; several for copies."""
     pools: Mapping[Name, Pool] = {}
     """Machines of this tier, by kind."""
+    agent: Agent | None = None
+    """Where the routes that begin here are run; nothing means by hand. Devices run theirs without it."""
     settings: Settings = Settings()
     """Settings of this tier's devices; pools and devices beat them."""

@@ -5,7 +5,7 @@ Called by `load` with the sound part of a site.
 
 from collections.abc import Callable
 
-from toolkit.topology.checks import clusters, jobs, models, pools, queues, routes, services
+from toolkit.topology.checks import agents, clusters, flows, jobs, kubeedge, models, pools, queues, routes, services
 from toolkit.topology.checks.site import Site
 
 RULES: tuple[Callable[[Site], None], ...] = (
@@ -35,6 +35,7 @@ RULES: tuple[Callable[[Site], None], ...] = (
     routes.ends_have_storage,
     routes.copies_have_places,
     routes.triggers_agree,
+    agents.agents_stand_in_their_tier,
     services.services_fit_their_pool,
     services.names_are_service_names,
     services.replicas_are_in_order,

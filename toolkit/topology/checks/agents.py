@@ -1,0 +1,22 @@
+"""Rules about the agents that run routes.
+
+Called by `load` through checks.every.
+"""
+
+from toolkit.topology.checks.site import Site
+
+
+def agents_stand_in_their_tier(site: Site) -> None:
+    """E0900: an agent reads its tier's storage, so it runs on machines of that tier; devices bring their own."""
+    homes = {name: placed.tier_name for name, placed in site.pools().items()}
+    for tier_name, tier in site.topology.tiers.items():
+        if tier.agent is None or not site.shaped.is_sound("tiers", tier_name, "agent"):
+            continue
+        if tier_name == "edge":
+            message = "the daemon of each device runs the routes that begin on the edge"
+            site.report("E0900", ("tiers", tier_name, "agent"), message, key=True)
+        elif homes.get(tier.agent.pool, tier_name) != tier_name:
+            message = (
+                f"the pool '{tier.agent.pool}' is in the tier {homes[tier.agent.pool]}, not in {tier_name}"
+            )
+            site.report("E0900", ("tiers", tier_name, "agent", "pool"), message)
