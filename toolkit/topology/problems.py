@@ -111,8 +111,16 @@ _ROWS = (
     Row("E0525", "a tier or pool in no cluster or in two", "its objects would be applied nowhere, or twice", "name each tier, or else each of its pools, in exactly one cluster"),
     Row("E0526", "settings for a device that is not there", "they would hold for nobody", "use the name of a device of this pool"),
     Row("E0527", "settings that only devices have, elsewhere", "servers do not read them", "move them to a pool of the tier edge"),
-    Row("E0528", "an hour that ends before it begins", "the peak would never hold", "let 'from' be before 'to'; write two peaks for hours over midnight"),
+    Row("E0528", "a peak without length", "no moment lies between its two ends", 'let \'to\' differ from \'from\'; a time before \'from\' means the next day, and a whole day goes from "00:00" to "24:00"'),
     Row("E0529", "memory of a share that nothing limits", "pods that take turns on a GPU can each take all of its memory", "remove memory, or share by mps or vgpu"),
+    # ------------------------------------------------------------------ E088 scaling of services
+    Row("E0880", "scaling without room", "the number of servers could never change", "make replicas.max more than replicas.min, or remove scale"),
+    Row("E0881", "scaling from no servers", "with no server there is no queue and no latency, so nothing would ever start one", "set replicas.min to 1 or more"),
+    Row("E0882", "a scale without a rule", "an autoscaler would have nothing to go by", "add gpu, queue, p95, errors or peaks, or remove scale"),
+    Row("E0883", "the use of GPUs that are not there or not watched", "it could not be measured, so nothing would follow from it", "add gpu: {out: 80%, in: 30%} to a service with GPUs; without GPUs use queue, p95 and errors"),
+    Row("E0884", "thresholds that nobody measures", "an autoscaler asks Prometheus, and would not know where", "add monitoring: {kind: prometheus, url: http://HOST:9090}"),
+    Row("E0885", "servers that are added and never removed", "the first busy hour would keep them for ever", "add gpu: {out: 80%, in: 30%}, or give queue an 'in'"),
+    Row("E0886", "hours for an autoscaler without a calendar", "a HorizontalPodAutoscaler goes by metrics alone, so the peak would have no effect", "use by: keda, or remove the peaks"),
     # ------------------------------------------------------------------ E06 names that Kubernetes would refuse later
     Row("E0601", "a job name that is no Service name", "Volcano accepts it and its pods then wait for ever", "begin with a letter and use at most 63 letters, digits and -, counting the names of the pods"),
     Row("E0602", "a name that is too long", "names made from it would be longer than the 63 characters that Kubernetes takes", "choose a shorter name"),

@@ -3,7 +3,7 @@
 Stands under topology; render makes a Deployment, a Service and an autoscaler of it.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -58,11 +58,11 @@ class Peak(Noun):
     """Hours in which there are always enough servers."""
 
     days: Days
-    """Days of the week."""
+    """Days of the week on which it starts."""
     opens: TimeOfDay = Field(alias="from")
     """Start."""
     closes: TimeOfDay = Field(alias="to")
-    """End."""
+    """End; one before `from` is on the next day."""
     at_least: Annotated[int, Field(ge=1)]
     """Fewest servers in these hours."""
 
@@ -82,6 +82,17 @@ class Scale(Noun):
     """Hours with more servers."""
     timezone: str = "UTC"
     """Time zone of the peaks, such as Europe/Berlin."""
+    ahead: Duration = Duration(20 * 60 * 1000)
+    """How long before a peak its servers start, so that their models are loaded when it begins."""
+    predict: Literal["last_week"] | None = None
+    """Fewest servers also by what the same hour of last week needed; nothing means not."""
+    by: Literal["keda", "hpa"] = "keda"
+    """Who scales: KEDA, or a plain HorizontalPodAutoscaler, which knows no hours and needs a metrics adapter."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether it goes by something that Prometheus has to tell."""
+        return any((self.gpu, self.queue, self.p95, self.errors, self.predict))
 
 
 class Service(Noun):
@@ -99,3 +110,5 @@ class Service(Noun):
     """TCP port of the Open Inference Protocol."""
     scale: Scale | None = None
     """When there are more; nothing means `replicas.min` always."""
+    vertical: bool = False
+    """Whether a VerticalPodAutoscaler fits requests of CPU and memory to what servers use; GPUs never change."""

@@ -41,6 +41,10 @@ RULES: tuple[Callable[[Site], None], ...] = (
     services.replicas_are_in_order,
     services.peaks_have_a_time_zone,
     services.thresholds_do_not_swing,
+    services.scaling_has_room,
+    services.thresholds_can_be_measured,
+    services.what_grows_shrinks_again,
+    services.autoscalers_know_their_hours,
 )
 """Every rule, in the order of the file."""
 

@@ -1,14 +1,16 @@
-"""Rules about services: room for all replicas, thresholds that do not swing.
+"""Rules about services: room for all replicas, thresholds that do not swing, and a rule that can be measured.
 
 Called by `load` through checks.every.
 """
 
 import re
+from collections.abc import Iterator
 from zoneinfo import available_timezones
 
 from toolkit.topology.checks.site import Site
 from toolkit.topology.findings import counted, did_you_mean
 from toolkit.topology.nodes import Path
+from toolkit.topology.service import Scale, Service
 
 _SERVICE_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 """RFC 1035 label."""
@@ -40,7 +42,7 @@ def services_fit_their_pool(site: Site) -> None:
 
 
 def replicas_are_in_order(site: Site) -> None:
-    """E0522: min <= at_least of each peak <= max."""
+    """E0522: min <= at_least of each peak <= max; E0528: a peak has a length."""
     for name, service in site.sound("services", site.topology.services):
         low, high = service.replicas.min, service.replicas.max
         if low > high:
@@ -50,15 +52,13 @@ def replicas_are_in_order(site: Site) -> None:
         for position, peak in enumerate(service.scale.peaks if service.scale else ()):
             path: Path = ("services", name, "scale", "peaks", position)
             if peak.at_least > high:
-                site.report(
-                    "E0522",
-                    (*path, "at_least"),
-                    f"'at_least' is {peak.at_least}, more than replicas.max with {high}",
-                )
-            if peak.opens >= peak.closes:
-                site.report(
-                    "E0528", (*path, "to"), f"'to' is {peak.closes}, not after 'from' with {peak.opens}"
-                )
+                message = f"'at_least' is {peak.at_least}, more than replicas.max with {high}"
+                site.report("E0522", (*path, "at_least"), message)
+            elif peak.at_least < low:
+                message = f"'at_least' is {peak.at_least}, less than replicas.min with {low}"
+                site.report("E0522", (*path, "at_least"), message)
+            if peak.opens == peak.closes:
+                site.report("E0528", (*path, "to"), f"'to' is {peak.closes}, the same as 'from'")
 
 
 def names_are_service_names(site: Site) -> None:
@@ -94,3 +94,57 @@ def thresholds_do_not_swing(site: Site) -> None:
         if scale.queue is not None and scale.queue.back is not None and scale.queue.back >= scale.queue.out:
             message = f"'in' is {scale.queue.back}, not below 'out' with {scale.queue.out}"
             site.report("E0521", ("services", name, "scale", "queue", "in"), message)
+
+
+def scaling_has_room(site: Site) -> None:
+    """E0880: there may be more servers than the fewest; E0881: there is one to measure at all."""
+    for name, service, _ in _scaled(site):
+        low, high = service.replicas.min, service.replicas.max
+        if not low:
+            message = "'min' is 0, and what no server answers is not measured"
+            site.report("E0881", ("services", name, "replicas", "min"), message)
+        if low == high:
+            message = f"'scale' has no room: 'min' and 'max' are both {high}"
+            site.report("E0880", ("services", name, "scale"), message, key=True)
+
+
+def thresholds_can_be_measured(site: Site) -> None:
+    """E0882: a rule has something to go by; E0883: GPUs are there; E0884: somebody can be asked."""
+    monitoring = site.topology.monitoring
+    unasked = site.shaped.is_sound("monitoring") and (monitoring is None or monitoring.url is None)
+    for name, service, scale in _scaled(site):
+        path: Path = ("services", name, "scale")
+        if not scale.measures and not scale.peaks:
+            site.report("E0882", path, "'scale' has neither a threshold nor a peak", key=True)
+        if scale.gpu is not None and not service.gpus_per_replica:
+            site.report("E0883", (*path, "gpu"), "the servers of this service have no GPU", key=True)
+        elif scale.predict is not None and scale.gpu is None:
+            message = "what an hour needed is known by the use of GPUs, and 'gpu' is missing"
+            site.report("E0883", (*path, "predict"), message)
+        if unasked and scale.measures:
+            site.report("E0884", path, "nobody can be asked: monitoring.url is missing", key=True)
+
+
+def what_grows_shrinks_again(site: Site) -> None:
+    """E0885: the threshold for fewer servers is the only way back from those for more."""
+    for name, _, scale in _scaled(site):
+        returns = scale.gpu is not None or (scale.queue is not None and scale.queue.back is not None)
+        if (scale.queue or scale.p95 or scale.errors) and not returns:
+            message = "servers are added and never removed: no threshold has an 'in'"
+            site.report("E0885", ("services", name, "scale"), message, key=True)
+
+
+def autoscalers_know_their_hours(site: Site) -> None:
+    """E0886: a HorizontalPodAutoscaler has no calendar."""
+    for name, _, scale in _scaled(site):
+        if scale.by == "hpa" and scale.peaks:
+            site.report(
+                "E0886", ("services", name, "scale", "by"), "'hpa' knows no hours, and there are peaks"
+            )
+
+
+def _scaled(site: Site) -> Iterator[tuple[str, Service, Scale]]:
+    """Give the sound services that are scaled."""
+    for name, service in site.sound("services", site.topology.services):
+        if service.scale is not None:
+            yield name, service, service.scale

@@ -23,6 +23,7 @@ def test_every_rule_of_the_folder_is_held():
 
 JOB = "jobs:\n  t: {pool: gpu, run: x, gang: {%s}%s}\n"
 SERVICE = "services:\n  s: {pool: gpu, models: [detector], replicas: {max: %s}, gpus_per_replica: %s}\n"
+SCALED = "services:\n  s: {pool: gpu, models: [detector], replicas: {max: 4}, scale: {%s}}\n"
 TWO_QUEUES = "queues:\n  a: {tier: hot, guarantee: {gpus: %s}, deserved: {gpus: 16}}\n  b: {tier: hot, guarantee: {gpus: 8}, deserved: {gpus: 8}}\n"
 WAVES = "models:\n  detector: {rollout: {waves: [%s], abort_if: {p99: '>1s'}}}\n"
 
@@ -52,8 +53,14 @@ WAVES = "models:\n  detector: {rollout: {waves: [%s], abort_if: {p99: '>1s'}}}\n
         ("queues:\n  q: {tier: hot, guarantee: {cpus: 2}}\n", ["E0505"]),
         ("queues:\n  q: {tier: hot, deserved: {cpus: 4}, capability: {cpus: 2}}\n", ["E0505"]),
         ("tiers: {warm: {pools: {disks: {gpu: {share: mps}}}}}\n", ["E0524"]),
-        ("services:\n  s: {pool: gpu, models: [detector], scale: {timezone: Europe/Berlin}}\n", []),
-        ("services:\n  s: {pool: gpu, models: [detector], scale: {timezone: Europe/Berln}}\n", ["E0308"]),
+        (SCALED % "queue: {out: 9, in: 1}, timezone: Europe/Berlin", []),
+        (SCALED % "queue: {out: 9, in: 1}, timezone: Europe/Berln", ["E0308"]),
+        # nothing is measured, so nobody has to be asked and nothing has to shrink
+        (SCALED % "peaks: [{days: sat, from: '22:00', to: '06:00', at_least: 2}]", []),
+        (SCALED % "p95: {out: 5s}, gpu: {out: 80%}", []),
+        (SCALED % "p95: {out: 5s}", ["E0885"]),
+        (SCALED % "errors: {out: 1%}", ["E0885"]),
+        (SCALED % "queue: {out: 9, in: 1}, by: hpa", []),
         ("broker: {credentials: {secret: 'hunter2!'}}\n", ["E0311"]),
         ("broker: {credentials: {env: 'hunter 2'}}\n", ["E0311"]),
         ("broker: {credentials: {secret: broker-login/password}}\n", []),
