@@ -5,7 +5,7 @@ Called by `load` with the sound part of a site.
 
 from collections.abc import Callable
 
-from toolkit.topology.checks import agents, clusters, flows, jobs, kubeedge, models, pools, queues, routes, services
+from toolkit.topology.checks import agents, clusters, jobs, models, pools, queues, routes, services
 from toolkit.topology.checks.site import Site
 
 RULES: tuple[Callable[[Site], None], ...] = (
