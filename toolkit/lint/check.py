@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from toolkit.errors import Problem, Severity
 from toolkit.lint import (
+    autoscaling_hpa,
+    autoscaling_keda,
+    autoscaling_targets,
+    autoscaling_vpa,
     gang_fit,
     gang_limits,
     gang_starts,
@@ -28,6 +32,7 @@ from toolkit.lint import (
 )
 from toolkit.lint.document import Document, from_objects
 from toolkit.lint.known_from_objects import known_from_objects
+from toolkit.lint.rule import Rule
 from toolkit.lint.surroundings import NOTHING_KNOWN, Surroundings
 
 _SUBJECTS = (
@@ -50,21 +55,28 @@ _SUBJECTS = (
     pod_containers,
     pod_settings,
     pod_placement,
+    autoscaling_hpa,
+    autoscaling_vpa,
+    autoscaling_keda,
+    autoscaling_targets,
 )
 RULES = tuple(sorted((rule for subject in _SUBJECTS for rule in subject.RULES), key=lambda rule: rule.code))
 """Every rule, in order of code."""
 
 
-def lint(documents: Iterable[Document], known: Surroundings = NOTHING_KNOWN) -> tuple[Problem, ...]:
+def lint(
+    documents: Iterable[Document], known: Surroundings = NOTHING_KNOWN, rules: Sequence[Rule] = RULES
+) -> tuple[Problem, ...]:
     """Find every problem: object by object, in each by position and code.
 
     `known` is what the caller knows around the objects, such as tiers.yaml; what they say of each other is added.
+    With `rules` only those speak.
     """
     listed = tuple(documents)
     around = known_from_objects(listed, known)
     problems: list[Problem] = []
     for document in listed:
-        found = [problem for rule in RULES for problem in rule.problems(document, around)]
+        found = [problem for rule in rules for problem in rule.problems(document, around)]
         problems.extend(
             sorted(found, key=lambda problem: (problem.place.line, problem.place.column, problem.code))
         )

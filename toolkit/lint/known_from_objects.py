@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from toolkit.lint.document import Document, mapping, sequence, text
+from toolkit.lint.neighbours import neighbours
 from toolkit.lint.pod_templates import pod_templates
 from toolkit.lint.quantity import parse_quantity, whole
 from toolkit.lint.requests import request_of
@@ -58,6 +59,7 @@ def known_from_objects(documents: Iterable[Document], beside: Surroundings) -> S
             for standing in _standing(each)
         ),
         quotas=tuple(_quota(each) for each in listed if _is_quota(each)),
+        neighbours=neighbours(listed),
         scheduler=next((_scheduler(found) for each in listed for found in configurations(each)), None),
     )
     return beside.beside(own)

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from toolkit.lint.neighbours import NO_NEIGHBOURS, Neighbours
+
 Amounts = Mapping[str, Decimal]
 """Resource → amount, in the base unit of the resource: cores, bytes, pieces."""
 
@@ -113,6 +115,8 @@ class Surroundings:
     quotas: tuple[Quota, ...] = ()
     scheduler: SchedulerFacts | None = None
     """None where the configuration is not known."""
+    neighbours: Neighbours = NO_NEIGHBOURS
+    """The other objects of the run, for rules that compare two."""
     topology: str = ""
     """Name of the topology that these facts come from, when they come from one."""
 
@@ -127,6 +131,7 @@ class Surroundings:
             standing=(*self.standing, *other.standing),
             quotas=(*self.quotas, *other.quotas),
             scheduler=other.scheduler or self.scheduler,
+            neighbours=other.neighbours if other.neighbours.by_kind else self.neighbours,
             topology=self.topology or other.topology,
         )
 
