@@ -7,16 +7,20 @@ sets nothing unless a second task is called master, and then there are two tasks
 variables come from here instead: MASTER_ADDR is the name that svc gives to worker 0, RANK is the pod's label
 volcano.sh/task-index, which Volcano (1.8 and newer) writes before the pod exists. RANK and WORLD_SIZE count pods, as
 the plugin's do; the PET_ variables say the same to torchrun, so that `run: torchrun -m …` needs no flags.
+
+What Volcano makes of a JobTemplate or a CronJob has a name that is not known here (`gang_spec`): there MASTER_ADDR is
+composed in the pod, from the label volcano.sh/job-name.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
-from toolkit.placement import Placement, WorkerSize, place_job, worker_size
+from toolkit.placement import WorkerSize, place_job, worker_size
 from toolkit.render.device import local_folders
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
@@ -26,6 +30,7 @@ from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, tolerations
 from toolkit.render.template import fill
 from toolkit.topology.job import Job
+from toolkit.topology.names import TierName
 from toolkit.topology.topology import Topology
 from toolkit.wire.job import (
     CHECKPOINT_SECONDS_VARIABLE,
@@ -38,6 +43,9 @@ TASK = "worker"
 MASTER_PORT = 23456
 """TCP port of rank 0; the default of Volcano's pytorch plugin."""
 INDEX_FIELD = "metadata.labels['volcano.sh/task-index']"
+NAME_FIELD = "metadata.labels['volcano.sh/job-name']"
+NAME_VARIABLE = "TIERS_JOB"
+"""Holds the name of the pod's Job, where that is made by a controller."""
 JOB_USER = 65532
 """User and group of every worker; shared folders of the job's tier must let it write."""
 STORAGE_FOLDER = "/tiers/storage"
@@ -64,7 +72,8 @@ class GangView:
     workers: int
     minimum: int
     max_retry: int
-    seconds_kept: int
+    seconds_kept: int | None
+    """None keeps it until its owner goes."""
     policies: tuple[Policy, ...]
     task: str
     pod_labels: Mapping[str, str]
@@ -99,11 +108,33 @@ def gang(topology: Topology, lock: Lock, name: str) -> RenderedObject:
         KeyError: there is no such job.
         RenderError: a secret is kept where no pod can read it, or the template does not fit.
     """
+    metadata = Metadata(name, owner_labels(topology.name, "job", name), place_job(topology, name).namespace)
+    body = fill("volcano/job.yaml.j2", metadata, gang=_view(topology, lock, name, host=name))
+    return RenderedObject(place_job(topology, name).cluster, f"jobs.{name}", body)
+
+
+def gang_spec(topology: Topology, lock: Lock, name: str) -> object:
+    """Give the spec of a job for a controller that names and keeps its Jobs itself: JobFlow and CronJob.
+
+    It has no ttlSecondsAfterFinished: a flow makes a step anew whose Job is gone (volcano-sh/volcano v1.15.1,
+    pkg/controllers/jobflow, deployJob), and a CronJob counts what it keeps.
+
+    Raises:
+        KeyError, RenderError: as `gang`.
+    """
+    view = _view(topology, lock, name, host=f"$({NAME_VARIABLE})")
+    return fill("volcano/job.yaml.j2", Metadata(name, {}), gang=dataclasses.replace(view, seconds_kept=None))[
+        "spec"
+    ]
+
+
+def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
+    """Collect what the template names; `host` is what the job is called in its pods."""
     job, placement, size = topology.jobs[name], place_job(topology, name), worker_size(topology, name)
     labels = owner_labels(topology.name, "job", name)
-    storage = _storage(topology, placement)
+    storage = first_storage(topology, placement.tier)
     folders = local_folders(storage)
-    view = GangView(
+    return GangView(
         queue=placement.queue,
         priority_class=placement.priority_class,
         workers=job.gang.workers,
@@ -115,7 +146,7 @@ def gang(topology: Topology, lock: Lock, name: str) -> RenderedObject:
         pod_labels=labels,
         image=lock.pinned(job.image or topology.images.jobs),
         command=[_literal(word) for word in job.run],
-        env=tuple({each.name: each for each in _environment(name, job, size, _root(storage))}.values()),
+        env=tuple({each.name: each for each in _environment(name, host, job, size, _root(storage))}.values()),
         port=MASTER_PORT,
         node_selector=placement.node_selector,
         affinity=affinity(placement),
@@ -128,14 +159,14 @@ def gang(topology: Topology, lock: Lock, name: str) -> RenderedObject:
         storage_path=folders[0] if folders else "",
         storage_folder=STORAGE_FOLDER,
     )
-    metadata = Metadata(name, labels, placement.namespace)
-    return RenderedObject(placement.cluster, f"jobs.{name}", fill("volcano/job.yaml.j2", metadata, gang=view))
 
 
-def _environment(name: str, job: Job, size: WorkerSize, root: str) -> Iterator[Variable]:
+def _environment(name: str, host: str, job: Job, size: WorkerSize, root: str) -> Iterator[Variable]:
     """Give the variables: where the others are, where data lies, and last what tiers.yaml says, which wins."""
     workers = str(job.gang.workers)
-    yield Variable("MASTER_ADDR", f"{name}-{TASK}-0.{name}")
+    if host != name:
+        yield Variable(NAME_VARIABLE, field=NAME_FIELD)  # the first: Kubernetes puts in what stands before
+    yield Variable("MASTER_ADDR", f"{host}-{TASK}-0.{host}")
     yield Variable("MASTER_PORT", str(MASTER_PORT))
     yield Variable("WORLD_SIZE", workers)
     yield Variable("RANK", field=INDEX_FIELD)
@@ -144,10 +175,10 @@ def _environment(name: str, job: Job, size: WorkerSize, root: str) -> Iterator[V
     yield Variable("PET_NPROC_PER_NODE", str(max(size.gpus, 1)))
     if elastic:
         yield Variable("PET_RDZV_BACKEND", "c10d")
-        yield Variable("PET_RDZV_ENDPOINT", f"{name}-{TASK}-0.{name}:{MASTER_PORT}")
+        yield Variable("PET_RDZV_ENDPOINT", f"{host}-{TASK}-0.{host}:{MASTER_PORT}")
     else:
         yield Variable("PET_NODE_RANK", field=INDEX_FIELD)
-        yield Variable("PET_MASTER_ADDR", f"{name}-{TASK}-0.{name}")
+        yield Variable("PET_MASTER_ADDR", f"{host}-{TASK}-0.{host}")
         yield Variable("PET_MASTER_PORT", str(MASTER_PORT))
     # The root file system is read-only and the user has no home: caches of frameworks go to the pod's own /tmp.
     yield Variable("HOME", "/tmp")  # noqa: S108 -- an emptyDir of the pod
@@ -182,8 +213,9 @@ def _literal(text: str) -> str:
     return text.replace("$(", "$$(")
 
 
-def _storage(topology: Topology, placement: Placement) -> str:
-    storages = topology.tiers[placement.tier].storage
+def first_storage(topology: Topology, tier: TierName) -> str:
+    """Give the address of a tier's first storage; empty when it has none."""
+    storages = topology.tiers[tier].storage
     return storages[0].url if storages else ""
 
 

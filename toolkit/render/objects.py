@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 from toolkit.render.cluster_objects import cluster_objects
 from toolkit.render.edge_agent import edge_agents
 from toolkit.render.gang import gangs
+from toolkit.render.job_flow import job_flows
+from toolkit.render.job_template import job_templates
+from toolkit.render.kubeedge_objects import kubeedge_objects
 from toolkit.render.lock import Lock
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduler import scheduler_configs
@@ -22,6 +25,8 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     services,
     gangs,
     sync_agents,
+    job_templates,
+    job_flows,
 )
 """Each gives what one subject becomes in one cluster."""
 

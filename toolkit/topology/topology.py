@@ -14,6 +14,7 @@ from toolkit.topology.alerts import Alerts
 from toolkit.topology.broker import Broker
 from toolkit.topology.cluster import Cluster
 from toolkit.topology.effective import Alike, settings_of, settings_of_all
+from toolkit.topology.flow import Flow
 from toolkit.topology.hardware import PROFILES, Hardware
 from toolkit.topology.images import Images
 from toolkit.topology.job import Job
@@ -114,6 +115,8 @@ class Topology(Noun):
     """Models and how devices serve them."""
     jobs: Mapping[Name, Job] = {}
     """Work for gangs."""
+    flows: Mapping[Name, Flow] = {}
+    """Jobs that run one after the other."""
     routes: Mapping[Name, Route] = {}
     """Data that goes between tiers."""
     services: Mapping[Name, Service] = {}

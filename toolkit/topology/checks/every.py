@@ -5,7 +5,7 @@ Called by `load` with the sound part of a site.
 
 from collections.abc import Callable
 
-from toolkit.topology.checks import agents, clusters, jobs, models, pools, queues, routes, services
+from toolkit.topology.checks import agents, clusters, flows, jobs, kubeedge, models, pools, queues, routes, services
 from toolkit.topology.checks.site import Site
 
 RULES: tuple[Callable[[Site], None], ...] = (
@@ -34,6 +34,9 @@ RULES: tuple[Callable[[Site], None], ...] = (
     jobs.environment_holds_no_secret,
     routes.ends_have_storage,
     routes.copies_have_places,
+    flows.steps_wait_for_steps,
+    flows.names_of_flows_fit,
+    flows.flows_stay_in_one_cluster,
     routes.triggers_agree,
     agents.agents_stand_in_their_tier,
     services.services_fit_their_pool,
