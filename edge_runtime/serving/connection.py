@@ -18,6 +18,7 @@ from typing import TypeAlias, cast
 
 import httptools
 
+from edge_runtime.serving.guard import Guard
 from edge_runtime.serving.http import Request, Response, encode_head, error_response
 from edge_runtime.serving.limits import Limits
 
@@ -25,7 +26,16 @@ log = logging.getLogger(__name__)
 
 Respond: TypeAlias = Callable[[Request], Awaitable[Response]]
 
-ONCE = frozenset({"host", "content-length", "transfer-encoding", "inference-header-content-length", "expect"})
+ONCE = frozenset(
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "inference-header-content-length",
+        "expect",
+        "authorization",
+    }
+)
 """Headers whose doubling is an attack or a mistake, never a list."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 VERSIONS = ("1.0", "1.1")
@@ -34,9 +44,10 @@ VERSIONS = ("1.0", "1.1")
 class Floor:
     """What the connections of one server share: who they are and how much they hold."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Start empty."""
+    def __init__(self, limits: Limits, guard: Guard | None = None) -> None:
+        """Start empty; without a guard everybody who reaches the socket may ask."""
         self.limits = limits
+        self.guard = guard
         self.connections: set[Connection] = set()
         self.buffered_bytes = 0
         self.draining = False
@@ -80,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._deaf = False  # nothing that comes in counts any more
         self._ending = False  # close after what is queued
         self._paused = False
+        self._known = False  # by a certificate of its own
         self._write_paused = False
         self._owes_continue = False
         self._idle_until = self._loop.time() + self._limits.idle_seconds
@@ -100,6 +112,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Join the floor, or be sent away when it is full."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has its methods, not its class
+        if self._floor.guard is not None:
+            self._known = bool(self._transport.get_extra_info("peercert"))
         before = len(self._floor.connections)
         self._floor.connections.add(self)
         if before >= 2 * self._limits.connections:
@@ -204,6 +218,7 @@ class Connection(asyncio.Protocol):
             self._leave(error_response(505, "HTTP/1.1 is spoken here"))
         if self._parser.get_http_version() == "1.1" and "host" not in headers:
             self._leave(error_response(400, "header Host is missing"))
+        self._admit()
         if "transfer-encoding" in headers:
             chunked = headers["transfer-encoding"].lower() == "chunked"
             self._leave(error_response(411 if chunked else 501, "send the body with Content-Length"))
@@ -245,6 +260,16 @@ class Connection(asyncio.Protocol):
         self._begin()
 
     # ------------------------------------------------------------ answering
+    def _admit(self) -> None:
+        """Refuse somebody who may not ask, before a byte of the body is kept."""
+        guard = self._floor.guard
+        if guard is None:
+            return
+        path = self._url.partition(b"?")[0]
+        refusal = guard.refusal(path, self._headers.get("authorization", ""), known=self._known)
+        if refusal is not None:
+            self._leave(refusal)
+
     def _grow_head(self, count: int) -> None:
         self._head_size += count
         if self._head_size > self._limits.head_bytes or len(self._headers) > self._limits.headers:

@@ -1,25 +1,33 @@
-"""The HTTP server: a listening socket on loopback, its connections, and an end that loses no request.
+"""The HTTP server: a listening socket, its connections, and an end that loses no request.
 
 The daemon starts it with the table of models; every accepted socket becomes a `connection`, whose requests go to
-`routes`.
+`routes`. On loopback it speaks plain HTTP to everybody; elsewhere TLS, to those that `guard` lets in.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
+import logging
+import sys
 from collections.abc import Callable
 
 from edge_runtime.serving.connection import Connection, Floor
+from edge_runtime.serving.credentials import Credentials
+from edge_runtime.serving.guard import Guard, check_exposure
 from edge_runtime.serving.limits import Limits
 from edge_runtime.serving.models import ModelTable
 from edge_runtime.serving.routes import Routes
 from toolkit.errors import TiersError
 from toolkit.wire.device_config import ServingConfig
 
+log = logging.getLogger(__name__)
+
 BACKLOG = 256
-CURE = "set serving.host to 127.0.0.1, and reach it from elsewhere through an SSH tunnel or a TLS proxy on the device"
+LOOK_SECONDS = 5.0
+"""How often the files of certificate and tokens are looked at; kubelet itself takes a minute to renew them."""
+FAREWELL_SECONDS = 1.0
+"""How long a TLS client may take to answer a goodbye; one that idles in a pool never does."""
 
 
 class Server:
@@ -32,18 +40,24 @@ class Server:
         metrics: Callable[[], bytes] | None = None,
         *,
         limits: Limits | None = None,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         """Prepare; `metrics` gives the page of /metrics, `limits` replaces all limits (tests).
 
         Raises:
-            TiersError: the host is not loopback; this version has neither TLS nor tokens.
+            UsageError: the host is not loopback, and TLS or a way to know clients is missing; or one of the files
+                for that cannot be used.
         """
-        _check_loopback(config.host)
+        check_exposure(config)
         self._config = config
-        self._floor = Floor(limits or Limits(body_bytes=config.max_body_bytes))
+        self.credentials = Credentials(config)
+        guarded = bool(config.token_file or config.client_ca_file)
+        guard = Guard(self.credentials) if guarded else None
+        self._floor = Floor(limits or Limits(body_bytes=config.max_body_bytes), guard)
+        self._look_seconds = look_seconds
         self._routes = Routes(table, metrics)
         self._server: asyncio.Server | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def port(self) -> int:
@@ -61,15 +75,41 @@ class Server:
         loop = asyncio.get_running_loop()
         host, port = self._config.host, self._config.port
         try:
-            self._server = await loop.create_server(
-                lambda: Connection(self._routes.respond, self._floor), host, port, backlog=BACKLOG
-            )
+            self._server = await self._listen(loop)
         except OSError as exc:
             raise TiersError(
                 f"cannot serve on {host}:{port}: {exc.strerror or exc}",
                 hint="set serving.port to a free port, or to 0 for any",
             ) from exc
-        self._sweeper = loop.create_task(self._sweep())
+        self._tasks = [loop.create_task(self._sweep())]
+        if self._config.certificate_file or self._config.token_file:
+            self._tasks.append(loop.create_task(self._look()))
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
+        host, port = self._config.host, self._config.port
+        context = self.credentials.context
+        if context is None:
+            return await loop.create_server(self._connection, host, port, backlog=BACKLOG)
+        # A client that begins a handshake and stops holds a socket that no limit counts, so it gets little time.
+        seconds = min(self._floor.limits.read_seconds, 10.0)
+        if sys.version_info >= (3, 11):
+            server = await loop.create_server(
+                self._connection,
+                host,
+                port,
+                backlog=BACKLOG,
+                ssl=context,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=FAREWELL_SECONDS,
+            )
+        else:  # an idle client costs the whole grace of `stop` there
+            server = await loop.create_server(
+                self._connection, host, port, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=seconds
+            )
+        return server
+
+    def _connection(self) -> Connection:
+        return Connection(self._routes.respond, self._floor)
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         """Listen no more, answer what has come in, then close; after the grace, close anyway.
@@ -89,10 +129,10 @@ class Server:
             await self._floor.changed(until - loop.time())
         for connection in tuple(self._floor.connections):
             connection.abort()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+                await task
         await server.wait_closed()
 
     async def _sweep(self) -> None:
@@ -104,12 +144,13 @@ class Server:
             await asyncio.sleep(pause)
             self._floor.sweep(loop.time())
 
-
-def _check_loopback(host: str) -> None:
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    if host != "localhost":
-        raise TiersError(
-            f"serving on {host!r} needs TLS and a token, which this version does not have", hint=CURE
-        )
+    async def _look(self) -> None:
+        """Take new certificates and tokens when their files change; reading them waits for the disk, not for us."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            try:
+                if await loop.run_in_executor(None, self.credentials.refresh):
+                    log.info("certificate and tokens were read again")
+            except TiersError as error:
+                log.error("the old certificate and tokens stay: %s; %s", error.message, error.hint)  # noqa: TRY400 -- explained

@@ -205,7 +205,7 @@ def test_check_tells_what_the_machine_can_do_and_whether_the_broker_answers(mosq
         ({"device": "UPPER"}, 6, "must be 1 to 63"),
         ({"device": ""}, 2, "NODE_NAME"),
         ({"keyring_file": "absent"}, 2, "keyring"),
-        ({"serving": {"host": "0.0.0.0", "port": 0}}, 1, "127.0.0.1"),  # noqa: S104
+        ({"serving": {"host": "0.0.0.0", "port": 0}}, 2, "127.0.0.1"),  # noqa: S104
         ({"colour": "red"}, 6, "colour"),
     ],
 )

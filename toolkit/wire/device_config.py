@@ -41,12 +41,23 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ServingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where inference is served. A host other than loopback needs TLS and a token, which later versions bring."""
+    """Where inference is served. Beyond loopback it takes TLS and a way to know clients: tokens, or an authority.
+
+    Files are read again when they change. Either proof is enough where both are set; health questions need none.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8500
     """0 takes any free port; the daemon writes the one it got to STATE/serving.json."""
     max_body_bytes: int = 64 * 1024 * 1024
+    certificate_file: str = ""
+    """PEM of the server's certificate and what lies between it and its authority; empty means plain HTTP."""
+    key_file: str = ""
+    """PEM of its private key."""
+    token_file: str = ""
+    """Tokens that clients show as `Authorization: Bearer TOKEN`, one a line, so that two hold while one is replaced."""
+    client_ca_file: str = ""
+    """PEM of the authority whose certificates clients may show instead of a token."""
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,6 +32,7 @@ class Serving:
     models: Sequence[ModelConfig]
     limits: Limits | None
     loop: asyncio.AbstractEventLoop
+    config: ServingConfig
     thread: threading.Thread = field(init=False)
     table: ModelTable = field(init=False)
     server: Server = field(init=False)
@@ -45,8 +46,9 @@ class Serving:
         self.table = ModelTable(self.models)
         registry = CollectorRegistry()
         registry.register(ServingCollector(self.table))
-        config = ServingConfig(port=0)
-        self.server = Server(config, self.table, lambda: page(registry), limits=self.limits)
+        self.server = Server(
+            self.config, self.table, lambda: page(registry), limits=self.limits, look_seconds=0.02
+        )
         await self.server.start()
 
     def call(self, coroutine: Coroutine[object, object, object], seconds: float = 30) -> object:
@@ -100,11 +102,13 @@ class Serving:
 
 @pytest.fixture(params=list(LOOPS))
 def serve(request) -> Iterator[Callable[..., Serving]]:
-    """Give a function that starts a server: serve(*models, limits=None) -> Serving."""
+    """Give a function that starts a server: serve(*models, limits=None, config=…) -> Serving."""
     running: list[Serving] = []
 
-    def start(*models: ModelConfig, limits: Limits | None = None) -> Serving:
-        serving = Serving(models, limits, LOOPS[request.param]())
+    def start(
+        *models: ModelConfig, limits: Limits | None = None, config: ServingConfig | None = None
+    ) -> Serving:
+        serving = Serving(models, limits, LOOPS[request.param](), config or ServingConfig(port=0))
         serving.start()
         running.append(serving)
         return serving

@@ -1,0 +1,108 @@
+"""Files of credentials: each way in which they can be wrong is told with file and cure, and secrets never."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.serving.credentials import Credentials
+from tests.cluster.certificates import Authority
+from toolkit.errors import UsageError
+from toolkit.wire.device_config import ServingConfig
+
+SECRET = "k3" * 16
+
+
+@pytest.fixture
+def files(tmp_path):
+    certificate, key = Authority(tmp_path).server("server")
+    token = tmp_path / "token"
+    token.write_text(f"\n{SECRET}\n\n  {SECRET[::-1]}  \n")
+    return {
+        "certificate_file": str(certificate),
+        "key_file": str(key),
+        "token_file": str(token),
+        "client_ca_file": str(tmp_path / "ca.crt"),
+    }
+
+
+def test_right_files_are_read(files):
+    credentials = Credentials(ServingConfig(**files))
+    assert credentials.context is not None
+    assert credentials.expires is not None
+    assert credentials.knows(SECRET)
+    assert credentials.knows(SECRET[::-1])
+    assert not credentials.knows(SECRET[:-1])
+    assert not credentials.knows("")
+    assert not credentials.refresh()
+
+
+def test_without_files_there_is_nothing():
+    credentials = Credentials(ServingConfig())
+    assert (credentials.context, credentials.expires, credentials.by_token) == (None, None, False)
+    assert not credentials.knows("")
+
+
+@pytest.mark.parametrize("key", ["certificate_file", "key_file", "token_file", "client_ca_file"])
+def test_a_missing_file_is_named_with_its_key(files, key):
+    path = Path(files[key])
+    path.unlink()
+    with pytest.raises(UsageError, match=rf"serving\.{key} {path} cannot be read: No such file") as caught:
+        Credentials(ServingConfig(**files))
+    assert "readable for the user" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("certificate_file", "no", "holds no certificate in PEM"),
+        ("key_file", "no", "holds no private key in PEM"),
+        ("client_ca_file", "no", "holds no certificate in PEM"),
+        ("token_file", " \n\n", "holds no token"),
+        ("token_file", f"{SECRET}\nshort\n", ":2: a token has 16 to 512"),
+        ("token_file", f"{SECRET} {SECRET}\n", ":1: a token has"),
+        ("token_file", "é" * 20, ":1: a token has"),
+        ("token_file", "a" * 2**20 + "b", "is longer than"),
+    ],
+)
+def test_a_file_with_something_else_is_named_and_never_shown(files, key, text, said):
+    Path(files[key]).write_text(text)
+    with pytest.raises(UsageError) as caught:
+        Credentials(ServingConfig(**files))
+    assert f"serving.{key} {files[key]}" in caught.value.message
+    assert said in caught.value.message
+    assert caught.value.hint
+    assert SECRET not in caught.value.message
+
+
+def test_a_key_of_another_certificate_is_noticed(files, tmp_path):
+    _, other = Authority(tmp_path).server("other")
+    with pytest.raises(UsageError, match=r"other\.key is not the key of serving\.certificate_file"):
+        Credentials(ServingConfig(**(files | {"key_file": str(other)})))
+
+
+def test_a_locked_key_is_refused_without_a_question(files, tmp_path):
+    locked = tmp_path / "locked.key"
+    subprocess.run(
+        ["openssl", "pkey", "-in", files["key_file"], "-aes128", "-passout", "pass:x", "-out", str(locked)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    with pytest.raises(UsageError, match="is locked with a password") as caught:
+        Credentials(ServingConfig(**(files | {"key_file": str(locked)})))
+    assert caught.value.hint.startswith("unlock it: openssl pkey")
+
+
+def test_a_change_for_the_worse_is_told_once_and_the_old_stays(files):
+    credentials = Credentials(ServingConfig(**files))
+    Path(files["token_file"]).write_text("short")
+    with pytest.raises(UsageError, match="a token has"):
+        credentials.refresh()
+    assert not credentials.refresh()
+    assert credentials.knows(SECRET)
+    Path(files["token_file"]).write_text("n" * 20)
+    assert credentials.refresh()
+    assert credentials.knows("n" * 20)
+    assert not credentials.knows(SECRET)
