@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import msgspec
+
+from toolkit.errors import RenderError
 from toolkit.render.cluster_objects import cluster_objects
 from toolkit.render.edge_agent import edge_agents
 from toolkit.render.gang import gangs
@@ -17,6 +20,8 @@ from toolkit.render.service import services
 from toolkit.render.sync_agents import sync_agents
 from toolkit.topology.topology import Topology
 
+LARGEST_OBJECT = 1024 * 1024
+"""Bytes as JSON: what Kubernetes takes in a ConfigMap. etcd refuses 1.5 MiB, of which the fields' owners are a part."""
 _NO_LOCK = Lock()
 _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = (
     cluster_objects,
@@ -39,7 +44,8 @@ def render(topology: Topology, lock: Lock = _NO_LOCK) -> tuple[RenderedObject, .
         lock: digests of images; without a row an image keeps its tag.
 
     Raises:
-        RenderError: a template and a noun do not fit, or a value cannot reach where it is needed.
+        RenderError: a template and a noun do not fit, a value cannot reach where it is needed, or an object is
+            larger than a cluster keeps.
         UsageError, IntegrityError: a route of the devices cannot be carried out.
     """
     objects = [
@@ -48,4 +54,16 @@ def render(topology: Topology, lock: Lock = _NO_LOCK) -> tuple[RenderedObject, .
         for part in _PARTS
         for rendered in part(topology, lock, cluster)
     ]
+    for rendered in objects:
+        _refuse_larger(rendered)
     return tuple(sorted(objects, key=lambda rendered: rendered.order))
+
+
+def _refuse_larger(rendered: RenderedObject) -> None:
+    size = len(msgspec.json.encode(rendered.body))
+    if size > LARGEST_OBJECT:
+        what = f"{rendered.source}: {rendered.kind} {rendered.name}"
+        raise RenderError(
+            f"{what} would have {size} bytes, a cluster keeps {LARGEST_OBJECT}",
+            hint=f"divide {rendered.source}, so that each part names fewer machines",
+        )
