@@ -244,6 +244,7 @@ def test_another_operators_rollout_does_not_count(typed: Typed) -> None:
     assert "not trusted as operator" in str(found["ignored"])
 
 
+@pytest.mark.slow
 def test_a_driver_as_a_process_is_interrupted_in_good_order(typed: Typed) -> None:
     typed.run_devices()
     driver = typed.driver_process()
@@ -258,6 +259,7 @@ def test_a_driver_as_a_process_is_interrupted_in_good_order(typed: Typed) -> Non
     assert "the broker at 127.0.0.1:1 cannot be reached" in away.stderr
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_between_waves_is_followed_by_another(typed: Typed, wait_until) -> None:
     typed.run_devices()
     (typed.folder / "slow.yaml").write_text("models: {digits: {rollout: {soak: 2s}}}\n")

@@ -61,6 +61,7 @@ def test_an_eviction_through_the_api_starts_the_gang_again(seg3d):
     assert seg3d.retries("seg3d") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("after", "ends"), [(["evicted"], True), (["evicted", "exit:137"], False)])
 def test_an_eviction_by_the_machine_is_a_failure_to_volcano(site, wait_until, after, ends):
     """Kubelet leaves the pod failed, with exit code 137; Volcano has the event PodEvicted for deleted pods alone."""

@@ -16,6 +16,7 @@ def gangs(wait_until):
     return lambda site: Gangs(site, wait_until)
 
 
+@pytest.mark.slow
 def test_five_emergencies_in_a_row_and_the_gang_still_has_its_attempts(site, gangs, wait_until):
     running = gangs(site({"jobs": FIVE}))
     running.apply()
@@ -33,6 +34,7 @@ def test_five_emergencies_in_a_row_and_the_gang_still_has_its_attempts(site, gan
     assert spec["maxRetry"] == 100
 
 
+@pytest.mark.slow
 def test_a_gang_with_few_attempts_ends_for_good(site, gangs, wait_until):
     """Volcano counts an eviction like a failure: this is what W0704 warns of."""
     few = {"few": job(4, retry={"attempts": 2, "after": ["evicted"]})}
@@ -47,6 +49,7 @@ def test_a_gang_with_few_attempts_ends_for_good(site, gangs, wait_until):
     wait_until(lambda: running.phase("few") == "Failed", "few has failed", 60)
 
 
+@pytest.mark.slow
 def test_equal_priorities_wait_for_each_other(site, gangs):
     running = gangs(site({**NO_SERVERS, "jobs": {"same": job(4), "urgent": job(4)}}))
     running.apply()
@@ -57,6 +60,7 @@ def test_equal_priorities_wait_for_each_other(site, gangs):
     assert (len(running.placed("same")), running.retries("same")) == (4, 0)
 
 
+@pytest.mark.slow
 def test_an_emergency_takes_nobodys_server_and_ends_nothing_in_vain(site, gangs, wait_until):
     """It wants all six machines; one has servers on it, so ending the batch gang would not help."""
     running = gangs(site({"jobs": {"urgent": job(6, priority="emergency")}}))
@@ -71,6 +75,7 @@ def test_an_emergency_takes_nobodys_server_and_ends_nothing_in_vain(site, gangs,
     assert (len(running.placed("seg3d")), running.retries("seg3d")) == (4, 0)
 
 
+@pytest.mark.slow
 def test_the_profile_whole_gang_preempts_too(site, gangs, topology, plane, wait_until):
     running = gangs(site({**NO_SERVERS, "jobs": URGENT}))
     with plane.scheduled_by(scheduler_config(topology({"scheduler": {"profile": "whole-gang"}}))):
@@ -82,6 +87,7 @@ def test_the_profile_whole_gang_preempts_too(site, gangs, topology, plane, wait_
         wait_until(lambda: running.retries("seg3d") == 1, "the attempt is counted", 60)
 
 
+@pytest.mark.slow
 def test_the_profile_queued_keeps_jobs_beyond_the_capability_without_pods(
     site, gangs, topology, plane, wait_until
 ):

@@ -21,6 +21,7 @@ def two_queues(**care) -> dict:
     return {**NO_SERVERS, "queues": {"research": {"guarantee": None}, **queues}, "jobs": jobs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["priority", "queued"])
 def test_a_queue_lends_what_it_deserves_and_takes_it_back(site, gangs, topology, plane, wait_until, profile):
     """Care deserves 16 GPUs and borrows 24. Research comes for its 32: one machine is free, three are taken back."""
@@ -37,6 +38,7 @@ def test_a_queue_lends_what_it_deserves_and_takes_it_back(site, gangs, topology,
         running.wait_running("borrower", 5)
 
 
+@pytest.mark.slow
 def test_what_a_queue_deserves_is_not_taken(site, gangs):
     running = gangs(site(two_queues(deserved={"gpus": 40})))
     running.apply()
@@ -47,6 +49,7 @@ def test_what_a_queue_deserves_is_not_taken(site, gangs):
     assert (len(running.placed("borrower")), running.retries("borrower")) == (5, 0)
 
 
+@pytest.mark.slow
 def test_a_queue_that_is_not_reclaimable_keeps_what_it_borrowed(site, gangs):
     running = gangs(site(two_queues(reclaimable=False)))
     running.apply()
@@ -72,6 +75,7 @@ def test_a_guarantee_is_kept_free_for_its_queue(site, gangs):
     running.wait_running("greedy", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more", "taken"), [({}, False), ({"memory": "6TiB"}, True)])
 def test_one_resource_that_is_not_used_up_lets_a_queue_take_back_too_many_of_another(
     site, gangs, more, taken

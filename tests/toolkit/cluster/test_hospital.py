@@ -167,6 +167,7 @@ def test_its_daemons_run_on_the_devices_and_status_counts_them(site):
     assert [each.silent for each in found.pools if each.silent] == []
 
 
+@pytest.mark.slow
 def test_a_time_out_says_what_is_missing(site):
     """A Jetson has one GPU, so the daemons of a second topology find no room on the devices of the first."""
     first, second = site({"jobs": None}), site({"jobs": None})

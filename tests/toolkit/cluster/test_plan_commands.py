@@ -214,6 +214,7 @@ def two(desk, plane, free_port):
     return desk
 
 
+@pytest.mark.slow
 def test_one_that_does_not_answer_does_not_stop_the_other(two, capsys):
     assert main(["diff", *two.options]) == 5
     told = capsys.readouterr()

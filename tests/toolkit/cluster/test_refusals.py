@@ -173,6 +173,7 @@ def drawn(number: int) -> list[tuple[Job, tuple[str, ...]]]:
     return found
 
 
+@pytest.mark.slow
 def test_five_hundred_generated_jobs_are_refused_by_lint_wherever_the_webhook_refuses_them(around):
     known, listed_jobs = listed(around), drawn(EXAMPLES)
     assert len(listed_jobs) == EXAMPLES

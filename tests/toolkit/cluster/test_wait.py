@@ -194,6 +194,7 @@ def test_a_device_that_is_on_and_does_not_run_is_waited_for(yard):
     assert yard.wait(8, ready_percent=50).not_ready == ()
 
 
+@pytest.mark.slow
 def test_a_device_that_goes_off_during_the_wait_ends_it(yard):
     """The pod that is missing is on the machine that goes; nothing is written about the pod when it does."""
     names = [yard.node(number, cpu="4" if number else "0") for number in range(3)]

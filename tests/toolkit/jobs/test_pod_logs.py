@@ -91,6 +91,7 @@ def kubelet(running, tmp_path):
         found.end()
 
 
+@pytest.mark.slow
 def test_logs_come_by_rank_with_their_ends(running, kubelet, capsys):
     kubelet.write(0, *(f"step {number}" for number in range(30)))
     kubelet.write(1, "loss 0.5", "ümlaut")

@@ -96,6 +96,7 @@ def tree(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_mirror_that_was_killed_while_it_was_filled_gets_only_the_rest(tree):
     site(tree, "mirror", "16MiB/s")
     arrived = kill_after(tree, 150)

@@ -518,6 +518,7 @@ def build(path, tree):
         path.symlink_to(tree[1])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(states=st.lists(st.dictionaries(names, trees, max_size=5), min_size=1, max_size=4))
 def test_whatever_a_tree_becomes_mirror_and_packs_follow_it(tmp_path_factory, states):

@@ -37,6 +37,7 @@ PARTS = {
     "kubeedge/cloudcore": ("kubeedge/cloudcore:v1.23.1", "cloudcore"),
     "kubeedge/controller-manager": ("kubeedge/controller-manager:v1.23.1", ""),
     "keda/keda-operator": ("ghcr.io/kedacore/keda:2.20.0", ""),
+    "monitoring/prometheus-operator": ("quay.io/prometheus-operator/prometheus-operator:v0.93.0", ""),
 }
 """Namespace and name of a Deployment → its image and the ConfigMap that it mounts."""
 
@@ -126,7 +127,6 @@ class Ward:
             scheduler_config(self.hospital),
         )
         self.config_map("kubeedge/cloudcore", "cloudcore.yaml", cloud_config(self.hospital, "main"))
-        self.plane.install_crds(("keda",))
 
     def config_map(self, place: str, key: str, content: str) -> None:
         namespace, name = place.split("/")

@@ -89,6 +89,7 @@ def test_another_image_is_another_version(ward, place, written, code, said):
         (CLOUD, "D402"),
         ("kubeedge/controller-manager", "D402"),
         ("keda/keda-operator", "D612"),
+        ("monitoring/prometheus-operator", "D612"),
     ],
 )
 def test_what_has_no_pod_is_named(ward, place, code):
@@ -339,10 +340,12 @@ def test_operators_are_looked_for_only_when_needed(ward):
     with ward.changed(ward.deployment("keda/keda-operator"), image("example.org/own:1")):
         assert ward.codes() == ["D611"]
         assert ward.codes(fixed) == []
-    watched = {"monitoring": {"kind": "operator"}}
-    (problem,) = ward.examine(watched).problems
-    assert (problem.code, problem.severity) == ("D611", Severity.WARNING)
-    assert "monitoring.kind: operator" in problem.message
+    plain = {"monitoring": {"kind": "prometheus"}}
+    with ward.changed(ward.deployment("monitoring/prometheus-operator"), image("example.org/own:1")):
+        (problem,) = ward.examine().problems
+        assert (problem.code, problem.severity) == ("D611", Severity.WARNING)
+        assert "monitoring.kind: operator" in problem.message
+        assert ward.codes(plain) == []
 
 
 def test_a_user_without_rights_learns_which_and_how_to_get_them(ward):

@@ -59,6 +59,7 @@ def guest(site, tmp_path, hospital_text):
     return own, patient, ["--file", str(path), "--kubeconfig", str(config)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_with_the_roles_that_doctor_writes_no_command_is_refused_anything(guest, capsys):
     own, patient, options = guest
