@@ -1,4 +1,4 @@
-"""Print what KubeEdge's own programs read, and the way to join; they are files, no objects. Part of `tiers render`."""
+"""Print what people hand to KubeEdge themselves: configurations, the way to join, an upgrade. Part of `render`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from toolkit.topology.topology import Topology
 
 
-def print_files(topology: Topology, *, cloud: str | None, edge: str | None, join: str | None) -> None:
+def print_files(
+    topology: Topology, *, cloud: str | None, edge: str | None, join: str | None, upgrade: str | None
+) -> None:
     """Print each file that was asked for.
 
     Args:
@@ -16,12 +18,14 @@ def print_files(topology: Topology, *, cloud: str | None, edge: str | None, join
         cloud: the cluster whose cloudcore.yaml is wanted.
         edge: the POOL or POOL/DEVICE whose edgecore.yaml is wanted.
         join: the POOL or POOL/DEVICE whose script for joining is wanted.
+        upgrade: the pool whose NodeUpgradeJob is wanted.
 
     Raises:
         UsageError: there is no such cluster, pool or device, or its cluster has no `kubeedge`.
     """
     from toolkit.render.join import join_script
     from toolkit.render.kubeedge_config import cloud_config, edge_config
+    from toolkit.render.node_upgrade import upgrade_job
 
     if cloud is not None:
         print(cloud_config(topology, cloud), end="")
@@ -31,3 +35,5 @@ def print_files(topology: Topology, *, cloud: str | None, edge: str | None, join
     if join is not None:
         pool, _, device = join.partition("/")
         print(join_script(topology, pool, device), end="")
+    if upgrade is not None:
+        print(upgrade_job(topology, upgrade), end="")

@@ -27,6 +27,10 @@ _JoinOption = Annotated[
     str | None,
     typer.Option("--join", metavar="POOL[/DEVICE]", help="Print the script that joins a device instead."),
 ]
+_UpgradeOption = Annotated[
+    str | None,
+    typer.Option("--upgrade", metavar="POOL", help="Print the job that upgrades EdgeCore instead."),
+]
 _SchedulerOption = Annotated[
     bool, typer.Option("--scheduler-config", help="Print volcano-scheduler.conf instead.")
 ]
@@ -43,6 +47,7 @@ def render(
     cloud: _CloudOption = None,
     edge: _EdgeOption = None,
     join: _JoinOption = None,
+    upgrade: _UpgradeOption = None,
     scheduler: _SchedulerOption = False,
     check: _CheckOption = False,
     as_json: JsonOption = False,
@@ -57,10 +62,10 @@ def render(
     loaded = load(files, variables_of(assignments))
     for problem in loaded.warnings:
         say(describe(problem))
-    if cloud is not None or edge is not None or join is not None:
+    if any(each is not None for each in (cloud, edge, join, upgrade)):
         from toolkit.cli.kubeedge_files import print_files
 
-        print_files(loaded.topology, cloud=cloud, edge=edge, join=join)
+        print_files(loaded.topology, cloud=cloud, edge=edge, join=join, upgrade=upgrade)
         return
     if scheduler:
         from toolkit.render.scheduler import scheduler_config

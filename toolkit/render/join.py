@@ -11,13 +11,12 @@ import shlex
 from dataclasses import dataclass
 
 from toolkit.placement import POOL_LABEL, TIER_LABEL
+from toolkit.render.edge_lookup import edge_pool, kubeedge_of
 from toolkit.render.kubeedge_config import (
     CONTAINERD,
     WEBSOCKET_PORT,
     dialled,
     edge_config,
-    edge_pool,
-    kubeedge_of,
 )
 from toolkit.topology.topology import PlacedPool, Topology
 

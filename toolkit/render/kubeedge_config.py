@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from toolkit.errors import UsageError
 from toolkit.placement import EDGE_LABEL, POOL_LABEL, TIER_LABEL
+from toolkit.render.edge_lookup import edge_pool, kubeedge_of
+from toolkit.render.kubeedge_objects import all_for_kubeedge
+from toolkit.render.kubeedge_switches import switches_for
 from toolkit.render.metadata import Metadata
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.stream import to_yaml
 from toolkit.render.template import fill
-from toolkit.topology.kubeedge import KubeEdge
-from toolkit.topology.topology import PlacedPool, Topology
+from toolkit.topology.topology import Topology
 
 WEBSOCKET_PORT, HTTPS_PORT = 10000, 10002
 CONTAINERD = "unix:///run/containerd/containerd.sock"
@@ -47,6 +49,8 @@ class CloudCoreView:
     """Whether jobs for devices (image pulls, upgrades) are rendered."""
     router: bool
     """Whether rules for messages are rendered."""
+    dynamic: bool
+    """Whether something is rendered that asks the metaServer of a device."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class EdgeCoreView:
     websocket: str
     mqtt_mode: int
     tasks: bool
+    service_bus: bool
+    """Whether messages go to an HTTP service on the device."""
 
 
 def cloud_config(topology: Topology, cluster: str) -> str:
@@ -74,6 +80,7 @@ def cloud_config(topology: Topology, cluster: str) -> str:
     """
     kubeedge = kubeedge_of(topology, cluster)
     devices = sum(each.pool.nodes.total for each in topology.pools_in(cluster) if each.tier_name == "edge")
+    on = switches_for(all_for_kubeedge(topology, cluster)).cloud
     limit = max(DEFAULT_NODE_LIMIT, -(-(devices + devices // _ROOM) // _STEP) * _STEP)
     view = CloudCoreView(
         addresses=kubeedge.addresses,
@@ -89,8 +96,9 @@ def cloud_config(topology: Topology, cluster: str) -> str:
         buffer={"queryNode": 1024 + limit, "createLease": 1024 + limit, "patchNode": 1024 + limit // 2},
         websocket_port=WEBSOCKET_PORT,
         https_port=HTTPS_PORT,
-        tasks=False,
-        router=False,
+        tasks="taskManager" in on,
+        router="router" in on,
+        dynamic="dynamicController" in on,
     )
     body = fill("kubeedge/cloudcore.yaml.j2", _UNNAMED, cloud=view)
     return _commented(
@@ -100,7 +108,7 @@ def cloud_config(topology: Topology, cluster: str) -> str:
             "  kubectl -n kubeedge create configmap cloudcore --from-file=cloudcore.yaml --dry-run=client -o yaml \\",
             "    | kubectl -n kubeedge apply --server-side --force-conflicts -f -",
             "  kubectl -n kubeedge rollout restart deployment/cloudcore",
-            "NodeGroups also need the chart's controllerManager.enable=true",
+            "NodeGroups and jobs on devices also need the chart's controllerManager.enable=true",
         ),
         body,
     )
@@ -120,6 +128,7 @@ def edge_config(topology: Topology, pool: str, device: str = "") -> str:
     cluster = topology.cluster_of(placed)
     kubeedge = kubeedge_of(topology, cluster)
     host = dialled(kubeedge.addresses[0])
+    on = switches_for(all_for_kubeedge(topology, cluster)).edge
     view = EdgeCoreView(
         labels={TIER_LABEL: "edge", POOL_LABEL: pool, **placed.pool.nodes.labels},
         node=device,
@@ -129,14 +138,15 @@ def edge_config(topology: Topology, pool: str, device: str = "") -> str:
         https=f"https://{host}:{HTTPS_PORT}",
         websocket=f"{host}:{WEBSOCKET_PORT}",
         mqtt_mode=_MQTT_MODES[kubeedge.mqtt],
-        tasks=False,
+        tasks="taskManager" in on,
+        service_bus="serviceBus" in on,
     )
     body = fill("kubeedge/edgecore.yaml.j2", _UNNAMED, edge=view)
     whose = f"{pool}/{device}" if device else pool
     return _commented(
         f"edgecore.yaml of {device or f'the devices of {pool}'}, KubeEdge {kubeedge.version}",
         (
-            "it is /etc/kubeedge/config/edgecore.yaml of a device that has joined; when it changes: systemctl restart edgecore",
+            "it is /etc/kubeedge/config/edgecore.yaml of a device that has joined; then: systemctl restart edgecore",
             f"the script that joins a device and puts this file there: tiers render --join {whose}",
         ),
         body,
@@ -146,33 +156,6 @@ def edge_config(topology: Topology, pool: str, device: str = "") -> str:
 def dialled(address: str) -> str:
     """Write an address as it stands before a port: with brackets around one of IPv6."""
     return f"[{address}]" if ":" in address else address
-
-
-def kubeedge_of(topology: Topology, cluster: str) -> KubeEdge:
-    """Give the KubeEdge of a cluster. Raises UsageError when there is no such cluster, or it has none."""
-    if cluster not in topology.clusters:
-        known = ", ".join(topology.clusters)
-        raise UsageError(
-            f"tiers.yaml has no cluster '{cluster}', it has {known}", hint="tiers explain clusters"
-        )
-    found = topology.clusters[cluster].kubeedge
-    if found is None:
-        raise UsageError(
-            f"tiers.yaml does not say where the KubeEdge of cluster '{cluster}' is",
-            hint=f"add it: clusters: {{{cluster}: {{kubeedge: {{addresses: [IP]}}}}}}",
-        )
-    return found
-
-
-def edge_pool(topology: Topology, pool: str) -> PlacedPool:
-    """Give a pool of the edge by name. Raises UsageError that names those there are."""
-    for placed in topology.pools():
-        if placed.name == pool and placed.tier_name == "edge":
-            return placed
-    known = ", ".join(placed.name for placed in topology.pools() if placed.tier_name == "edge") or "none"
-    raise UsageError(
-        f"there is no pool '{pool}' on the edge; there are {known}", hint="tiers explain tiers.edge"
-    )
 
 
 def _commented(title: str, lines: tuple[str, ...], body: Mapping[str, object]) -> str:

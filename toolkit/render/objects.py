@@ -28,6 +28,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     scheduler_configs,
     edge_agents,
     services,
+    kubeedge_objects,
     gangs,
     sync_agents,
     job_templates,

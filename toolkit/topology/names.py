@@ -20,6 +20,7 @@ _LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 _VERSION = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?@[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 _IMAGE = r"^[a-z0-9][a-z0-9._:/-]*[a-z0-9](:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+_REPOSITORY = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _LONGEST_NODE_NAME = 253
 
@@ -88,6 +89,13 @@ def _check_path(text: str) -> str:
     return text
 
 
+def _check_repository(text: str) -> str:
+    """Take an image without tag and digest: what KubeEdge puts into a command has no other character."""
+    if re.fullmatch(_REPOSITORY, text, re.ASCII) is None:
+        raise _refuse("E0317", f"'{text}' is not an image without tag, such as kubeedge/installation-package")
+    return text
+
+
 def _check_variable(text: str) -> str:
     """Take the name of a variable."""
     if re.fullmatch(_VARIABLE, text, re.ASCII) is None:
@@ -146,6 +154,10 @@ LabelValue = Annotated[
 VersionedName = Annotated[str, AfterValidator(_check_version), Field(json_schema_extra={"pattern": _VERSION})]
 """`name@version` of an artifact in the registry."""
 Image = Annotated[str, AfterValidator(_check_image), Field(json_schema_extra={"pattern": _IMAGE})]
+Repository = Annotated[
+    str, AfterValidator(_check_repository), Field(json_schema_extra={"pattern": _REPOSITORY})
+]
+"""An image without tag and digest."""
 RelativePath = Annotated[str, AfterValidator(_check_path)]
 VariableName = Annotated[
     str, AfterValidator(_check_variable), Field(json_schema_extra={"pattern": _VARIABLE})

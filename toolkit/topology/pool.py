@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from toolkit.topology.kubeedge import Upgrade
 from toolkit.topology.names import Image, LabelKey, LabelValue, Name, NodeName
 from toolkit.topology.noun import Noun
 from toolkit.topology.settings import Settings
@@ -87,6 +88,8 @@ class Pool(Noun):
     """How several pods share one GPU; nothing means that a pod has it alone."""
     spot: Spot | None = None
     """Says that the cloud may take these machines back."""
+    upgrade: Upgrade | None = None
+    """Version of KubeEdge that its devices shall move to; edge pools only."""
     placement: Placement = Placement()
     """Extra conditions for pods on this pool."""
     settings: Settings = Settings()

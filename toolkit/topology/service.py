@@ -107,7 +107,11 @@ class Service(Noun):
     gpus_per_replica: Annotated[int, Field(ge=0)] = 1
     """GPUs of one server."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    """TCP port of the Open Inference Protocol."""
+    """TCP port of the Open Inference Protocol, over TLS."""
+    client_ca: Secret | None = None
+    """Authority whose certificates clients may show instead of a token: {secret: NAME/ca.crt}."""
+    address: Literal["0.0.0.0", "::"] = "0.0.0.0"  # noqa: S104 -- of a pod; it takes TLS and a token
+    """Address that servers listen on; `::` in a cluster whose pods have IPv6 addresses only."""
     scale: Scale | None = None
     """When there are more; nothing means `replicas.min` always."""
     vertical: bool = False

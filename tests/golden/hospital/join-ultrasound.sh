@@ -38,7 +38,7 @@ install -d -m 0755 /etc/kubeedge/config
 umask 077
 cat > /etc/kubeedge/config/edgecore.yaml.new <<'END-OF-EDGECORE'
 # edgecore.yaml of the devices of ultrasound, KubeEdge 1.23.1
-# it is /etc/kubeedge/config/edgecore.yaml of a device that has joined; when it changes: systemctl restart edgecore
+# it is /etc/kubeedge/config/edgecore.yaml of a device that has joined; then: systemctl restart edgecore
 # the script that joins a device and puts this file there: tiers render --join ultrasound
 apiVersion: edgecore.config.kubeedge.io/v1alpha2
 kind: EdgeCore
@@ -72,11 +72,16 @@ modules:
       enable: true
       server: "192.0.2.10:10000"
   eventBus:
+    enable: true
     mqttMode: 2
     mqttQOS: 1
   metaManager:
     metaServer:
       enable: false
+  deviceTwin:
+    enable: true
+  serviceBus:
+    enable: false
   taskManager:
     enable: false
 END-OF-EDGECORE

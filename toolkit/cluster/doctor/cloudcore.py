@@ -16,18 +16,10 @@ from toolkit.lint import kubeedge_config
 from toolkit.lint.document import Document, mapping, sequence, text
 from toolkit.lint.kubeedge_config import DEFAULT_NODE_LIMIT, configurations
 from toolkit.lint.pod_templates import pod_templates
+from toolkit.render.kubeedge_switches import CLOUD_MODULES, CONTROLLED
 
 CONTROLLER_MANAGER = "^controller-?manager$"
 ON_BY_DEFAULT = frozenset({"cloudHub", "edgeController", "deviceController", "syncController"})
-SWITCHES: Mapping[str, str] = {
-    "operations.kubeedge.io": "taskManager",
-    "rules.kubeedge.io": "router",
-    "policy.kubeedge.io": "dynamicController",
-    "devices.kubeedge.io": "deviceController",
-}
-"""API group → module of CloudCore that does the work."""
-CONTROLLED = ("apps.kubeedge.io", "operations.kubeedge.io")
-"""API groups whose work the separate controller manager does."""
 _NAMESPACE, _NAME = "kubeedge", "cloudcore"
 
 NO_CLOUDCORE = error(
@@ -89,7 +81,7 @@ def switches_are_on(patient: Patient) -> Iterator[Problem]:
             yield NO_CONFIGURATION.at(place, "no cloudcore.yaml there")
         return
     wanted = {"cloudHub": ["every device"], "edgeController": ["every device"]}
-    for group, module in SWITCHES.items():
+    for group, module in CLOUD_MODULES.items():
         wanted.setdefault(module, []).extend(patient.needs(group))
     for module, names in wanted.items():
         on = mapping(modules.get(module)).get("enable", module in ON_BY_DEFAULT)

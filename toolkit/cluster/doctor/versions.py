@@ -15,6 +15,7 @@ from toolkit.cluster.doctor.finding import Ailment, error, some, warning
 from toolkit.cluster.doctor.patient import Part, Patient, Version, shown, tag_of, version_of
 from toolkit.errors import Problem
 from toolkit.lint.document import mapping, text
+from toolkit.topology.kubeedge_version import is_fixed
 
 Minor = tuple[int, int]
 VOLCANO_UP_TO: Mapping[Minor, Minor] = {
@@ -32,8 +33,6 @@ KUBEEDGE_KUBELET: Mapping[Minor, Minor] = {
     (1, 23): (1, 32), (1, 22): (1, 31), (1, 21): (1, 30), (1, 20): (1, 30), (1, 19): (1, 29),
 }  # fmt: skip
 """KubeEdge → the kubelet that EdgeCore is built from (go.mod at v1.19.2, v1.20.0, v1.21.2, v1.22.2, v1.23.1)."""
-KUBEEDGE_FIXED: Mapping[Minor, int] = {(1, 23): 1, (1, 22): 2, (1, 21): 2}
-"""KubeEdge → first patch with the fixes of July 2026 (CVE-2026-62369, -62370, -62182, -62371)."""
 MOST_OLDER = 3
 VOLCANO = {
     "scheduler": "^vc-scheduler$",
@@ -182,7 +181,7 @@ def kubeedge_fits(patient: Patient) -> Iterator[Problem]:
             f"KubeEdge {shown(cloud)} brings kubelet {shown(kubelet)}, the API server is {patient.kubernetes}"
         )
         yield ailment.at(part.title, message)
-    if cloud[2] < KUBEEDGE_FIXED.get(cloud[:2], 0) or cloud[:2] < min(KUBEEDGE_FIXED):
+    if not is_fixed(cloud):
         yield UNFIXED_KUBEEDGE.at(part.title, f"KubeEdge {shown(cloud)} has known holes")
     ahead = [
         f"{text(mapping(node.get('metadata')).get('name'))} ({shown(edge)})"

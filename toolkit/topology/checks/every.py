@@ -5,7 +5,7 @@ Called by `load` with the sound part of a site.
 
 from collections.abc import Callable
 
-from toolkit.topology.checks import agents, clusters, flows, jobs, kubeedge, models, pools, queues, routes, services
+from toolkit.topology.checks import agents, clusters, flows, jobs, kubeedge, models, pools, queues, routes, services, storages
 from toolkit.topology.checks.site import Site
 
 RULES: tuple[Callable[[Site], None], ...] = (
@@ -13,6 +13,8 @@ RULES: tuple[Callable[[Site], None], ...] = (
     clusters.broker_is_encrypted,
     clusters.names_leave_room,
     clusters.scheduler_is_not_beta,
+    kubeedge.pulls_ahead_are_sound,
+    kubeedge.upgrades_go_up,
     pools.pool_names_are_unique,
     pools.pools_say_which_machines,
     pools.gpus_match_the_hardware,
