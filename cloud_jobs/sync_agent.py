@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +23,9 @@ from toolkit.errors import TiersError, UsageError
 from toolkit.sync.result import SyncResult
 from toolkit.sync.run import run_task
 from toolkit.sync.task import SyncTask, decode_tasks
+
+if TYPE_CHECKING:
+    from cloud_jobs.sync_metrics import SyncMetrics
 
 log = logging.getLogger("tiers.sync_agent")
 
@@ -50,14 +54,18 @@ class Schedule:
         return task
 
 
-def run_one(task: SyncTask, write: Callable[[str], object]) -> int:
+def run_one(task: SyncTask, write: Callable[[str], object], metrics: SyncMetrics | None = None) -> int:
     """Carry out a task, write one line of JSON about it, and give its exit code; an error is not passed on."""
     try:
         result = run_task(task)
     except TiersError as error:
+        if metrics is not None:
+            metrics.broke_off(task)
         log.error("route %s: %s; %s", task.route, error.message, error.hint)  # noqa: TRY400 -- the message says it all
         write(_line({"route": task.route, "exit_code": error.exit_code, "error": error.message}))
         return error.exit_code
+    if metrics is not None:
+        metrics.ended(result)
     write(_line(_shortly(result)))
     for target in result.targets:
         if target.error:
@@ -72,11 +80,15 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("tasks", type=Path, help="JSON array of sync tasks")
     parser.add_argument("--once", action="store_true", help="run each scheduled task once and end")
+    parser.add_argument("--metrics", metavar="HOST:PORT", default="", help="answer Prometheus there")
+    parser.add_argument("--certificate", type=Path, help="PEM for TLS of --metrics")
+    parser.add_argument("--key", type=Path, help="PEM of its key")
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     tasks = _read(given.tasks)
     if given.once:
         return max((run_one(task, _print) for task in tasks if task.trigger == "schedule"), default=0)
+    metrics = _watched(tasks, given) if given.metrics else None
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -84,8 +96,18 @@ def main(argv: Sequence[str]) -> int:
     while not stop.is_set():
         wait = schedule.wait(time.monotonic())
         if not stop.wait(wait):
-            run_one(schedule.take(time.monotonic()), _print)
+            run_one(schedule.take(time.monotonic()), _print, metrics)
     return 0
+
+
+def _watched(tasks: Iterable[SyncTask], given: argparse.Namespace) -> SyncMetrics:
+    """Let Prometheus ask. Imported only here: an agent that nobody watches does without prometheus_client."""
+    from cloud_jobs.sync_metrics import SyncMetrics, serve
+
+    metrics = SyncMetrics(tasks)
+    server = serve(metrics, given.metrics, given.certificate, given.key)
+    log.info("figures for Prometheus on port %d", server.server_port)
+    return metrics
 
 
 def _read(file: Path) -> tuple[SyncTask, ...]:
