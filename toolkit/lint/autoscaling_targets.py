@@ -93,7 +93,7 @@ def target_that_exists(document: Document, around: Surroundings) -> Iterator[Fin
     target = target_of(document)
     if target is None or target.group != "apps" or target in around.neighbours.workloads:
         return
-    if around.neighbours.knows_all(target.kind, document):
+    if around.neighbours.knows_all((target.kind,), document):
         key = "scaleTargetRef" if "scaleTargetRef" in document.spec else "targetRef"
         yield Finding(("spec", key, "name"), f"there is no {target.kind} {target.name} in its namespace")
 

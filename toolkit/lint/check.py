@@ -10,6 +10,9 @@ from toolkit.lint import (
     autoscaling_keda,
     autoscaling_targets,
     autoscaling_vpa,
+    cluster_policies,
+    cluster_policies_disruption,
+    cluster_policies_storage,
     gang_fit,
     gang_limits,
     gang_starts,
@@ -18,6 +21,7 @@ from toolkit.lint import (
     job_queue,
     kubeedge,
     kubeedge_config,
+    network_policies,
     pod_containers,
     pod_placement,
     pod_settings,
@@ -59,6 +63,10 @@ _SUBJECTS = (
     autoscaling_vpa,
     autoscaling_keda,
     autoscaling_targets,
+    cluster_policies,
+    cluster_policies_disruption,
+    cluster_policies_storage,
+    network_policies,
 )
 RULES = tuple(sorted((rule for subject in _SUBJECTS for rule in subject.RULES), key=lambda rule: rule.code))
 """Every rule, in order of code."""

@@ -44,17 +44,16 @@ class Neighbours:
         """Give the workloads of a namespace."""
         return (each for target, each in self.workloads.items() if target.namespace == namespace)
 
-    def knows_all(self, kind: str, asker: Document) -> bool:
-        """Whether every object of a kind in the asker's namespace is in the run, as far as that can be told.
+    def knows_all(self, kinds: Iterable[str], asker: Document) -> bool:
+        """Whether every object of these kinds in the asker's namespace is in the run, as far as that can be told.
 
         It can be told of a listing of a live cluster (its objects have a uid) and of what was rendered from the same
         tiers.yaml; of files that somebody wrote it cannot.
         """
-        topology = topology_of(asker)
-        return any(
-            metadata(each).get("uid") or (topology and topology_of(each) == topology)
-            for each in self.of(kind, namespace_of(asker))
-        )
+        topology, namespace = topology_of(asker), namespace_of(asker)
+        if topology and any(topology_of(each) == topology for each in self.workloads_of(namespace)):
+            return True
+        return all(any(metadata(each).get("uid") for each in self.of(kind, namespace)) for kind in kinds)
 
 
 NO_NEIGHBOURS = Neighbours()
