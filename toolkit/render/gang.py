@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
 from toolkit.placement import WorkerSize, place_job, worker_size
-from toolkit.render.device import local_folders
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.policies import Policy, max_retry, policies
 from toolkit.render.quantities import memory_quantity, quantities
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, tolerations
+from toolkit.render.storage import Volume, volume_of
 from toolkit.render.template import fill
 from toolkit.topology.job import Job
 from toolkit.topology.names import TierName
@@ -89,8 +89,8 @@ class GangView:
     shared_memory: str
     grace_seconds: int
     user: int
-    storage_path: str
-    """Folder of the machine; empty when the tier's storage is no folder."""
+    storage: Volume | None
+    """The tier's storage when it is a folder or a claim."""
     storage_folder: str
 
 
@@ -133,7 +133,6 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
     job, placement, size = topology.jobs[name], place_job(topology, name), worker_size(topology, name)
     labels = owner_labels(topology.name, "job", name)
     storage = first_storage(topology, placement.tier)
-    folders = local_folders(storage)
     return GangView(
         queue=placement.queue,
         priority_class=placement.priority_class,
@@ -156,7 +155,7 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
         shared_memory=memory_quantity(size.shared_memory),
         grace_seconds=max(int(job.grace.seconds), 1),
         user=JOB_USER,
-        storage_path=folders[0] if folders else "",
+        storage=first_volume(topology, placement.tier),
         storage_folder=STORAGE_FOLDER,
     )
 
@@ -217,6 +216,12 @@ def first_storage(topology: Topology, tier: TierName) -> str:
     """Give the address of a tier's first storage; empty when it has none."""
     storages = topology.tiers[tier].storage
     return storages[0].url if storages else ""
+
+
+def first_volume(topology: Topology, tier: TierName) -> Volume | None:
+    """Give the volume of a tier's first storage; None when it has none or it is no folder."""
+    storages = topology.tiers[tier].storage
+    return volume_of(tier, storages[0]) if storages else None
 
 
 def _root(storage: str) -> str:

@@ -17,7 +17,6 @@ import msgspec
 
 from toolkit.errors import RenderError
 from toolkit.placement import Placement, fitted_name, place_job
-from toolkit.render.device import local_folders
 from toolkit.render.edge_agent import ConfigMapView
 from toolkit.render.gang import (
     JOB_USER,
@@ -31,6 +30,7 @@ from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.quantities import quantities
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, tolerations
+from toolkit.render.storage import Volume, volume_of
 from toolkit.render.template import fill
 from toolkit.sync.task import Storage, SyncTask, encode_tasks
 from toolkit.topology.flow import STAGE, UNPIN, part_of
@@ -63,10 +63,10 @@ class Container:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of the machine that a container sees."""
+    """A folder that a container sees, of the machine or of a claim."""
 
     name: str
-    outside: str
+    volume: Volume
     inside: str
     read_only: bool
 
@@ -192,6 +192,7 @@ def _inside(
             f"jobs.{job}.data: the tier {tier} has no storage", hint=f"write tiers.{tier}.storage"
         )
     first = storages[0]
-    folders = tuple(Folder(name, each, inside, read_only) for each in local_folders(first.url))
+    volume = volume_of(tier, first)
+    folders = (Folder(name, volume, inside, read_only),) if volume else ()
     url = f"file://{inside}" if folders else first.url
     return Storage(tier=tier, url=url, layout=first.layout), folders

@@ -17,6 +17,7 @@ from toolkit.render.lock import Lock
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduler import scheduler_configs
 from toolkit.render.service import services
+from toolkit.render.storage import storages
 from toolkit.render.sync_agents import sync_agents
 from toolkit.topology.topology import Topology
 
@@ -31,6 +32,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     kubeedge_objects,
     gangs,
     sync_agents,
+    storages,
     job_templates,
     job_flows,
 )

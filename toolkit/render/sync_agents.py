@@ -21,7 +21,7 @@ from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.quantities import memory_quantity
 from toolkit.render.rendered import RenderedObject
-from toolkit.render.storage_mounts import storage_mounts
+from toolkit.render.storage import storage_mounts
 from toolkit.render.template import fill
 from toolkit.render.worker_pod import PodView, Program, config_mount, pod, service_account, worker
 from toolkit.routes import sync_tasks
@@ -138,11 +138,11 @@ def _agents(
             yield RenderedObject(placement.cluster, source, body)
 
 
-def _storages(topology: Topology, tasks: list[SyncTask]) -> Iterator[Storage]:
-    """Give what tiers.yaml says of the places of tasks."""
-    wanted = {place.url for task in tasks for place in (task.source, *task.targets)}
-    for tier in topology.tiers.values():
-        yield from (storage for storage in tier.storage if storage.url in wanted)
+def _storages(topology: Topology, tasks: list[SyncTask]) -> Iterator[tuple[str, Storage]]:
+    """Give what tiers.yaml says of the places of tasks, each with its tier."""
+    wanted = {(place.tier, place.url) for task in tasks for place in (task.source, *task.targets)}
+    for name, tier in topology.tiers.items():
+        yield from ((name, storage) for storage in tier.storage if (name, storage.url) in wanted)
 
 
 def _file_of(task: SyncTask) -> str:

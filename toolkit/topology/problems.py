@@ -139,6 +139,11 @@ _ROWS = (
     Row("E0821", "an upgrade that does not go up", "EdgeCore ahead of CloudCore speaks a protocol that it does not know, and an older EdgeCore may not read the newer one's database", "name a version of CloudCore's release that is not below it; move CloudCore up first: clusters.NAME.kubeedge.version"),
     Row("E0822", "an upgrade of machines without EdgeCore", "the job would find no device", "upgrade pools of the tier edge, and say under clusters.NAME where their kubeedge is"),
     Row("E0823", "a login that KubeEdge cannot read", "devices would pull without it and be refused", "name a Kubernetes Secret of type kubernetes.io/dockerconfigjson: {secret: NAME}"),
+    Row("E0901", "an unknown storage class", "the claim would wait for a volume for ever", "use a class of 'storage_classes:', or add it there; {installed: NAME} for one that the cluster has"),
+    Row("E0902", "a volume for one machine that several need", "pods on a second machine would never start", "say access: ReadWriteMany with a class whose driver can do that, or let one pod use it"),
+    Row("E0903", "a disk of one machine for several", "no PersistentVolume of a local disk can be ReadWriteMany, so the claim would wait for ever", "say access: ReadWriteOnce, or choose a class with a driver for files that several machines see"),
+    Row("E0904", "a claim where no volume can be", "nothing would be mounted", "give claims to file:// storages of hot, warm and cold and to a file:// registry; devices keep data on their own disks"),
+    Row("E0905", "a volume that would be needed in two clusters", "each cluster would get a volume of its own, with other data under the same address", "keep the tier in one cluster and its agents with it, or use s3:// or sftp:// between clusters"),
     # ------------------------------------------------------------------ W07 warnings
     Row("W0701", "a Jetson that TensorRT cannot serve", "JetPack 4 brings Python 3.6 and TensorRT 8.2, so models run on ONNX Runtime in a container and are slower", "give its models an offload tier, or plan for Orin hardware"),
     Row("W0702", "a broker without encryption", "anybody on the network can read and change what devices report", "use mqtts://"),

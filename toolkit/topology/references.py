@@ -31,6 +31,9 @@ REFERENCES = (
     Reference(("jobs", "*", "pool"), "pool", "E0401"),
     Reference(("services", "*", "pool"), "pool", "E0401"),
     Reference(("tiers", "*", "agent", "pool"), "pool", "E0401"),
+    Reference(("tiers", "*", "storage", "claim", "class"), "storage class", "E0901"),
+    Reference(("tiers", "*", "storage", "*", "claim", "class"), "storage class", "E0901"),
+    Reference(("registry", "claim", "class"), "storage class", "E0901"),
     Reference(("prices", "machine_hour", "*"), "pool", "E0401", by_key=True),
     Reference(("clusters", "*", "pools", "*"), "pool", "E0401"),
     Reference(("clusters", "*", "tiers", "*"), "tier", "E0402"),
@@ -83,5 +86,6 @@ def _names(root: Fields) -> Mapping[str, tuple[str, ...]]:
         "job": keys_at(root, ("jobs",)),
         "model": keys_at(root, ("models",)),
         "priority": keys_at(root, ("priorities",)),
+        "storage class": keys_at(root, ("storage_classes",)),
         "hardware profile": (*keys_at(root, ("hardware",)), *PROFILES),
     }

@@ -1,16 +1,47 @@
-"""Where a tier keeps its data: the address of a Remote and its layout.
+"""Where a tier keeps its data: the address of a Remote, its layout, and the volume behind it.
 
-Stands under tier and topology (`registry`); `routes` makes SyncTasks from it.
+Stands under tier and topology (`registry`, `storage_classes`); `routes` makes SyncTasks from it, render volumes.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from toolkit.topology.names import Name, StorageUrl, WebUrl
+from toolkit.topology.names import Name, NodeName, StorageUrl, WebUrl
 from toolkit.topology.noun import Noun
 from toolkit.topology.secret import Secret
 from toolkit.topology.units import Bytes
+
+
+class StorageClass(Noun):
+    """A kind of volume. Exactly one of `local`, `provisioner` and `installed` says where volumes come from."""
+
+    local: Literal[True] | None = None
+    """Disks of the machines, such as NVMe; somebody has to announce each disk as a PersistentVolume."""
+    provisioner: str | None = None
+    """Driver that makes volumes, such as nfs.csi.k8s.io."""
+    installed: NodeName | None = None
+    """Name of a class that the cluster has already; then nothing of it is ours."""
+    parameters: Mapping[str, str] = {}
+    """What the driver wants to know."""
+    binding: Literal["first-pod", "at-once"] = "first-pod"
+    """When a claim gets its volume: where and when the first pod needs it, or at once."""
+    on_delete: Literal["retain", "delete"] = "retain"
+    """What happens to the data when somebody deletes a claim."""
+    expandable: bool = False
+    """Whether the driver can make volumes larger."""
+
+
+class Claim(Noun):
+    """A volume of the cluster that holds a storage, instead of a folder of the machines."""
+
+    kind: Name = Field(alias="class")
+    """A class of `storage_classes`."""
+    size: Bytes
+    """How much it holds."""
+    access: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteMany"
+    """ReadWriteOnce is for one machine at a time, ReadWriteMany for several."""
 
 
 class Storage(Noun):
@@ -30,6 +61,8 @@ class Storage(Noun):
     """Region of the S3 bucket."""
     capacity: Bytes | None = None
     """How much may be kept there."""
+    claim: Claim | None = None
+    """Volume that pods see at the folder of a file:// address; nothing means a folder that their machines have."""
 
 
 def _from_text(value: object) -> object:

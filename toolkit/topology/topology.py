@@ -29,7 +29,7 @@ from toolkit.topology.route import Route
 from toolkit.topology.scheduler import Scheduler
 from toolkit.topology.service import Service
 from toolkit.topology.settings import Settings
-from toolkit.topology.storage import StorageOrUrl
+from toolkit.topology.storage import StorageClass, StorageOrUrl
 from toolkit.topology.tier import Tier
 
 _DEVICE_DIGITS = 3
@@ -105,6 +105,8 @@ class Topology(Noun):
     """Hardware profiles of this site; one with the name of a known profile replaces it."""
     inventory: str | None = None
     """CSV file of devices, beside this file, with the columns name and pool; further columns are their settings."""
+    storage_classes: Mapping[Name, StorageClass] = {}
+    """Kinds of volumes that claims name."""
     priorities: Mapping[Name, Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]] = {}
     """Priority classes; the higher number goes first."""
     queues: Mapping[Name, Queue] = {}
