@@ -12,9 +12,14 @@ from toolkit.render.lock import Lock
 from toolkit.render.node_upgrade import node_upgrades
 from toolkit.render.prepull import prepulls
 from toolkit.render.rendered import RenderedObject
+from toolkit.render.sensors import sensors
 from toolkit.topology.topology import Topology
 
-_PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = (prepulls, node_upgrades)
+_PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = (
+    prepulls,
+    node_upgrades,
+    sensors,
+)
 
 
 def kubeedge_objects(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:

@@ -21,6 +21,8 @@ _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 _VERSION = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?@[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 _IMAGE = r"^[a-z0-9][a-z0-9._:/-]*[a-z0-9](:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 _REPOSITORY = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$"
+_PROPERTY = r"^[A-Za-z]([-_A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
+_UNIT = r"^[!-~\u00b0\u00b5]{1,32}$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _LONGEST_NODE_NAME = 253
 
@@ -96,6 +98,22 @@ def _check_repository(text: str) -> str:
     return text
 
 
+def _check_property(text: str) -> str:
+    """Take the name of a sensor's property, a mapper or a setting of it."""
+    if re.fullmatch(_PROPERTY, text, re.ASCII) is None:
+        raise _refuse(
+            "E0316", f"'{text}' is not a name: use 1 to 63 letters, digits, - and _, a letter first"
+        )
+    return text
+
+
+def _check_unit(text: str) -> str:
+    """Take a unit of measure: printable characters without a space."""
+    if re.fullmatch(_UNIT, text) is None:
+        raise _refuse("E0309", f"'{text}' is not a unit such as MHz, cm or 1/s")
+    return text
+
+
 def _check_variable(text: str) -> str:
     """Take the name of a variable."""
     if re.fullmatch(_VARIABLE, text, re.ASCII) is None:
@@ -158,6 +176,12 @@ Repository = Annotated[
     str, AfterValidator(_check_repository), Field(json_schema_extra={"pattern": _REPOSITORY})
 ]
 """An image without tag and digest."""
+PropertyName = Annotated[
+    str, AfterValidator(_check_property), Field(json_schema_extra={"pattern": _PROPERTY})
+]
+"""A property of a sensor, a mapper or a setting of it; capital letters are allowed, mappers have them."""
+Unit = Annotated[str, AfterValidator(_check_unit), Field(json_schema_extra={"pattern": _UNIT})]
+"""A unit of measure."""
 RelativePath = Annotated[str, AfterValidator(_check_path)]
 VariableName = Annotated[
     str, AfterValidator(_check_variable), Field(json_schema_extra={"pattern": _VARIABLE})

@@ -58,7 +58,8 @@ def _tidy(node: object) -> None:
         node.setdefault("additionalProperties", False)
     properties = node.get("properties")
     for inner in properties.values() if isinstance(properties, dict) else ():
-        inner.pop("title", None)
+        if isinstance(inner, dict):  # not so where a noun has a key that is called properties
+            inner.pop("title", None)
     for inner in node.values():
         _tidy(inner)
 

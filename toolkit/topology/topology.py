@@ -28,6 +28,7 @@ from toolkit.topology.queue import Queue, gpu_limit
 from toolkit.topology.route import Route
 from toolkit.topology.scheduler import Scheduler
 from toolkit.topology.service import Service
+from toolkit.topology.sensor import Sensor
 from toolkit.topology.settings import Settings
 from toolkit.topology.storage import StorageClass, StorageOrUrl
 from toolkit.topology.tier import Tier
@@ -130,6 +131,8 @@ class Topology(Noun):
     network: Network = Network()
     """Lines between tiers."""
     prices: Prices | None = None
+    sensors: Mapping[Name, Sensor] = {}
+    """Medical machines beside devices, whose settings are read."""
     """What machines and storage cost."""
 
     def pools(self) -> Iterator[PlacedPool]:

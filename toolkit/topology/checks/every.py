@@ -5,7 +5,21 @@ Called by `load` with the sound part of a site.
 
 from collections.abc import Callable
 
-from toolkit.topology.checks import agents, clusters, flows, jobs, kubeedge, models, pools, queues, routes, services, storages
+from toolkit.topology.checks import (
+    agents,
+    clusters,
+    flows,
+    jobs,
+    kubeedge,
+    models,
+    overrides,
+    pools,
+    queues,
+    routes,
+    sensors,
+    services,
+    storages,
+)
 from toolkit.topology.checks.site import Site
 
 RULES: tuple[Callable[[Site], None], ...] = (
@@ -15,6 +29,9 @@ RULES: tuple[Callable[[Site], None], ...] = (
     clusters.scheduler_is_not_beta,
     kubeedge.pulls_ahead_are_sound,
     kubeedge.upgrades_go_up,
+    sensors.sensors_are_on_devices,
+    sensors.sensors_have_something_to_read,
+    sensors.connections_hold_no_secret,
     pools.pool_names_are_unique,
     pools.pools_say_which_machines,
     pools.gpus_match_the_hardware,
