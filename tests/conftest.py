@@ -70,6 +70,7 @@ def _prometheus_is_here() -> bool:
 
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "mosquitto": (lambda: program("mosquitto") is not None, "apt-get install mosquitto"),
+    "grafana": (lambda: find_spec("grafana_foundation_sdk") is not None, "make env (needs Python 3.11)"),
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
     "index": (_index_answers, "give pip a package index"),
