@@ -60,7 +60,7 @@ class Template:
 def templates() -> Iterator[Template]:
     """Give every template that makes something, by path."""
     root = REPOSITORY / "templates"
-    for path in sorted(root.glob("*/*.j2")):
+    for path in sorted(root.glob("*/[!_]*.j2")):
         first = path.read_text(encoding="utf-8").splitlines()[0]
         found = FIRST_LINE.fullmatch(first)
         if found is None:
