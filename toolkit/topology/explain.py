@@ -1,6 +1,7 @@
 """Where a value comes from: file and line, or the default, what it means and what it replaced.
 
-Comes after `load`; `tiers explain PATH` prints it. For settings of devices it follows device, pool and tier.
+Comes after `load`; `tiers explain PATH` prints it. For settings of devices it follows
+device, rules, pool and tier; `explain_device` gives all of one device.
 """
 
 import re
@@ -38,7 +39,7 @@ class Explanation:
     about: str
     """What the key means."""
     replaced: tuple[Layer, ...]
-    """What it replaced, the nearest first: earlier files, or pool and tier for settings of a device."""
+    """What it replaced, the nearest first: earlier files, or rules, pool and tier for settings of a device."""
 
 
 def explain(loaded: Loaded, path: str) -> tuple[Explanation, ...]:
@@ -125,30 +126,40 @@ def _explain_one(loaded: Loaded, steps: Path) -> Explanation:
     written = find(loaded.document, steps)
     if layers:
         entry = layers[0][0]
-        replaced = [*_history(entry), *(Layer(plain(below.node), _place(below)) for below, _ in layers[1:])]
-        return Explanation(dotted(steps), plain(entry.node), _place(entry), about, tuple(replaced))
+        replaced = [
+            *history(entry),
+            *(Layer(plain(below.node), place_of_entry(below)) for below, _ in layers[1:]),
+        ]
+        return Explanation(dotted(steps), plain(entry.node), place_of_entry(entry), about, tuple(replaced))
     if written is not None:  # an item of a list
         return Explanation(dotted(steps), plain(written), written.place, about, ())
     return Explanation(dotted(steps), as_written(_value_at(loaded, steps)), None, about, ())
 
 
-def _place(entry: Entry) -> Place:
+def place_of_entry(entry: Entry) -> Place:
     """Give the place of a value; of the key when the value is a block of keys."""
     return entry.node.place if isinstance(entry.node, Scalar) else entry.key_place
 
 
-def _history(entry: Entry) -> Iterator[Layer]:
+def history(entry: Entry) -> Iterator[Layer]:
     """Give the values of earlier files that an entry replaced."""
     while entry.replaced is not None:
         entry = entry.replaced
-        yield Layer(plain(entry.node), _place(entry))
+        yield Layer(plain(entry.node), place_of_entry(entry))
 
 
 def _layers(loaded: Loaded, steps: Path) -> list[Path]:
     """Give the paths at which a value may be set, the strongest first."""
     match steps:
-        case ("tiers", tier, "pools", pool, "devices", _, key):
-            return [steps, ("tiers", tier, "pools", pool, "settings", key), ("tiers", tier, "settings", key)]
+        case ("tiers", tier, "pools", str(pool), "devices", device, key):
+            placed = loaded.topology.pool(pool)
+            rules = reversed(loaded.topology.rules_for(placed, str(device)))
+            return [
+                steps,
+                *(("overrides", position, "set", key) for position in rules),
+                ("tiers", tier, "pools", pool, "settings", key),
+                ("tiers", tier, "settings", key),
+            ]
         case ("tiers", tier, "pools", _, "settings", key):
             return [steps, ("tiers", tier, "settings", key)]
         case _:

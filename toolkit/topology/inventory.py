@@ -2,8 +2,10 @@
 
 Comes after `variables` and before `shape`, so that every check of tiers.yaml also holds for the inventory.
 
-    name,pool,download
-    endo-01,endoscopy,2MiB/s
+    name,pool,download,labels.room
+    endo-01,endoscopy,2MiB/s,or-3
+
+Further columns are settings of the device; those that begin with `labels.` are labels, which `overrides` go by.
 """
 
 import csv
@@ -19,6 +21,7 @@ from toolkit.topology.nodes import Entry, Fields, Items, Node, Scalar, find, mat
 from toolkit.topology.scalars import resolve
 
 _NEEDED = ("name", "pool")
+_LABEL = "labels."
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,15 @@ def _overlay(
     written = find(root, (*pool, "nodes", "names"))
     names = [_scalar(cells["name"], as_text=True) for cells in devices]
     before = written.children if isinstance(written, Items) else ()
-    parts: dict[str, Node] = {"nodes": Fields({"names": Entry(here, Items((*before, *names), here))}, here)}
+    nodes: dict[str, Entry] = {"names": Entry(here, Items((*before, *names), here))}
+    labels = {
+        cells["name"].text: Entry(cells["name"].place, own)
+        for cells in devices
+        if (own := _labels(cells, columns)).entries
+    }
+    if labels:
+        nodes["own_labels"] = Entry(here, Fields(labels, here))
+    parts: dict[str, Node] = {"nodes": Fields(nodes, here)}
     settings = {
         cells["name"].text: Entry(cells["name"].place, own)
         for cells in devices
@@ -120,9 +131,23 @@ def _overlay(
 
 
 def _settings(cells: dict[str, _Cell], columns: dict[str, Place]) -> Fields:
-    """Give the further columns of one row; an empty field sets nothing."""
-    set_here = {column: cell for column, cell in cells.items() if column not in _NEEDED and cell.text}
+    """Give the settings of one row; an empty field sets nothing."""
+    set_here = {
+        column: cell
+        for column, cell in cells.items()
+        if column not in _NEEDED and not column.startswith(_LABEL) and cell.text
+    }
     entries = {column: Entry(columns[column], _scalar(cell)) for column, cell in set_here.items()}
+    return Fields(entries, cells["name"].place)
+
+
+def _labels(cells: dict[str, _Cell], columns: dict[str, Place]) -> Fields:
+    """Give the labels of one row; an empty field means that the device does not carry it."""
+    entries = {
+        column.removeprefix(_LABEL): Entry(columns[column], _scalar(cell, as_text=True))
+        for column, cell in cells.items()
+        if column.startswith(_LABEL) and cell.text
+    }
     return Fields(entries, cells["name"].place)
 
 

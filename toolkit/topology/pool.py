@@ -24,6 +24,8 @@ class Nodes(Noun):
     """Their Kubernetes node names; for devices this is also the MQTT user and the name in the certificate."""
     labels: Mapping[LabelKey, LabelValue] = {}
     """Kubernetes labels that all of them carry."""
+    own_labels: Mapping[NodeName, Mapping[LabelKey, LabelValue]] = {}
+    """Labels of single devices, by name; rules of `overrides` go by them."""
 
     @property
     def total(self) -> int:

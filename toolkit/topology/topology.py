@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from toolkit.topology.alerts import Alerts
 from toolkit.topology.broker import Broker
 from toolkit.topology.cluster import Cluster
-from toolkit.topology.effective import Alike, settings_of, settings_of_all
+from toolkit.topology.effective import Alike, rules_for, settings_of, settings_of_all
 from toolkit.topology.flow import Flow
 from toolkit.topology.hardware import PROFILES, Hardware
 from toolkit.topology.images import Images
@@ -23,12 +23,13 @@ from toolkit.topology.monitoring import Monitoring
 from toolkit.topology.names import Name, TierName, VariableName
 from toolkit.topology.network import Network, Prices
 from toolkit.topology.noun import Noun
+from toolkit.topology.override import Override
 from toolkit.topology.pool import Pool
 from toolkit.topology.queue import Queue, gpu_limit
 from toolkit.topology.route import Route
 from toolkit.topology.scheduler import Scheduler
-from toolkit.topology.service import Service
 from toolkit.topology.sensor import Sensor
+from toolkit.topology.service import Service
 from toolkit.topology.settings import Settings
 from toolkit.topology.storage import StorageClass, StorageOrUrl
 from toolkit.topology.tier import Tier
@@ -80,6 +81,11 @@ class PlacedPool:
         digits = max(_DEVICE_DIGITS, len(str(nodes.count)))
         return tuple(f"{self.name}-{number:0{digits}d}" for number in range(1, nodes.count + 1))
 
+    def labels_of(self, device: str) -> Mapping[str, str]:
+        """Give the labels of one device: those that all of the pool carry, and its own, which beat them."""
+        own = self.pool.nodes.own_labels.get(device)
+        return {**self.pool.nodes.labels, **own} if own else self.pool.nodes.labels
+
 
 class Topology(Noun):
     """All of tiers.yaml."""
@@ -105,7 +111,10 @@ class Topology(Noun):
     hardware: Mapping[Name, Hardware] = {}
     """Hardware profiles of this site; one with the name of a known profile replaces it."""
     inventory: str | None = None
-    """CSV file of devices, beside this file, with the columns name and pool; further columns are their settings."""
+    """CSV file of devices, beside this file, with the columns name and pool; further columns are their settings, those
+    called labels.KEY their labels."""
+    overrides: tuple[Override, ...] = ()
+    """Settings for devices that a rule matches by name or label; a later rule beats an earlier one."""
     storage_classes: Mapping[Name, StorageClass] = {}
     """Kinds of volumes that claims name."""
     priorities: Mapping[Name, Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]] = {}
@@ -198,9 +207,13 @@ class Topology(Noun):
         return placed.pool.image or self.images.runtimes.get(placed.hardware.runtime) or self.images.edge
 
     def settings_of(self, placed: PlacedPool, device: str | None = None) -> Settings:
-        """Give the settings that hold for a pool or one device of it: device beats pool beats tier, key by key."""
-        return settings_of(placed, device)
+        """Give the settings that hold for a pool or one device of it: device beats rules beat pool beats tier."""
+        return settings_of(placed, device, self.overrides)
 
     def settings_of_all(self, placed: PlacedPool) -> tuple[Alike, ...]:
         """Give all devices of a pool in groups for which the same settings hold."""
-        return settings_of_all(placed)
+        return settings_of_all(placed, self.overrides)
+
+    def rules_for(self, placed: PlacedPool, device: str) -> tuple[int, ...]:
+        """Give the positions in `overrides` of the rules that match a device, the strongest last."""
+        return rules_for(placed, device, self.overrides)

@@ -111,6 +111,21 @@ def test_schema_prints_the_committed_page(tiers):
     assert tiers("schema").stdout == committed.read_text(encoding="utf-8")
 
 
+def test_explain_device_names_who_set_each_value(tiers):
+    table = tiers("explain", "device", "endo-02").stdout.splitlines()
+    (download,) = [line.split() for line in table if line.startswith("download")]
+    assert download[1:3] == ["2MiB/s", "device"]
+    explained = json.loads(tiers("explain", "device", "endo-02", "--json").stdout)
+    assert (explained["tier"], explained["pool"]) == ("edge", "endoscopy")
+    assert {"key": "hold", "value": False, "place": None, "by": "default", "replaced": []} in explained[
+        "values"
+    ]
+    for words in (("device",), ("alerts", "endo-02"), ("device", "endo-99")):
+        done = tiers("explain", *words)
+        assert done.returncode == 2
+        assert "tiers explain" in done.stderr
+
+
 def test_explain_names_value_file_line_and_meaning(tiers):
     done = tiers("explain", "models.us-segmentation.rollout.canary")
     assert done.returncode == 0
