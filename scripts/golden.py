@@ -14,6 +14,7 @@ from pathlib import Path
 from toolkit.errors import TiersError
 from toolkit.render.join import join_script
 from toolkit.render.kubeedge_config import cloud_config, edge_config
+from toolkit.render.monitoring.plain import monitoring_files
 from toolkit.render.objects import render
 from toolkit.render.scheduler import scheduler_config
 from toolkit.render.stream import to_stream
@@ -54,6 +55,8 @@ def goldens(topology: Topology) -> Iterator[tuple[str, str]]:
             if placed.tier_name == "edge":
                 yield f"edgecore-{placed.name}.yaml", edge_config(topology, placed.name)
                 yield f"join-{placed.name}.sh", join_script(topology, placed.name)
+    if topology.monitoring is not None:
+        yield from monitoring_files(topology).items()
 
 
 if __name__ == "__main__":

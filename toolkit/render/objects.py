@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from toolkit.errors import RenderError
+from toolkit.render.broker import brokers
 from toolkit.render.cluster_objects import cluster_objects
 from toolkit.render.edge_agent import edge_agents
 from toolkit.render.gang import gangs
@@ -14,6 +15,7 @@ from toolkit.render.job_flow import job_flows
 from toolkit.render.job_template import job_templates
 from toolkit.render.kubeedge_objects import kubeedge_objects
 from toolkit.render.lock import Lock
+from toolkit.render.monitoring.operator import monitoring_objects
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduler import scheduler_configs
 from toolkit.render.service import services
@@ -28,13 +30,15 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     cluster_objects,
     scheduler_configs,
     edge_agents,
-    services,
     kubeedge_objects,
+    services,
     gangs,
-    sync_agents,
-    storages,
     job_templates,
     job_flows,
+    sync_agents,
+    storages,
+    brokers,
+    monitoring_objects,
 )
 """Each gives what one subject becomes in one cluster."""
 

@@ -39,14 +39,20 @@ _Dumper.add_representer(str, _text)
 
 def to_yaml(rendered: RenderedObject) -> str:
     """Write one object, without a `---`."""
-    return yaml.dump(
-        rendered.body,
+    return document_to_yaml(rendered.body)
+
+
+def document_to_yaml(document: object) -> str:
+    """Write a mapping or a list that is no object, such as a file of another program."""
+    text: str = yaml.dump(
+        document,
         Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=True,
         default_flow_style=False,
         width=_NEVER_FOLD,
     )
+    return text
 
 
 def to_stream(objects: Iterable[RenderedObject]) -> str:

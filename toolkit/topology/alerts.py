@@ -12,7 +12,7 @@ from toolkit.topology.units import Duration, Percent
 
 
 class Alerts(Noun):
-    """Limits; a limit that is not written makes no alert."""
+    """Limits; a limit that is not written makes no alert. What needs no limit (ECC errors, …) is always watched."""
 
     p99: Duration | None = None
     """Time within which 99 of 100 requests are answered."""
@@ -24,3 +24,5 @@ class Alerts(Noun):
     """Waiting requests of one device or server."""
     node_offline: Duration | None = None
     """How long a device may be silent."""
+    after: Duration = Duration.parse("1m")
+    """How long p99, gpu_memory or queue must be passed before somebody is called."""

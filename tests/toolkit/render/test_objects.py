@@ -82,23 +82,28 @@ def test_every_object_says_whose_it_is(objects):
 
 def test_what_others_need_comes_first(objects):
     kinds = [each.kind for each in objects]
-    order = ["Namespace", "PriorityClass", "NodeGroup", "Queue", "ConfigMap", "Service", "DaemonSet"]
-    order += ["Deployment", "Job"]
+    order = ["Namespace", "PriorityClass", "ServiceAccount", "NodeGroup", "Queue", "ConfigMap", "Service"]
+    order += ["DaemonSet", "Deployment", "ServiceMonitor", "PodMonitor", "PrometheusRule", "Job"]
     assert sorted(kinds, key=order.index) == kinds
     assert [each.file_name for each in objects] == sorted(each.file_name for each in objects)
 
 
 def test_only_namespaced_kinds_have_a_namespace(objects):
     for each in objects:
-        namespaced = each.kind in {"ConfigMap", "Service", "DaemonSet", "Deployment", "Job"}
+        namespaced = each.kind not in {"Namespace", "PriorityClass", "NodeGroup", "Queue"}
         assert each.namespace == ("medical-imaging" if namespaced else "")
 
 
 def test_lint_has_nothing_to_say_but_about_digests(objects, hospital):
+    of_root = [each for each in objects if each.name.startswith("tiers-dcgm-") and each.kind == "DaemonSet"]
+    found = check_objects(each.body for each in of_root)
+    assert {problem.code for problem in found} == {"L302"}, "the socket that DCGM's exporter reads is root's"
+    objects = [each for each in objects if each not in of_root]
     assert {problem.code for problem in check_objects(each.body for each in objects)} == {"L206"}
     images = [hospital.images.edge, hospital.images.jobs]
     pinned = render(hospital, Lock(images=dict.fromkeys(images, "sha256:" + "a" * 64)))
-    assert check_objects(each.body for each in pinned) == ()
+    names = {each.name for each in of_root}
+    assert check_objects(each.body for each in pinned if each.name not in names) == ()
 
 
 def test_a_cluster_gets_what_its_tiers_need(topology):
@@ -111,14 +116,19 @@ def test_a_cluster_gets_what_its_tiers_need(topology):
     assert {kind for cluster, kind in found if cluster == "gpu"} == {
         "Namespace",
         "PriorityClass",
+        "ServiceAccount",
         "Queue",
         "ConfigMap",
         "Service",
+        "DaemonSet",
         "Deployment",
+        "ServiceMonitor",
+        "PodMonitor",
+        "PrometheusRule",
         "Job",
     }
     assert {kind for cluster, kind in found if cluster == "main"} == {
-        "Namespace", "PriorityClass", "NodeGroup", "ConfigMap", "DaemonSet",
+        "Namespace", "PriorityClass", "NodeGroup", "ConfigMap", "DaemonSet", "PrometheusRule",
     }  # fmt: skip
     assert {each.namespace for each in objects if each.cluster == "main"} == {"", "devices"}
     assert [each.cluster for each in objects] == sorted(each.cluster for each in objects)
@@ -128,6 +138,7 @@ def test_a_topology_of_nothing_but_a_tier_is_rendered(topology, schema_errors):
     empty = topology(
         {
             "queues": None, "models": None, "jobs": None, "routes": None, "services": None, "priorities": None,
+            "monitoring": None,
             "tiers": {"hot": None, "warm": None, "cold": None, "edge": {"pools": {"ultrasound": None}}},
             "clusters": {"main": {"tiers": ["edge"]}},
         }

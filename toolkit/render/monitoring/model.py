@@ -20,6 +20,7 @@ class Subject(Enum):
     """What a rule is about; a topology without it gets no such rule, because it could never fire."""
 
     DAEMONS = "the daemon, on devices or in services"
+    SERVICES = "servers of services"
     DEVICES = "devices that Prometheus can ask (monitoring.devices)"
     GPUS = "GPUs of servers, by DCGM"
     ANY_GPU = "GPUs of servers or of devices"
@@ -38,7 +39,7 @@ class Series:
     """Who exports it."""
     labels: tuple[str, ...]
     explains: str
-    from_: str = ""
+    comes_with: str = ""
     """What brings the source, when it is not on every site or not there yet."""
 
 

@@ -1,0 +1,90 @@
+"""Every metric that a rule, an autoscaler or a dashboard reads, with its labels and who exports it.
+
+The list behind docs/reference/metrics.md; a test holds the daemon's page and DCGM's CSV against it. Volcano's names are
+those of its v1.15.1 sources, DCGM's those of dcgm-exporter 4.5's dcp-metrics-included.csv.
+"""
+
+# ruff: noqa: E501  # one row a line: a table is read by its columns
+
+from __future__ import annotations
+
+from typing import Final
+
+from toolkit.render.monitoring.model import Series
+
+DAEMON: Final = "tiers-edge"
+AGENT: Final = "sync agent"
+DCGM: Final = "DCGM exporter"
+SCHEDULER: Final = "Volcano scheduler"
+CONTROLLER: Final = "Volcano controller"
+KUBE_STATE: Final = "kube-state-metrics"
+
+_MODEL = ("model", "version")
+_CARD = ("gpu", "UUID", "modelName", "pod", "namespace")
+_ROUTE = ("route",)
+_QUEUE = ("queue_name",)
+_LATER = "no source on main yet: the outbox comes with the edge daemon's landing"
+_VOLCANO = "Volcano's chart with metrics on, and its ServiceMonitor"
+_OPERATOR = "the Prometheus operator's chart (kube-prometheus-stack)"
+
+SERIES: Final = (
+    # ------------------------------------------------------------------ the daemon, on devices and in services
+    Series("edge_inference_requests_total", "counter", DAEMON, (*_MODEL, "outcome"), "Requests by what became of them: ok, invalid, not_ready, shed (queue full), timeout, failed, cancelled."),
+    Series("edge_inference_pending_requests", "gauge", DAEMON, _MODEL, "Requests that wait for the engine now; at most the model's serving.queue."),
+    Series("edge_inference_latency_seconds", "histogram", DAEMON, _MODEL, "From a complete request to its answer, ok ones only; bounds from 0.5 ms to 10 s."),
+    Series("edge_inference_queue_seconds", "histogram", DAEMON, _MODEL, "From admission to the engine."),
+    Series("edge_inference_compute_seconds", "histogram", DAEMON, _MODEL, "One call of the engine."),
+    Series("edge_inference_batch_size", "histogram", DAEMON, _MODEL, "Rows of one call of the engine."),
+    Series("edge_model_ready", "gauge", DAEMON, ("model",), "1 when a version is served."),
+    Series("edge_model_loads_total", "counter", DAEMON, ("model", "result"), "Times that a version was opened, by a check before the switch or to serve: ok or failed."),
+    Series("edge_install_state", "gauge", DAEMON, ("model", "state"), "1 for the state that a model's installation is in; states of toolkit/wire/states.py, in capitals."),
+    Series("edge_info", "gauge", DAEMON, ("tiers", "onnxruntime", "tensorrt", "architecture", "device_model", "l4t"), "Always 1; what this device is."),
+    Series("edge_connected", "gauge", DAEMON, (), "1 while the broker is reached."),
+    Series("edge_documents_refused_total", "counter", DAEMON, (), "Documents from the network that were not obeyed."),
+    Series("edge_disk_free_bytes", "gauge", DAEMON, (), "Bytes that the daemon may still write beside its state folder."),
+    Series("edge_gpu_memory_used_bytes", "gauge", DAEMON, ("gpu",), "Memory in use that the GPU shares with the processor.", "a Jetson"),
+    Series("edge_gpu_memory_total_bytes", "gauge", DAEMON, ("gpu",), "Memory that the GPU shares with the processor.", "a Jetson"),
+    Series("edge_gpu_utilization_ratio", "gauge", DAEMON, ("gpu",), "Share of time that the GPU worked, 0 to 1.", "a Jetson"),
+    Series("edge_gpu_temperature_celsius", "gauge", DAEMON, ("gpu",), "Temperature of the GPU.", "a Jetson"),
+    Series("edge_gpu_throttle_events_total", "counter", DAEMON, ("gpu",), "Times that too much current slowed the machine down.", "a Jetson with JetPack 6"),
+    Series("edge_outbox_bytes", "gauge", DAEMON, (), "Bytes that wait to be sent.", _LATER),
+    Series("edge_outbox_budget_bytes", "gauge", DAEMON, (), "Bytes that may wait before the oldest are dropped.", _LATER),
+    Series("edge_sync_last_success_timestamp_seconds", "gauge", DAEMON, ("route",), "When a route was last carried out, in Unix time.", "no source on main yet: the daemon runs no routes"),
+    # ------------------------------------------------------------------ the sync agents
+    Series("tiers_sync_runs_total", "counter", AGENT, ("route", "outcome"), "Runs of a route by how they ended: ok or failed."),
+    Series("tiers_sync_moved_bytes_total", "counter", AGENT, _ROUTE, "Bytes that moved, in stored form."),
+    Series("tiers_sync_saved_bytes_total", "counter", AGENT, _ROUTE, "Bytes of changed files that did not have to move."),
+    Series("tiers_sync_files", "gauge", AGENT, _ROUTE, "Files of the source at the last run."),
+    Series("tiers_sync_left_files", "gauge", AGENT, _ROUTE, "Files that the last run left behind."),
+    Series("tiers_sync_last_run_seconds", "gauge", AGENT, _ROUTE, "How long the last run took."),
+    Series("tiers_sync_last_success_timestamp_seconds", "gauge", AGENT, _ROUTE, "When the last run ended well, in Unix time; when the agent started, before there was one."),
+    Series("tiers_sync_period_seconds", "gauge", AGENT, _ROUTE, "Time between two runs."),
+    # ------------------------------------------------------------------ Prometheus itself
+    Series("up", "gauge", "Prometheus", ("job", "instance"), "1 when the last scrape worked."),
+    # ------------------------------------------------------------------ GPUs of servers
+    Series("DCGM_FI_DEV_GPU_UTIL", "gauge", DCGM, _CARD, "Utilization in percent."),
+    Series("DCGM_FI_DEV_GPU_TEMP", "gauge", DCGM, _CARD, "Temperature in °C."),
+    Series("DCGM_FI_DEV_POWER_USAGE", "gauge", DCGM, _CARD, "Power in watts."),
+    Series("DCGM_FI_DEV_SM_CLOCK", "gauge", DCGM, _CARD, "Clock in MHz."),
+    Series("DCGM_FI_DEV_FB_USED", "gauge", DCGM, _CARD, "Used memory in MiB."),
+    Series("DCGM_FI_DEV_FB_FREE", "gauge", DCGM, _CARD, "Free memory in MiB."),
+    Series("DCGM_FI_DEV_FB_RESERVED", "gauge", DCGM, _CARD, "Memory that the driver keeps, in MiB."),
+    Series("DCGM_FI_DEV_XID_ERRORS", "gauge", DCGM, (*_CARD, "err_code", "err_msg"), "The last Xid; it never goes back to 0."),
+    Series("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", "counter", DCGM, _CARD, "Double-bit errors since the driver was loaded."),
+    Series("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "counter", DCGM, _CARD, "Rows of memory replaced after errors that could not be corrected."),
+    Series("DCGM_FI_DEV_ROW_REMAP_FAILURE", "gauge", DCGM, _CARD, "1 when a row could not be replaced."),
+    Series("DCGM_FI_DEV_THERMAL_VIOLATION", "counter", DCGM, _CARD, "Time that heat slowed the GPU down, in ns."),
+    Series("DCGM_FI_DEV_POWER_VIOLATION", "counter", DCGM, _CARD, "Time that the power limit slowed the GPU down, in ns."),
+    # ------------------------------------------------------------------ Volcano
+    Series("volcano_e2e_scheduling_latency_milliseconds", "histogram", SCHEDULER, (), "One round of scheduling.", _VOLCANO),
+    Series("volcano_queue_allocated_scalar_resources", "gauge", SCHEDULER, (*_QUEUE, "resource"), "What a queue's running pods hold, in thousandths.", _VOLCANO),
+    Series("volcano_queue_deserved_scalar_resources", "gauge", SCHEDULER, (*_QUEUE, "resource"), "What a queue deserves, in thousandths.", _VOLCANO),
+    Series("volcano_queue_pod_group_inqueue_count", "gauge", CONTROLLER, _QUEUE, "Gangs that were let in and do not run yet.", _VOLCANO),
+    Series("volcano_queue_pod_group_pending_count", "gauge", CONTROLLER, _QUEUE, "Gangs that wait to be let in.", _VOLCANO),
+    Series("volcano_queue_pod_group_running_count", "gauge", CONTROLLER, _QUEUE, "Gangs that run.", _VOLCANO),
+    Series("volcano_queue_pod_group_unknown_count", "gauge", CONTROLLER, _QUEUE, "Gangs of which a part runs.", _VOLCANO),
+    # ------------------------------------------------------------------ Kubernetes
+    Series("kube_node_status_condition", "gauge", KUBE_STATE, ("node", "condition", "status"), "1 for the status that a condition of a node has.", _OPERATOR),
+)  # fmt: skip
+
+BY_NAME: Final = {each.name: each for each in SERIES}
