@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from toolkit.render.cluster_objects import node_groups
 from toolkit.render.lock import Lock
+from toolkit.render.messages import messages
 from toolkit.render.node_upgrade import node_upgrades
 from toolkit.render.prepull import prepulls
 from toolkit.render.rendered import RenderedObject
@@ -19,6 +20,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     prepulls,
     node_upgrades,
     sensors,
+    messages,
 )
 
 

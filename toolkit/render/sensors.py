@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from toolkit.placement import fitted_name
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
+from toolkit.render.per_device import name_on
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.template import fill
 from toolkit.topology.sensor import Sensor
@@ -70,7 +70,7 @@ def sensors(topology: Topology, _lock: Lock, cluster: str) -> Iterator[RenderedO
         namespace, source = topology.namespace(cluster), f"sensors.{name}"
         properties = tuple(_view(key, each) for key, each in sensor.all_properties.items())
         model = DeviceModelView(sensor.mapper, properties)
-        metadata = Metadata(fitted_name(name), labels, namespace)
+        metadata = Metadata(name, labels, namespace)
         yield RenderedObject(cluster, source, fill("kubeedge/devicemodel.yaml.j2", metadata, model=model))
         for node in nodes:
             view = SensorView(
@@ -82,7 +82,7 @@ def sensors(topology: Topology, _lock: Lock, cluster: str) -> Iterator[RenderedO
                 read=sensor.read.milliseconds,
                 report=sensor.report.milliseconds,
             )
-            named = Metadata(fitted_name(name, node.replace(".", "-")), labels, namespace)
+            named = Metadata(name_on(name, node), labels, namespace)
             yield RenderedObject(cluster, source, fill("kubeedge/device.yaml.j2", named, sensor=view))
 
 

@@ -23,6 +23,8 @@ _IMAGE = r"^[a-z0-9][a-z0-9._:/-]*[a-z0-9](:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(
 _REPOSITORY = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$"
 _PROPERTY = r"^[A-Za-z]([-_A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
 _UNIT = r"^[!-~\u00b0\u00b5]{1,32}$"
+_HTTP_PATH = r"^(/[A-Za-z0-9._~-]+)+$"
+_TOPIC = r"^[^/#+\x00-\x1f\x7f][^#+\x00-\x1f\x7f]{0,249}$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _LONGEST_NODE_NAME = 253
 
@@ -114,6 +116,20 @@ def _check_unit(text: str) -> str:
     return text
 
 
+def _check_http_path(text: str) -> str:
+    """Take a path of HTTP that needs no escapes and does not climb."""
+    if re.fullmatch(_HTTP_PATH, text, re.ASCII) is None or {".", ".."} & set(text.split("/")):
+        raise _refuse("E0309", f"'{text}' is not a path such as /alarms/door")
+    return text
+
+
+def _check_topic(text: str) -> str:
+    """Take an MQTT topic without wildcards: KubeEdge's router compares topics letter by letter."""
+    if re.fullmatch(_TOPIC, text) is None:
+        raise _refuse("E0827", f"'{text}' is not one topic: no + or #, no / in front, at most 250 characters")
+    return text
+
+
 def _check_variable(text: str) -> str:
     """Take the name of a variable."""
     if re.fullmatch(_VARIABLE, text, re.ASCII) is None:
@@ -182,6 +198,12 @@ PropertyName = Annotated[
 """A property of a sensor, a mapper or a setting of it; capital letters are allowed, mappers have them."""
 Unit = Annotated[str, AfterValidator(_check_unit), Field(json_schema_extra={"pattern": _UNIT})]
 """A unit of measure."""
+HttpPath = Annotated[
+    str, AfterValidator(_check_http_path), Field(json_schema_extra={"pattern": _HTTP_PATH})
+]
+"""A path of HTTP."""
+Topic = Annotated[str, AfterValidator(_check_topic), Field(json_schema_extra={"pattern": _TOPIC})]
+"""A topic of MQTT without wildcards."""
 RelativePath = Annotated[str, AfterValidator(_check_path)]
 VariableName = Annotated[
     str, AfterValidator(_check_variable), Field(json_schema_extra={"pattern": _VARIABLE})

@@ -37,6 +37,7 @@ REFERENCES = (
     Reference(("sensors", "*", "pools", "*"), "pool", "E0401"),
     Reference(("prices", "machine_hour", "*"), "pool", "E0401", by_key=True),
     Reference(("clusters", "*", "pools", "*"), "pool", "E0401"),
+    Reference(("messages", "*", "from", "pools", "*"), "pool", "E0401"),
     Reference(("clusters", "*", "tiers", "*"), "tier", "E0402"),
     Reference(("queues", "*", "tier"), "tier", "E0402"),
     Reference(("models", "*", "offload"), "tier", "E0402"),

@@ -18,6 +18,7 @@ from toolkit.topology.flow import Flow
 from toolkit.topology.hardware import PROFILES, Hardware
 from toolkit.topology.images import Images
 from toolkit.topology.job import Job
+from toolkit.topology.message import Message
 from toolkit.topology.model import Model
 from toolkit.topology.monitoring import Monitoring
 from toolkit.topology.names import Name, TierName, VariableName
@@ -131,6 +132,10 @@ class Topology(Noun):
     """Jobs that run one after the other."""
     routes: Mapping[Name, Route] = {}
     """Data that goes between tiers."""
+    messages: Mapping[Name, Message] = {}
+    """Small messages between the cloud and devices, which may be lost."""
+    sensors: Mapping[Name, Sensor] = {}
+    """Medical machines beside devices, whose settings are read."""
     services: Mapping[Name, Service] = {}
     """Inference servers on hot and warm."""
     alerts: Alerts = Alerts()

@@ -80,7 +80,7 @@ modules:
   deviceTwin:
     enable: true
   serviceBus:
-    enable: false
+    enable: true
   taskManager:
     enable: true
 END-OF-EDGECORE

@@ -106,7 +106,10 @@ def _custom(api_version: str, kind: str) -> object:
     crd = _crds()[group, kind]
     found = [each for each in crd["spec"]["versions"] if each["name"] == version]
     assert found, f"{kind} has no version {version}"
-    return _strict(found[0]["schema"]["openAPIV3Schema"])
+    schema = found[0]["schema"]["openAPIV3Schema"]
+    # A CRD may leave these three out (KubeEdge's Rule does); the API server knows them anyway.
+    implied = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
+    return _strict({**schema, "properties": {**implied, **schema.get("properties", {})}})
 
 
 @cache

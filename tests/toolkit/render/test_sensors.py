@@ -29,12 +29,12 @@ def test_only_devices_that_have_it_and_the_nearer_connection_wins(with_sensor):
         pools=["endoscopy"], devices={"ultrasound-007": {"port": 11112, "address": "192.0.2.7"}}
     )
     specs = {each["metadata"]["name"]: each["spec"] for each in found["Device"]}
-    assert set(specs) == {"probe-endo-01", "probe-endo-02", "probe-ultrasound-007"}
+    assert set(specs) == {"probe.endo-01", "probe.endo-02", "probe.ultrasound-007"}
     assert {name: spec["nodeName"] for name, spec in specs.items()} == {
-        name: name.removeprefix("probe-") for name in specs
+        name: name.removeprefix("probe.") for name in specs
     }
-    assert specs["probe-endo-01"]["protocol"] == {"protocolName": "dicom", "configData": {"port": 104}}
-    assert specs["probe-ultrasound-007"]["protocol"]["configData"] == {"port": 11112, "address": "192.0.2.7"}
+    assert specs["probe.endo-01"]["protocol"] == {"protocolName": "dicom", "configData": {"port": 104}}
+    assert specs["probe.ultrasound-007"]["protocol"]["configData"] == {"port": 11112, "address": "192.0.2.7"}
     assert len(found["DeviceModel"]) == 1
     assert {spec["deviceModelRef"]["name"] for spec in specs.values()} == {"probe"}
 
