@@ -21,6 +21,9 @@ from toolkit.lint import (
     job_queue,
     kubeedge,
     kubeedge_config,
+    monitoring_metrics,
+    monitoring_rules,
+    monitoring_scrape,
     network_policies,
     pod_containers,
     pod_placement,
@@ -67,6 +70,9 @@ _SUBJECTS = (
     cluster_policies_disruption,
     cluster_policies_storage,
     network_policies,
+    monitoring_metrics,
+    monitoring_rules,
+    monitoring_scrape,
 )
 RULES = tuple(sorted((rule for subject in _SUBJECTS for rule in subject.RULES), key=lambda rule: rule.code))
 """Every rule, in order of code."""

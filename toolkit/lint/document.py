@@ -20,6 +20,12 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SUFFIXES = (".yaml", ".yml", ".json")
 SCHEDULER_KIND = "SchedulerConfiguration"
 """Our kind for volcano-scheduler.conf, which has none of its own; Volcano's name for what the file holds."""
+RULES_KIND = "PrometheusRules"
+"""Our kind for a file of Prometheus rules (groups, each with rules), which has none of its own."""
+PROMETHEUS_KIND = "PrometheusConfiguration"
+"""Our kind for prometheus.yml, known by its scrape_configs."""
+OWN_KINDS = frozenset({SCHEDULER_KIND, RULES_KIND, PROMETHEUS_KIND})
+"""Kinds that we gave to files that are no objects: no API server knows them."""
 LARGEST_FILE = 16 * 1024 * 1024
 """Bytes of YAML we are willing to parse; etcd refuses single objects above 1.5 MiB, so this is ten of the largest."""
 
@@ -154,10 +160,20 @@ def _objects(node: yaml.Node | None, where: str) -> Iterator[Document]:
             for item in items.value:
                 yield from _objects(item, where)
         return
-    if not body.get("kind") and {"actions", "tiers"} <= set(body):
-        body = {"kind": SCHEDULER_KIND, **body}
+    if not body.get("kind"):
+        body = {"kind": _own_kind(body), **body}
     if body.get("kind"):
         yield Document(body, where, node)
+
+
+def _own_kind(body: Mapping[str, object]) -> str:
+    """Name a file that is no object by what it holds; empty when we do not know such files."""
+    if {"actions", "tiers"} <= set(body):
+        return SCHEDULER_KIND
+    groups = [mapping(each) for each in sequence(body.get("groups"))]
+    if groups and all("rules" in each for each in groups):
+        return RULES_KIND
+    return PROMETHEUS_KIND if "scrape_configs" in body else ""
 
 
 def _construct(node: yaml.MappingNode) -> Mapping[str, object]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import Problem, Severity
-from toolkit.lint.document import SCHEDULER_KIND, Document, text
+from toolkit.lint.document import OWN_KINDS, Document, text
 from toolkit.lint.rule import Finding
 from toolkit.lint.schema_core import KUBERNETES, core_kinds, core_schema
 from toolkit.lint.schema_crd import crd_schema
@@ -123,7 +123,7 @@ def validate(documents: Iterable[Document], schemas: Schemas) -> Validated:
     problems: list[Problem] = []
     unchecked: dict[str, None] = {}
     for document in documents:
-        if document.kind == SCHEDULER_KIND or document.group.endswith(_FILES_OF_KUBEEDGE):
+        if document.kind in OWN_KINDS or document.group.endswith(_FILES_OF_KUBEEDGE):
             continue  # a file that a program reads; its own rules know every key
         api_version, kind = text(document.body.get("apiVersion")), document.kind
         compiled = schemas.of(api_version, kind)
