@@ -77,6 +77,8 @@ RULES: tuple[Callable[[Site], None], ...] = (
     services.thresholds_do_not_swing,
     services.scaling_has_room,
     services.thresholds_can_be_measured,
+    services.thresholds_can_be_passed,
+    services.fewer_servers_stay_below_the_limit,
     services.what_grows_shrinks_again,
     services.autoscalers_know_their_hours,
 )

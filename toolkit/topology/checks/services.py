@@ -11,7 +11,10 @@ from toolkit.topology.checks.site import Site
 from toolkit.topology.findings import counted, did_you_mean
 from toolkit.topology.nodes import Path
 from toolkit.topology.service import Scale, Service
+from toolkit.topology.units import Duration
 
+LONGEST_MEASURED = Duration.parse("10s")
+"""Upper bound of the last bucket in which the daemon counts how long answers took."""
 _SERVICE_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 """RFC 1035 label."""
 
@@ -123,6 +126,31 @@ def thresholds_can_be_measured(site: Site) -> None:
             site.report("E0883", (*path, "predict"), message)
         if unasked and scale.measures:
             site.report("E0884", path, "nobody can be asked: monitoring.url is missing", key=True)
+
+
+def thresholds_can_be_passed(site: Site) -> None:
+    """E0887: a queue takes more requests than the limit, and a latency so long is measured."""
+    for name, service, scale in _scaled(site):
+        path: Path = ("services", name, "scale")
+        known = [site.topology.models[each] for each in service.models if each in site.topology.models]
+        room = sum(model.serving.queue for model in known)
+        if scale.queue is not None and len(known) == len(service.models) and scale.queue.out >= room:
+            message = f"'out' is {scale.queue.out}, and the queues of its models are full with {room}"
+            site.report("E0887", (*path, "queue", "out"), message)
+        if scale.p95 is not None and scale.p95.out >= LONGEST_MEASURED:
+            message = f"'out' is {scale.p95.out}, and answers are measured up to {LONGEST_MEASURED}"
+            site.report("E0887", (*path, "p95", "out"), message)
+
+
+def fewer_servers_stay_below_the_limit(site: Site) -> None:
+    """W0888: half of the servers go at a time, so the others are used twice as much."""
+    for name, _, scale in _scaled(site):
+        gpu = scale.gpu
+        if gpu is None or gpu.back is None or gpu.back >= gpu.out:
+            continue
+        if 2 * gpu.back.parts_per_million > gpu.out.parts_per_million:
+            message = f"'in' is {gpu.back}, more than half of 'out' with {gpu.out}"
+            site.report("W0888", ("services", name, "scale", "gpu", "in"), message)
 
 
 def what_grows_shrinks_again(site: Site) -> None:
