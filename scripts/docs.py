@@ -21,6 +21,7 @@ from toolkit.errors import INTERRUPTED_EXIT_CODE, TiersError
 from toolkit.lint.check import RULES
 from toolkit.lint.gang_fit import STAYS_PENDING
 from toolkit.lint.schema_words import CURES, WHAT, WHY
+from toolkit.render.monitoring.pages import alerts_page, metrics_page
 from toolkit.topology.problems import CATALOGUE
 from toolkit.topology.schema import schema_text
 
@@ -112,6 +113,8 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "cli.md": commands_page,
     "problems.md": problems_page,
     "objects.md": lambda: MADE_BY + "\n" + objects_page(),
+    "alerts.md": lambda: MADE_BY + alerts_page(),
+    "metrics.md": lambda: MADE_BY + metrics_page(),
     "tiers.schema.json": schema_text,
 }
 """File under docs/reference -> what writes it."""

@@ -129,14 +129,13 @@ WORK_ALERTS: Final = (
         severity="warning",
         subject=Subject.ROUTES,
         expr=(
-            "time() - edge_sync_last_success_timestamp_seconds{$ours}"
-            " > on (tiers_topology, route) group_left () (3 * tiers_route:interval:seconds{$ours})"
+            "time() - tiers_sync_last_success_timestamp_seconds{$ours} > 3 * tiers_sync_period_seconds{$ours}"
         ),
         hold="5m",
-        summary="Route {{ $labels.route }} of {{ $labels.node }} is behind",
+        summary="Route {{ $labels.route }} is behind",
         description="It was last carried out {{ $value | humanizeDuration }} ago.",
         means="A route was not carried out for three times its `every`.",
-        why="Data piles up on the device. The line is down, the target refuses, or the route takes longer than its interval.",
+        why="Data piles up at its source. The line is down, the target refuses, or the route takes longer than its interval.",
         next=("tiers sync run ROUTE", "tiers sync verify ROUTE", "tiers fleet status"),
     ),
 )  # fmt: skip

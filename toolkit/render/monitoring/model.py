@@ -26,7 +26,7 @@ class Subject(Enum):
     ANY_GPU = "GPUs of servers or of devices"
     GANGS = "queues and jobs of Volcano"
     NODES = "machines as Kubernetes sees them (kube-state-metrics)"
-    ROUTES = "routes that devices run by themselves"
+    ROUTES = "routes that somebody runs by the clock and Prometheus can ask"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ ALERTS: Final = (*SERVING_ALERTS, *GPU_ALERTS, *WORK_ALERTS)
 EXTRA_GROUPS: Final[tuple[Callable[[Topology, frozenset[str]], Iterable[Group]], ...]] = ()
 """Groups of other rooms; each gets the topology and the names of the clusters that are meant."""
 ALERTS_PAGE: Final = "alerts.md"
-INTERVAL_RECORD: Final = "tiers_route:interval:seconds"
 
 
 def groups(topology: Topology, monitoring: Monitoring, clusters: Iterable[str]) -> tuple[Group, ...]:
@@ -45,8 +44,6 @@ def groups(topology: Topology, monitoring: Monitoring, clusters: Iterable[str]) 
     meant = frozenset(clusters)
     there = subjects(topology, monitoring, meant)
     recordings = [_recording(each, topology) for each in RECORDINGS if each.subject in there]
-    if Subject.ROUTES in there:
-        recordings += _intervals(topology)
     alerts = [rule for each in ALERTS if each.subject in there for rule in _alert(each, topology, monitoring)]
     made = [
         Group(f"{topology.name}.recordings", tuple(recordings)),
@@ -74,23 +71,10 @@ def subjects(topology: Topology, monitoring: Monitoring, clusters: frozenset[str
         Subject.ANY_GPU: cards or (asked and any(placed.gpus_per_node for placed in edge)),
         Subject.GANGS: gangs,
         Subject.NODES: monitoring.kind == "operator",
-        Subject.ROUTES: asked and any(True for _ in _device_routes(topology)),
+        Subject.ROUTES: asked
+        and any(each.source == "edge" and each.cadence for each in topology.routes.values()),
     }
     return frozenset(subject for subject, there in found.items() if there)
-
-
-def _device_routes(topology: Topology) -> Iterator[tuple[str, float]]:
-    """Give name and interval (seconds) of each route that devices run by the clock."""
-    for name, route in sorted(topology.routes.items()):
-        if route.source == "edge" and route.cadence is not None:
-            yield name, route.cadence.seconds
-
-
-def _intervals(topology: Topology) -> Iterator[Rule]:
-    """Record how often each route runs, so that one alert serves routes of every interval."""
-    for name, seconds in _device_routes(topology):
-        labels = (("route", name), (TOPOLOGY, topology.name))
-        yield Rule(expr=f"vector({seconds:g})", record=INTERVAL_RECORD, labels=labels)
 
 
 def _recording(each: Recording, topology: Topology) -> Rule:

@@ -14,6 +14,7 @@ from toolkit.render.monitoring.model import Series
 
 DAEMON: Final = "tiers-edge"
 AGENT: Final = "sync agent"
+AGENT: Final = "sync agent"
 DCGM: Final = "DCGM exporter"
 SCHEDULER: Final = "Volcano scheduler"
 CONTROLLER: Final = "Volcano controller"
@@ -24,6 +25,7 @@ _CARD = ("gpu", "UUID", "modelName", "pod", "namespace")
 _ROUTE = ("route",)
 _QUEUE = ("queue_name",)
 _LATER = "no source on main yet: the outbox comes with the edge daemon's landing"
+_ROUTES = "an agent that stays (not a CronJob's); devices with the edge daemon's landing"
 _VOLCANO = "Volcano's chart with metrics on, and its ServiceMonitor"
 _OPERATOR = "the Prometheus operator's chart (kube-prometheus-stack)"
 
@@ -49,16 +51,15 @@ SERIES: Final = (
     Series("edge_gpu_throttle_events_total", "counter", DAEMON, ("gpu",), "Times that too much current slowed the machine down.", "a Jetson with JetPack 6"),
     Series("edge_outbox_bytes", "gauge", DAEMON, (), "Bytes that wait to be sent.", _LATER),
     Series("edge_outbox_budget_bytes", "gauge", DAEMON, (), "Bytes that may wait before the oldest are dropped.", _LATER),
-    Series("edge_sync_last_success_timestamp_seconds", "gauge", DAEMON, ("route",), "When a route was last carried out, in Unix time.", "no source on main yet: the daemon runs no routes"),
-    # ------------------------------------------------------------------ the sync agents
-    Series("tiers_sync_runs_total", "counter", AGENT, ("route", "outcome"), "Runs of a route by how they ended: ok or failed."),
-    Series("tiers_sync_moved_bytes_total", "counter", AGENT, _ROUTE, "Bytes that moved, in stored form."),
-    Series("tiers_sync_saved_bytes_total", "counter", AGENT, _ROUTE, "Bytes of changed files that did not have to move."),
-    Series("tiers_sync_files", "gauge", AGENT, _ROUTE, "Files of the source at the last run."),
-    Series("tiers_sync_left_files", "gauge", AGENT, _ROUTE, "Files that the last run left behind."),
-    Series("tiers_sync_last_run_seconds", "gauge", AGENT, _ROUTE, "How long the last run took."),
-    Series("tiers_sync_last_success_timestamp_seconds", "gauge", AGENT, _ROUTE, "When the last run ended well, in Unix time; when the agent started, before there was one."),
-    Series("tiers_sync_period_seconds", "gauge", AGENT, _ROUTE, "Time between two runs."),
+    # ------------------------------------------------------------------ routes, by an agent in the cluster or the daemon
+    Series("tiers_sync_last_success_timestamp_seconds", "gauge", AGENT, ("route",), "When the last run ended well, in Unix time; at the start of the agent, before there was one.", _ROUTES),
+    Series("tiers_sync_period_seconds", "gauge", AGENT, ("route",), "Time between two runs.", _ROUTES),
+    Series("tiers_sync_runs_total", "counter", AGENT, ("route", "outcome"), "Runs by how they ended: ok or failed.", _ROUTES),
+    Series("tiers_sync_moved_bytes_total", "counter", AGENT, ("route",), "Bytes that moved, in stored form.", _ROUTES),
+    Series("tiers_sync_saved_bytes_total", "counter", AGENT, ("route",), "Bytes of changed files that did not have to move.", _ROUTES),
+    Series("tiers_sync_files", "gauge", AGENT, ("route",), "Files of the source at the last run.", _ROUTES),
+    Series("tiers_sync_left_files", "gauge", AGENT, ("route",), "Files that the last run left behind.", _ROUTES),
+    Series("tiers_sync_last_run_seconds", "gauge", AGENT, ("route",), "How long the last run took.", _ROUTES),
     # ------------------------------------------------------------------ Prometheus itself
     Series("up", "gauge", "Prometheus", ("job", "instance"), "1 when the last scrape worked."),
     # ------------------------------------------------------------------ GPUs of servers
