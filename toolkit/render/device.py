@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
 from toolkit.topology.model import Model
+from toolkit.topology.service import Service
 from toolkit.topology.settings import Settings
 from toolkit.topology.topology import PlacedPool, Topology
 from toolkit.wire.device_config import BrokerConfig, DeviceConfig, ModelConfig, ServingConfig
@@ -23,7 +24,9 @@ IDENTITY_FOLDER = f"{STATE_FOLDER}/identity"
 BROKER_CA_FOLDER = "/etc/tiers/broker-ca"
 DEFAULT_CA_KEY = "ca.crt"
 """Key of the Secret when tiers.yaml names none; cert-manager's name."""
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 -- of a pod; who may reach it is for the cluster to say
+SERVING_FOLDER = "/etc/tiers/serving"
+"""Certificate, key and tokens of a service; a Secret, so kubelet renews the files and the daemon reads them again."""
+CLIENT_CA_FOLDER = "/etc/tiers/client-ca"
 _PORTS = {"mqtts": 8883, "mqtt": 1883}
 
 
@@ -60,7 +63,14 @@ def service_config(topology: Topology, name: str) -> DeviceConfig:
         state=STATE_FOLDER,
         keyring_file=f"{IDENTITY_FOLDER}/keyring.json",
         broker=_broker(topology),
-        serving=ServingConfig(host=EVERY_ADDRESS, port=service.port),
+        serving=ServingConfig(
+            host=service.address,
+            port=service.port,
+            certificate_file=f"{SERVING_FOLDER}/tls.crt",
+            key_file=f"{SERVING_FOLDER}/tls.key",
+            token_file=f"{SERVING_FOLDER}/token",
+            client_ca_file=_client_ca(service),
+        ),
         models=tuple(_model(model, topology.models[model], placed) for model in sorted(service.models)),
     )
 
@@ -109,6 +119,12 @@ def _broker_ca(topology: Topology) -> str:
         message = f"broker.ca: devices have no environment variable {reference.env}"
     cure = "kubectl create secret generic broker-ca --from-file=ca.crt=FILE, then broker.ca: {secret: broker-ca/ca.crt}"
     raise RenderError(message, hint=cure)
+
+
+def _client_ca(service: Service) -> str:
+    if service.client_ca is None:
+        return ""
+    return f"{CLIENT_CA_FOLDER}/{service.client_ca.key or DEFAULT_CA_KEY}"
 
 
 def _model(name: str, model: Model, placed: PlacedPool) -> ModelConfig:

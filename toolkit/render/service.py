@@ -1,6 +1,7 @@
-"""A service: the edge daemon on servers, as a Deployment, a Service and a ConfigMap.
+"""A service: the edge daemon on servers, as a Deployment with account, ConfigMap and Service.
 
-Between `placement`, `device` (the configuration) and the templates kubernetes/{configmap,deployment,service}.yaml.j2.
+Between `placement`, `device` (the configuration) and the templates
+kubernetes/{serviceaccount,configmap,deployment,service}.yaml.j2; `service_secrets` says which Secrets have to be there.
 
 Volcano places the servers too: two schedulers that each believe the same GPUs to be free give them away twice. Servers
 stand beside each other, because one GPU taken on a machine keeps every gang away that wants all eight: six servers took
@@ -8,12 +9,14 @@ all of six empty machines, with either scheduler and with binpack, whose points 
 wish of `scheduling.beside` they took one or two (docs/cluster-tests.md). Nothing may take a server's place
 (`volcano.sh/preemptable`): the queue `default` deserves nothing, so reclaim would end servers before anything else.
 
-A server is a device of its own for the broker, with the name of its pod and the identity in the Secret NAME-identity,
-which `tiers.dev/prepare` says how to make.
+A server is a device of its own for the broker, with the name of its pod and the identity in the Secret NAME-identity.
+It listens on the pod's address, so it speaks TLS and wants a token, both from the Secret NAME-serving. The annotation
+`tiers.dev/prepare` says how both are made; nothing of them is ever rendered.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -22,7 +25,9 @@ import msgspec
 from toolkit.placement import Placement, fitted_name, place_service, server_size
 from toolkit.render.device import (
     BROKER_CA_FOLDER,
+    CLIENT_CA_FOLDER,
     IDENTITY_FOLDER,
+    SERVING_FOLDER,
     STATE_FOLDER,
     broker_ca_secret,
     service_config,
@@ -39,7 +44,9 @@ from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL, Meta
 from toolkit.render.quantities import memory_quantity, quantities
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, beside, tolerations
+from toolkit.render.service_secrets import identity_secret, prepare, serving_secret
 from toolkit.render.template import fill
+from toolkit.render.worker_pod import DIGEST_ANNOTATION, service_account
 from toolkit.topology.topology import Topology
 from toolkit.wire.document import encode_json
 
@@ -60,6 +67,7 @@ class ServiceView:
     pod_annotations: Mapping[str, str]
     priority_class: str
     image: str
+    account: str
     config: str
     """Name of the ConfigMap."""
     config_folder: str
@@ -76,12 +84,16 @@ class ServiceView:
     state_folder: str
     identity_secret: str
     identity_folder: str
+    serving_secret: str
+    serving_folder: str
+    client_ca_secret: str
+    client_ca_folder: str
     ca_secret: str
     ca_folder: str
 
 
 def services(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
-    """Give ConfigMap, Service and Deployment of each service whose pool is in the cluster.
+    """Give account, ConfigMap, Service and Deployment of each service whose pool is in the cluster.
 
     Raises:
         RenderError: as `device.service_config`, or a template does not fit.
@@ -94,9 +106,10 @@ def services(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedO
 
 def _service(topology: Topology, lock: Lock, name: str, placement: Placement) -> Iterator[RenderedObject]:
     source = f"services.{name}"
-    view = _view(topology, lock, name, placement)
-    metadata = Metadata(name, owner_labels(topology.name, NOUN, name), placement.namespace)
     config = msgspec.json.format(encode_json(service_config(topology, name)), indent=2).decode() + "\n"
+    view = _view(topology, lock, name, placement, hashlib.sha256(config.encode()).hexdigest())
+    metadata = Metadata(name, owner_labels(topology.name, NOUN, name), placement.namespace)
+    yield service_account(placement.cluster, source, replace(metadata, name=view.account))
     config_map = fill(
         "kubernetes/configmap.yaml.j2",
         replace(metadata, name=view.config),
@@ -106,14 +119,12 @@ def _service(topology: Topology, lock: Lock, name: str, placement: Placement) ->
     yield RenderedObject(
         placement.cluster, source, fill("kubernetes/service.yaml.j2", metadata, service=view)
     )
-    files = " ".join(f"--from-file={each}" for each in ("keyring.json", "device.crt", "device.key"))
-    secret = f"kubectl -n {placement.namespace} create secret generic {view.identity_secret} {files}"
-    prepared = replace(metadata, annotations={PREPARE_ANNOTATION: secret})
+    prepared = replace(metadata, annotations={PREPARE_ANNOTATION: prepare(placement.namespace, name)})
     deployment = fill("kubernetes/deployment.yaml.j2", prepared, service=view)
     yield RenderedObject(placement.cluster, source, deployment)
 
 
-def _view(topology: Topology, lock: Lock, name: str, placement: Placement) -> ServiceView:
+def _view(topology: Topology, lock: Lock, name: str, placement: Placement, digest: str) -> ServiceView:
     service, size = topology.services[name], server_size(topology, name)
     selector = {TOPOLOGY_LABEL: topology.name, NOUN_LABEL: NOUN, NAME_LABEL: name}
     tls = topology.broker.url.startswith("mqtts:")
@@ -121,9 +132,11 @@ def _view(topology: Topology, lock: Lock, name: str, placement: Placement) -> Se
         replicas=service.replicas.min,
         selector=selector,
         pod_labels=owner_labels(topology.name, NOUN, name),
-        pod_annotations={KEPT_ANNOTATION: "false"},
+        # The daemon reads its configuration once, so another one is another pod; models and secrets need none.
+        pod_annotations={KEPT_ANNOTATION: "false", DIGEST_ANNOTATION: digest},
         priority_class=placement.priority_class,
         image=lock.pinned(topology.edge_image(topology.pool(service.pool))),
+        account=fitted_name("tiers-service", name),
         config=fitted_name("tiers-service", name),
         config_folder=CONFIG_FOLDER,
         config_file=f"{CONFIG_FOLDER}/{CONFIG_FILE}",
@@ -137,8 +150,12 @@ def _view(topology: Topology, lock: Lock, name: str, placement: Placement) -> Se
         limits=quantities(memory=size.memory, gpus=size.gpus or None),
         shared_memory=memory_quantity(size.shared_memory),
         state_folder=STATE_FOLDER,
-        identity_secret=fitted_name(name, "identity"),
+        identity_secret=identity_secret(name),
         identity_folder=IDENTITY_FOLDER,
+        serving_secret=serving_secret(name),
+        serving_folder=SERVING_FOLDER,
+        client_ca_secret=(service.client_ca.name or "") if service.client_ca else "",
+        client_ca_folder=CLIENT_CA_FOLDER,
         ca_secret=broker_ca_secret(topology) if tls else "",
         ca_folder=BROKER_CA_FOLDER,
     )

@@ -113,6 +113,8 @@ _ROWS = (
     Row("E0527", "settings that only devices have, elsewhere", "servers do not read them", "move them to a pool of the tier edge"),
     Row("E0528", "a peak without length", "no moment lies between its two ends", 'let \'to\' differ from \'from\'; a time before \'from\' means the next day, and a whole day goes from "00:00" to "24:00"'),
     Row("E0529", "memory of a share that nothing limits", "pods that take turns on a GPU can each take all of its memory", "remove memory, or share by mps or vgpu"),
+    # ------------------------------------------------------------------ E080 services, priorities, quotas, machines that may go
+    Row("E0801", "an authority that servers cannot read", "the servers would not start", "kubectl create secret generic client-ca --from-file=ca.crt=FILE, then client_ca: {secret: client-ca/ca.crt}"),
     # ------------------------------------------------------------------ E088 scaling of services
     Row("E0880", "scaling without room", "the number of servers could never change", "make replicas.max more than replicas.min, or remove scale"),
     Row("E0881", "scaling from no servers", "with no server there is no queue and no latency, so nothing would ever start one", "set replicas.min to 1 or more"),
@@ -144,13 +146,13 @@ _ROWS = (
     Row("E0824", "a device that is not there", "nothing would ever be read or sent there", "use the name of a device of an edge pool"),
     Row("E0825", "a sensor that has nothing", "no program would read anything", "give it a kind or properties, and pools or devices that have it"),
     Row("E0826", "limits of a property that cannot hold", "the mapper would refuse every value, or none", "let minimum be at most maximum, and only for int, float and double"),
-    Row("E0901", "an unknown storage class", "the claim would wait for a volume for ever", "use a class of 'storage_classes:', or add it there; {installed: NAME} for one that the cluster has"),
-    Row("E0902", "a volume for one machine that several need", "pods on a second machine would never start", "say access: ReadWriteMany with a class whose driver can do that, or let one pod use it"),
     Row("E0827", "a topic that is taken or matches nothing", "KubeEdge would take the message for one of its own or copy it to the cloud, or never see it", "use a topic of your own such as site/alarms, without wildcards, outside $hw, $ke, SYS, tiers/ and NAME/user/"),
     Row("E0828", "a way that messages cannot go", "KubeEdge's router takes only HTTP to a device's topic, HTTP to a device's service, and a device's topic to HTTP", "write from: {path} to: {topic}, from: {path} to: {path, port}, or from: {topic, devices} to: {url}"),
     Row("E0829", "a message that is too large for the router", "it would be refused or hold up the heartbeats of the device", "send it by a route; the router takes 12 MiB, a service on a device 5 MB"),
     Row("E0830", "two messages from one source", "KubeEdge refuses the second rule", "give one of them another path or topic"),
     Row("W0832", "a message that may get lost, in the clear", "KubeEdge's router has neither TLS nor a login, drops what is on its way when a device disconnects, and answers 200 before anything has arrived", "use it for hints only and let nobody but CloudCore's callers reach port 9443; what matters goes by 'routes' and their outbox; may_be_lost: true says that you know"),
+    Row("E0901", "an unknown storage class", "the claim would wait for a volume for ever", "use a class of 'storage_classes:', or add it there; {installed: NAME} for one that the cluster has"),
+    Row("E0902", "a volume for one machine that several need", "pods on a second machine would never start", "say access: ReadWriteMany with a class whose driver can do that, or let one pod use it"),
     Row("E0903", "a disk of one machine for several", "no PersistentVolume of a local disk can be ReadWriteMany, so the claim would wait for ever", "say access: ReadWriteOnce, or choose a class with a driver for files that several machines see"),
     Row("E0904", "a claim where no volume can be", "nothing would be mounted", "give claims to file:// storages of hot, warm and cold and to a file:// registry; devices keep data on their own disks"),
     Row("E0905", "a volume that would be needed in two clusters", "each cluster would get a volume of its own, with other data under the same address", "keep the tier in one cluster and its agents with it, or use s3:// or sftp:// between clusters"),
@@ -158,6 +160,8 @@ _ROWS = (
     Row("E0930", "an override that says nothing", "a rule without a condition would be for every device, and one that sets nothing for no purpose", "name devices under match (names, labels) and settings under set; what is for all devices goes into the tier's settings"),
     Row("E0931", "labels for a device that is not there", "no rule would ever see them", "use the name of a device of this pool"),
     Row("W0931", "an override that matches no device", "it holds for nobody, so a typing mistake would go unnoticed", "compare with names and labels: tiers explain device NAME"),
+    Row("E0906", "a broker of ours that cannot be as it is described", "ours is a Mosquitto that takes nobody without a certificate, on servers that do not come and go", "write mqtts://, preset: mosquitto and a pool of hot, warm or cold; leave deploy out for a broker that is there already"),
+    Row("E0907", "a secret that no pod can read", "files and variables of this machine are not there in the cluster", "kubectl create secret generic NAME --from-file=KEY=FILE, then {secret: NAME/KEY}"),
     # ------------------------------------------------------------------ W07 warnings
     Row("W0701", "a Jetson that TensorRT cannot serve", "JetPack 4 brings Python 3.6 and TensorRT 8.2, so models run on ONNX Runtime in a container and are slower", "give its models an offload tier, or plan for Orin hardware"),
     Row("W0702", "a broker without encryption", "anybody on the network can read and change what devices report", "use mqtts://"),

@@ -10,6 +10,7 @@ from pydantic import Field
 from toolkit.topology.clock import Days, TimeOfDay
 from toolkit.topology.names import Name
 from toolkit.topology.noun import Noun
+from toolkit.topology.secret import Secret
 from toolkit.topology.units import Duration, Percent
 
 

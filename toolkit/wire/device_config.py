@@ -40,10 +40,13 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Limits of the broker; see toolkit.link.presets."""
 
 
-class ServingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ServingConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Where inference is served. Beyond loopback it takes TLS and a way to know clients: tokens, or an authority.
 
     Files are read again when they change. Either proof is enough where both are set; health questions need none.
+    Defaults are not written, so a daemon from before a key reads every configuration that does without it.
     """
 
     host: str = "127.0.0.1"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import PurePosixPath
+
 import pytest
 
+from edge_runtime.serving.guard import check_exposure
 from toolkit.placement import GPU_PRODUCT_LABEL
-from toolkit.render.device import EVERY_ADDRESS
 from toolkit.render.lock import Lock
 from toolkit.render.objects import render
 from toolkit.wire.device_config import decode_device_config
@@ -33,7 +36,7 @@ def test_one_scheduler_has_all_gpus(topology):
 
 def test_a_server_is_nobodys_victim(topology):
     template = objects(topology, "Deployment")["spec"]["template"]
-    assert template["metadata"]["annotations"] == {"volcano.sh/preemptable": "false"}
+    assert template["metadata"]["annotations"]["volcano.sh/preemptable"] == "false"
 
 
 def test_servers_wish_to_stand_beside_servers(topology):
@@ -70,9 +73,12 @@ def test_probes_ask_as_the_open_inference_protocol_answers(topology):
         "liveness": "/v2/health/live",
         "readiness": "/v2/health/ready",
     }
-    assert container["ports"] == [{"name": "http", "containerPort": 9000}]
+    for kind in paths:
+        asked = container[f"{kind}Probe"]["httpGet"]
+        assert (asked["scheme"], asked["port"]) == ("HTTPS", "https")
+    assert container["ports"] == [{"name": "https", "containerPort": 9000}]
     (port,) = objects(topology, "Service", port=9000)["spec"]["ports"]
-    assert (port["port"], port["targetPort"]) == (9000, "http")
+    assert (port["port"], port["targetPort"], port["appProtocol"]) == (9000, "https", "https")
 
 
 def test_it_runs_where_its_pool_is_with_gpus_of_one_kind(topology):
@@ -82,7 +88,7 @@ def test_it_runs_where_its_pool_is_with_gpus_of_one_kind(topology):
     (container,) = spec["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert container["resources"]["requests"]["nvidia.com/gpu"] == "2"
-    assert GPU_PRODUCT_LABEL not in pod(topology, gpus_per_replica=0)["nodeSelector"]
+    assert GPU_PRODUCT_LABEL not in pod(topology, gpus_per_replica=0, scale=None)["nodeSelector"]
 
 
 def test_the_priority_normal_when_there_is_one(topology):
@@ -106,22 +112,71 @@ def test_its_configuration_is_one_the_daemon_reads_and_names_no_version(topology
     config_map = objects(topology, "ConfigMap")
     config = decode_device_config(config_map["data"]["config.json"].encode(), what="config.json")
     assert [model.name for model in config.models] == ["us-segmentation"]
-    assert (config.serving.host, config.serving.port) == (EVERY_ADDRESS, 8080)
+    assert (config.serving.host, config.serving.port) == ("0.0.0.0", 8080)  # noqa: S104 -- of a pod
     assert "1.4.0" not in config_map["data"]["config.json"]
     names = {volume["name"]: volume for volume in pod(topology)["volumes"]}
     assert names["config"]["configMap"]["name"] == config_map["metadata"]["name"]
 
 
-def test_it_says_which_secret_has_to_be_there(topology):
-    deployment = objects(topology, "Deployment")
-    prepare = deployment["metadata"]["annotations"]["tiers.dev/prepare"]
-    secrets = [volume["secret"]["secretName"] for volume in pod(topology)["volumes"] if "secret" in volume]
-    assert f"create secret generic {secrets[0]} " in prepare
+def test_what_it_serves_with_comes_from_a_secret_that_is_never_rendered(topology):
+    changes = {"address": "::", "client_ca": {"secret": "doctors/root.pem"}}
+    config_map = objects(topology, "ConfigMap", **changes)
+    serving = decode_device_config(config_map["data"]["config.json"].encode(), what="config.json").serving
+    assert serving.host == "::"
+    check_exposure(serving)
+    spec = pod(topology, **changes)
+    (container,) = spec["containers"]
+    mounted = {mount["name"]: mount for mount in container["volumeMounts"]}
+    secrets = {each["name"]: each["secret"]["secretName"] for each in spec["volumes"] if "secret" in each}
+    assert secrets["serving"] == "medical-ai-serving"
+    assert secrets["client-ca"] == "doctors"
+    for file, name in (
+        (serving.certificate_file, "serving"),
+        (serving.key_file, "serving"),
+        (serving.token_file, "serving"),
+        (serving.client_ca_file, "client-ca"),
+    ):
+        assert str(PurePosixPath(file).parent) == mounted[name]["mountPath"]
+        assert mounted[name]["readOnly"]
+        assert "subPath" not in mounted[name], "kubelet never renews such a file"
+    assert serving.client_ca_file.endswith("/root.pem")
+    kinds = {each.kind for each in render(topology({"services": {"medical-ai": changes}}))}
+    assert "Secret" not in kinds
+
+
+def test_another_configuration_is_another_pod(topology):
+    templates = [
+        objects(topology, "Deployment", port=port)["spec"]["template"] for port in (9000, 9000, 9001)
+    ]
+    digests = [template["metadata"]["annotations"]["tiers.dev/config"] for template in templates]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_its_account_is_its_own_and_may_nothing(topology):
+    account = objects(topology, "ServiceAccount")
+    assert account["automountServiceAccountToken"] is False
+    assert pod(topology)["serviceAccountName"] == account["metadata"]["name"]
+    bound = [each for each in render(topology()) if each.kind.endswith("RoleBinding")]
+    assert account["metadata"]["name"] not in json.dumps([each.body for each in bound])
+
+
+def test_it_says_how_its_secrets_are_made(topology):
+    prepare = objects(topology, "Deployment")["metadata"]["annotations"]["tiers.dev/prepare"]
+    secrets = {volume["secret"]["secretName"] for volume in pod(topology)["volumes"] if "secret" in volume}
+    made = {words.split()[0] for words in prepare.split("create secret generic ")[1:]}
+    assert made == secrets
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"gpus_per_replica": 0}, {"replicas": {"min": 0, "max": 20}}, {"port": 443}]
+    "changes",
+    [
+        {},
+        {"gpus_per_replica": 0, "scale": None},
+        {"replicas": {"min": 0, "max": 20}, "scale": None},
+        {"port": 443},
+        {"client_ca": {"secret": "ca"}},
+    ],
 )
 def test_it_is_valid_for_the_api_server(topology, schema_errors, changes):
-    for kind in ("ConfigMap", "Service", "Deployment"):
+    for kind in ("ServiceAccount", "ConfigMap", "Service", "Deployment"):
         assert schema_errors(objects(topology, kind, **changes)) == []

@@ -73,6 +73,16 @@ def names_are_service_names(site: Site) -> None:
             site.report("E0603", ("services", name), f"there is also a job '{name}'", key=True)
 
 
+def authorities_are_secrets(site: Site) -> None:
+    """E0801: pods read Secrets, not files or variables of the machine where tiers.yaml is."""
+    for name, service in site.sound("services", site.topology.services):
+        authority = service.client_ca
+        if authority is not None and authority.secret is None:
+            key = "file" if authority.file is not None else "env"
+            message = f"'{name}' cannot read {authority.file or authority.env}, which is on this machine"
+            site.report("E0801", ("services", name, "client_ca", key), message)
+
+
 def peaks_have_a_time_zone(site: Site) -> None:
     """E0308: a time zone of the IANA database; not checked on a machine that has no copy of it."""
     for name, service in site.sound("services", site.topology.services):
