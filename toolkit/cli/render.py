@@ -19,6 +19,9 @@ _CloudOption = Annotated[
     str | None,
     typer.Option("--cloud-config", metavar="CLUSTER", help="Print KubeEdge's cloudcore.yaml instead."),
 ]
+_ConfigMapOption = Annotated[
+    bool, typer.Option("--as-config-map", help="With --cloud-config: print the ConfigMap kubeedge/cloudcore.")
+]
 _EdgeOption = Annotated[
     str | None,
     typer.Option("--edge-config", metavar="POOL[/DEVICE]", help="Print edgecore.yaml of devices instead."),
@@ -45,6 +48,7 @@ def render(
     assignments: SetOption = NOTHING_SET,
     folder: _FolderOption = None,
     cloud: _CloudOption = None,
+    as_config_map: _ConfigMapOption = False,
     edge: _EdgeOption = None,
     join: _JoinOption = None,
     upgrade: _UpgradeOption = None,
@@ -62,10 +66,12 @@ def render(
     loaded = load(files, variables_of(assignments))
     for problem in loaded.warnings:
         say(describe(problem))
-    if any(each is not None for each in (cloud, edge, join, upgrade)):
+    if as_config_map or any(each is not None for each in (cloud, edge, join, upgrade)):
         from toolkit.cli.kubeedge_files import print_files
 
-        print_files(loaded.topology, cloud=cloud, edge=edge, join=join, upgrade=upgrade)
+        print_files(
+            loaded.topology, cloud=cloud, as_config_map=as_config_map, edge=edge, join=join, upgrade=upgrade
+        )
         return
     if scheduler:
         from toolkit.render.scheduler import scheduler_config

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from toolkit.errors import UsageError
 from toolkit.placement import EDGE_LABEL, POOL_LABEL, TIER_LABEL
+from toolkit.render.edge_agent import ConfigMapView
 from toolkit.render.edge_lookup import edge_pool, kubeedge_of
 from toolkit.render.kubeedge_objects import all_for_kubeedge
 from toolkit.render.kubeedge_switches import switches_for
@@ -30,6 +31,12 @@ _STEP, _ROOM = 100, 5
 """Limits are whole hundreds, with room for a fifth more devices than there are."""
 _MQTT_MODES = {"internal": 0, "both": 1, "external": 2}
 _UNNAMED = Metadata("", {})
+CLOUDCORE_NAMESPACE, CLOUDCORE_NAME, CLOUDCORE_FILE = "kubeedge", "cloudcore", "cloudcore.yaml"
+"""Where CloudCore's chart keeps its configuration."""
+_AFTERWARDS = (
+    "CloudCore reads it when it starts: kubectl -n kubeedge rollout restart deployment/cloudcore",
+    "NodeGroups and jobs on devices also need the chart's controllerManager.enable=true",
+)
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,39 @@ def cloud_config(topology: Topology, cluster: str) -> str:
     Raises:
         UsageError: there is no such cluster, or it has no `kubeedge`.
     """
+    place = (
+        "it goes into the ConfigMap that its chart made:",
+        f"  tiers render --cloud-config {cluster} --as-config-map \\",
+        "    | kubectl apply --server-side --force-conflicts -f -",
+        *_AFTERWARDS,
+    )
+    return _commented(_title(topology, cluster), place, cloudcore(topology, cluster))
+
+
+def cloud_config_map(topology: Topology, cluster: str) -> str:
+    """Give the ConfigMap kubeedge/cloudcore with cloudcore.yaml in it, for `kubectl apply --server-side`.
+
+    It is printed and never applied by us: CloudCore writes the whole defaulted text back into the one key, so the text
+    would differ at each look, and the key is CloudCore's. It carries no labels of ours, so no prune meets it.
+
+    Raises:
+        UsageError: there is no such cluster, or it has no `kubeedge`.
+    """
+    text = to_yaml(RenderedObject("", "", cloudcore(topology, cluster)))
+    metadata = Metadata(CLOUDCORE_NAME, {}, CLOUDCORE_NAMESPACE)
+    body = fill("kubernetes/configmap.yaml.j2", metadata, config_map=ConfigMapView({CLOUDCORE_FILE: text}))
+    return _commented(_title(topology, cluster), _AFTERWARDS, body)
+
+
+def cloudcore(topology: Topology, cluster: str) -> dict[str, object]:
+    """Give cloudcore.yaml of a cluster as a mapping; `tiers doctor` compares the live one with it.
+
+    Raises:
+        UsageError: there is no such cluster, or it has no `kubeedge`.
+    """
     kubeedge = kubeedge_of(topology, cluster)
-    devices = sum(each.pool.nodes.total for each in topology.pools_in(cluster) if each.tier_name == "edge")
     on = switches_for(all_for_kubeedge(topology, cluster)).cloud
+    devices = _devices(topology, cluster)
     limit = max(DEFAULT_NODE_LIMIT, -(-(devices + devices // _ROOM) // _STEP) * _STEP)
     view = CloudCoreView(
         addresses=kubeedge.addresses,
@@ -100,18 +137,18 @@ def cloud_config(topology: Topology, cluster: str) -> str:
         router="router" in on,
         dynamic="dynamicController" in on,
     )
-    body = fill("kubeedge/cloudcore.yaml.j2", _UNNAMED, cloud=view)
-    return _commented(
-        f"cloudcore.yaml of cluster {cluster} for {devices} devices, KubeEdge {kubeedge.version}",
-        (
-            "it goes into the ConfigMap that its chart made:",
-            "  kubectl -n kubeedge create configmap cloudcore --from-file=cloudcore.yaml --dry-run=client -o yaml \\",
-            "    | kubectl -n kubeedge apply --server-side --force-conflicts -f -",
-            "  kubectl -n kubeedge rollout restart deployment/cloudcore",
-            "NodeGroups and jobs on devices also need the chart's controllerManager.enable=true",
-        ),
-        body,
+    return fill("kubeedge/cloudcore.yaml.j2", _UNNAMED, cloud=view)
+
+
+def _title(topology: Topology, cluster: str) -> str:
+    version = kubeedge_of(topology, cluster).version
+    return (
+        f"cloudcore.yaml of cluster {cluster} for {_devices(topology, cluster)} devices, KubeEdge {version}"
     )
+
+
+def _devices(topology: Topology, cluster: str) -> int:
+    return sum(each.pool.nodes.total for each in topology.pools_in(cluster) if each.tier_name == "edge")
 
 
 def edge_config(topology: Topology, pool: str, device: str = "") -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from toolkit.errors import UsageError
 from toolkit.lint.document import from_text
 from toolkit.lint.kubeedge_config import RULES
-from toolkit.render.kubeedge_config import cloud_config, edge_config
+from toolkit.render.kubeedge_config import cloud_config, cloud_config_map, cloudcore, edge_config
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "hospital"
 
@@ -35,6 +38,50 @@ def test_the_limit_leaves_room_and_nothing_that_cloudcore_would_change(topology,
     limit = yaml.safe_load(text)["modules"]["cloudHub"]["nodeLimit"]
     assert limit == {1: 500, 416: 500, 417: 500, 1000: 1200, 10_000: 12_000}[count]
     assert findings(text) == []
+
+
+def adjusted(configuration: dict) -> dict:
+    """Do what AdjustCloudCoreConfig of v1.23.1 does, written from its description and not from what we render."""
+    limit = configuration["modules"]["cloudHub"]["nodeLimit"]
+    api, controller = configuration["kubeAPIConfig"], configuration["modules"]["edgeController"]
+    api["qps"], api["burst"] = limit * 5, limit * 10
+    lowest = {
+        "load": {
+            "queryNodeWorkers": limit,
+            "createLeaseWorkers": limit,
+            "patchNodeWorkers": 100 + limit // 50,
+        },
+        "buffer": {"patchNode": 1024 + limit // 2, "queryNode": 1024 + limit, "createLease": 1024 + limit},
+    }
+    for part, numbers in lowest.items():
+        for name, number in numbers.items():
+            controller[part][name] = max(controller[part].get(name, 0), number)
+    return configuration
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(min_value=0, max_value=100_000))
+def test_cloudcore_finds_nothing_to_change_whatever_the_number_of_devices(hospital, count):
+    edge = hospital.tiers["edge"]
+    pool = edge.pools["ultrasound"]
+    nodes = pool.nodes.model_copy(update={"count": count})
+    pools = {"ultrasound": pool.model_copy(update={"nodes": nodes})}
+    tiers = {**hospital.tiers, "edge": edge.model_copy(update={"pools": pools})}
+    rendered = cloudcore(hospital.model_copy(update={"tiers": tiers}), "main")
+    assert adjusted(copy.deepcopy(rendered)) == rendered
+    assert rendered["modules"]["cloudHub"]["nodeLimit"] >= max(500, count + count // 5 - 1)
+
+
+def test_the_config_map_holds_the_same_text_and_nothing_of_ours(hospital):
+    printed = cloud_config_map(hospital, "main")
+    body = yaml.safe_load(printed)
+    assert (body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]) == (
+        "ConfigMap", "kubeedge", "cloudcore",
+    )  # fmt: skip
+    assert not body["metadata"]["labels"], "our labels would make it a member of what apply prunes"
+    text = body["data"]["cloudcore.yaml"]
+    assert yaml.safe_load(text) == yaml.safe_load(cloud_config(hospital, "main"))
+    assert findings(printed) == []
 
 
 def test_devices_are_told_their_labels_their_taint_and_the_way_to_the_cloud(hospital):
