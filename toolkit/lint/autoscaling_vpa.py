@@ -132,6 +132,18 @@ def pod_level_resources(document: Document, around: Surroundings) -> Iterator[Fi
         )
 
 
+@rule(
+    "L427",
+    Severity.WARNING,
+    why="it is alpha in 1.7: without its feature gate the admission webhook refuses the object",
+    cure="write InPlaceOrRecreate, which is stable",
+)
+def update_mode_in_place(document: Document) -> Iterator[Finding]:
+    """An update mode works without a feature gate."""
+    if is_vpa(document) and update_mode(document) == "InPlace":
+        yield Finding((*_POLICY, "updateMode"), "updateMode is InPlace")
+
+
 RULES = (
     modelled_resource,
     update_mode_auto,
@@ -139,5 +151,6 @@ RULES = (
     one_replica,
     not_on_devices,
     pod_level_resources,
+    update_mode_in_place,
 )
 """What does nothing or fights in VerticalPodAutoscalers, in order of code."""
