@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Activator:
         self._prepared: dict[str, tuple[str, Engine]] = {}
         self._serving: dict[str, str] = {}
         self._turns: dict[str, int] = {}
+        self.loads: Counter[tuple[str, bool]] = Counter()
+        """How often a version of a model was opened, by model and whether it worked; the check before counts too."""
 
     def serving(self, model: str) -> str:
         """Give the artifact that answers requests for a model; empty when none does."""
@@ -74,7 +77,7 @@ class Activator:
             self._prepared[model] = (loadable.artifact, engine)
             done("")
 
-        self._loader.submit(partial(_open, loadable), opened, lambda error: done(_reason(error)))
+        self._open(loadable, opened, lambda error: done(_reason(error)))
 
     def drop(self, model: str) -> None:
         """Let go of what was prepared for a model."""
@@ -93,8 +96,8 @@ class Activator:
             del self._prepared[model]
             self._swap(loadable, prepared[1], turn, done)
         else:
-            self._loader.submit(
-                partial(_open, loadable),
+            self._open(
+                loadable,
                 lambda engine: self._swap(loadable, engine, turn, done),
                 lambda error: self._if_latest(model, turn, done, _reason(error)),
             )
@@ -107,6 +110,21 @@ class Activator:
         swap.add_done_callback(lambda _: self._post(lambda: self._if_latest(model, turn, done, "")))
 
     # ------------------------------------------------------------ inside
+    def _open(
+        self, loadable: Loadable, opened: Callable[[Engine], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Open a version on the loader thread, and count how that ended."""
+
+        def worked(engine: Engine) -> None:
+            self.loads[loadable.config.name, True] += 1
+            opened(engine)
+
+        def broke(error: Exception) -> None:
+            self.loads[loadable.config.name, False] += 1
+            failed(error)
+
+        self._loader.submit(partial(_open, loadable), worked, broke)
+
     def _turn(self, model: str) -> int:
         self._turns[model] = self._turns.get(model, 0) + 1
         return self._turns[model]

@@ -29,6 +29,7 @@ from edge_runtime.drill import Drill
 from edge_runtime.facts import free_disk, free_memory, newest_onnx_ir, read_fingerprint
 from edge_runtime.folders import Folders
 from edge_runtime.install import Installer, Workshop
+from edge_runtime.jetson import read_gpu
 from edge_runtime.line import Inbox, Line
 from edge_runtime.metrics import Condition, metrics_page
 from edge_runtime.notify import Notifier
@@ -193,8 +194,11 @@ class Daemon:
         installations = self._installer.installations if self._installer else {}
         return Condition(
             states={model: held.state for model, held in installations.items()},
+            loads=self._installer.loads if self._installer else {},
             connected=self._control is not None and self._control.connected,
             refused_documents=self._control.refused if self._control else 0,
+            disk_free_bytes=free_disk(self._folders.state),
+            gpu=read_gpu(),
         )
 
 

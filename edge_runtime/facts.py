@@ -32,13 +32,13 @@ def read_fingerprint(root: Path = _ROOT) -> Fingerprint:
         onnxruntime=package_version("onnxruntime") or package_version("onnxruntime-gpu"),
         python=platform.python_version(),
         tiers=package_version("tiers"),
-        memory_bytes=_memory(root, "MemTotal"),
+        memory_bytes=memory_bytes(root, "MemTotal"),
     )
 
 
 def free_memory(root: Path = _ROOT) -> int:
     """Give the bytes of memory that a new program could have."""
-    return _memory(root, "MemAvailable")
+    return memory_bytes(root, "MemAvailable")
 
 
 def free_disk(folder: Path) -> int:
@@ -101,6 +101,7 @@ def _l4t(root: Path) -> str:
     return f"{found[1]}.{found[2]}" if found else ""
 
 
-def _memory(root: Path, name: str) -> int:
+def memory_bytes(root: Path, name: str) -> int:
+    """Give a line of /proc/meminfo in bytes, such as MemTotal; 0 when it is not there."""
     found = re.search(rf"^{name}:\s+(\d+) kB$", _text(root / "proc/meminfo"), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

@@ -22,7 +22,7 @@ from edge_runtime.seed import Find
 from edge_runtime.shelf import SEEDED_AT_ONCE, Shelf
 from edge_runtime.store import Store
 from edge_runtime.transfer import Fetches, disk_failure
-from edge_runtime.trial import Trial, Trials
+from edge_runtime.trial import INTERRUPTED, Trial, Trials
 from edge_runtime.worker import Worker
 from toolkit.errors import StoreError, TiersError
 from toolkit.protocol.exchange import Finished, GivenUp
@@ -125,6 +125,12 @@ class Installer:
             self._look_at_engine(model)
             self._give(model, Tick())
         self._shop.reports.progress(now, self._held, self._shop.fetches.chunks)
+
+    @property
+    def loads(self) -> dict[tuple[str, bool], int]:
+        """Give how often versions were opened, by model and whether it worked; 0 where that never was."""
+        never = {(model, worked): 0 for model in self._configs for worked in (True, False)}
+        return never | dict(self._shop.activator.loads)
 
     @property
     def installations(self) -> dict[str, Installation]:
@@ -264,6 +270,8 @@ class Installer:
 
         def done(finding: Finding) -> None:
             log.info("%s: golden check: %s", held.model, finding)
+            if finding.code != INTERRUPTED:
+                self._shop.activator.loads[held.model, not finding.code] += 1
             if finding.code:
                 self._end(held, Event.FAIL, finding.code, finding.reason)
             else:

@@ -24,6 +24,8 @@ from toolkit.wire.device_config import ModelConfig
 from toolkit.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
+INTERRUPTED: Final = "golden-interrupted"
+"""Code of a check that said nothing about the model, because somebody ended it."""
 GIB: Final = 1024**3
 BASE_MEMORY: Final = 2 * GIB
 """Address space of Python, NumPy and the engine's threads and arenas, most of which is never touched."""
@@ -117,7 +119,7 @@ def watch(child: subprocess.Popen[bytes], seconds: float) -> Finding:
     if child.returncode < 0:
         name = _signal_name(-child.returncode)
         if -child.returncode == signal.SIGTERM:
-            return Finding(code="golden-interrupted", reason="the golden check was ended from outside")
+            return Finding(code=INTERRUPTED, reason="the golden check was ended from outside")
         return Finding(code="golden-crashed", reason=f"the model took the golden check down with {name}")
     if child.returncode or len(output) > MAX_OUTPUT_BYTES:
         if "MemoryError" in last or "alloc" in last:
