@@ -1,7 +1,8 @@
 """A service: the edge daemon on servers, as a Deployment with account, ConfigMap and Service.
 
 Between `placement`, `device` (the configuration) and the templates
-kubernetes/{serviceaccount,configmap,deployment,service}.yaml.j2; `service_secrets` says which Secrets have to be there.
+kubernetes/{serviceaccount,configmap,deployment,service,poddisruptionbudget}.yaml.j2; `service_secrets` says which
+Secrets have to be there.
 
 Volcano places the servers too: two schedulers that each believe the same GPUs to be free give them away twice. Servers
 stand beside each other, because one GPU taken on a machine keeps every gang away that wants all eight: six servers took
@@ -53,6 +54,9 @@ from toolkit.wire.document import encode_json
 NOUN = "service"
 KEPT_ANNOTATION = "volcano.sh/preemptable"
 """Of a pod: `false` keeps Volcano's preempt and reclaim away from it."""
+FEWEST_GUARDED = 2
+"""Servers from which on a drain has to wait for one to be ready again. With one alone a budget would either let it go
+and so do nothing, or keep every drain of its machine waiting for ever."""
 START_TRIES = 60
 """Questions of ten seconds each that a server may leave open while it starts."""
 
@@ -93,7 +97,7 @@ class ServiceView:
 
 
 def services(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
-    """Give account, ConfigMap, Service and Deployment of each service whose pool is in the cluster.
+    """Give account, ConfigMap, Service, Deployment and budget of each service whose pool is in the cluster.
 
     Raises:
         RenderError: as `device.service_config`, or a template does not fit.
@@ -122,6 +126,9 @@ def _service(topology: Topology, lock: Lock, name: str, placement: Placement) ->
     prepared = replace(metadata, annotations={PREPARE_ANNOTATION: prepare(placement.namespace, name)})
     deployment = fill("kubernetes/deployment.yaml.j2", prepared, service=view)
     yield RenderedObject(placement.cluster, source, deployment)
+    if topology.services[name].replicas.min >= FEWEST_GUARDED:
+        budget = fill("kubernetes/poddisruptionbudget.yaml.j2", metadata, service=view)
+        yield RenderedObject(placement.cluster, source, budget)
 
 
 def _view(topology: Topology, lock: Lock, name: str, placement: Placement, digest: str) -> ServiceView:

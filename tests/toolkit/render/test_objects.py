@@ -83,7 +83,8 @@ def test_every_object_says_whose_it_is(objects):
 def test_what_others_need_comes_first(objects):
     kinds = [each.kind for each in objects]
     order = ["Namespace", "PriorityClass", "ServiceAccount", "NodeGroup", "Queue", "ConfigMap", "Service"]
-    order += ["DaemonSet", "Deployment", "ServiceMonitor", "PodMonitor", "PrometheusRule", "Job"]
+    order += ["DaemonSet", "Deployment", "PodDisruptionBudget"]
+    order += ["ServiceMonitor", "PodMonitor", "PrometheusRule", "Job"]
     assert sorted(kinds, key=order.index) == kinds
     assert [each.file_name for each in objects] == sorted(each.file_name for each in objects)
 
@@ -122,6 +123,7 @@ def test_a_cluster_gets_what_its_tiers_need(topology):
         "Service",
         "DaemonSet",
         "Deployment",
+        "PodDisruptionBudget",
         "ServiceMonitor",
         "PodMonitor",
         "PrometheusRule",

@@ -118,6 +118,19 @@ def test_its_configuration_is_one_the_daemon_reads_and_names_no_version(topology
     assert names["config"]["configMap"]["name"] == config_map["metadata"]["name"]
 
 
+def test_a_drain_takes_one_server_at_a_time(topology):
+    budget = objects(topology, "PodDisruptionBudget")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    assert "minAvailable" not in budget
+    assert budget["selector"] == objects(topology, "Deployment")["spec"]["selector"]
+
+
+@pytest.mark.parametrize(("fewest", "guarded"), [(1, False), (2, True)])
+def test_a_server_alone_keeps_no_drain_waiting(topology, fewest, guarded):
+    changed = topology({"services": {"medical-ai": {"replicas": {"min": fewest, "max": 9}}}})
+    assert ("PodDisruptionBudget" in {each.kind for each in render(changed)}) == guarded
+
+
 def test_what_it_serves_with_comes_from_a_secret_that_is_never_rendered(topology):
     changes = {"address": "::", "client_ca": {"secret": "doctors/root.pem"}}
     config_map = objects(topology, "ConfigMap", **changes)
@@ -178,5 +191,7 @@ def test_it_says_how_its_secrets_are_made(topology):
     ],
 )
 def test_it_is_valid_for_the_api_server(topology, schema_errors, changes):
-    for kind in ("ServiceAccount", "ConfigMap", "Service", "Deployment"):
+    kinds = ["ServiceAccount", "ConfigMap", "Service", "Deployment"]
+    fewest = changes.get("replicas", {"min": 2})["min"]
+    for kind in kinds + ["PodDisruptionBudget"] * (fewest > 1):
         assert schema_errors(objects(topology, kind, **changes)) == []
