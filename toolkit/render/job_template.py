@@ -73,7 +73,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class StageView:
-    """What volcano/stagetemplate.yaml.j2 names."""
+    """What volcano/stage_jobtemplate.yaml.j2 names."""
 
     queue: str
     priority_class: str
@@ -162,7 +162,7 @@ def _staging(topology: Topology, lock: Lock, job: str, placement: Placement) -> 
             folders=folders,
         )
         metadata = Metadata(part_of(job, part), labels, placement.namespace)
-        body = fill("volcano/stagetemplate.yaml.j2", metadata, stage=view)
+        body = fill("volcano/stage_jobtemplate.yaml.j2", metadata, stage=view)
         yield RenderedObject(placement.cluster, source, body)
 
 
