@@ -3,7 +3,7 @@
 Between `series` (the CSV is made of it, so that no rule waits for a metric that is switched off: ECC, violations and
 more are off in the exporter's own file) and the templates kubernetes/configmap and monitoring/daemonset. A Jetson has
 no DCGM; its daemon gives the same figures.
-None of the metrics is one of profiling (DCGM_FI_PROF_*), so the exporter needs no SYS_ADMIN.
+Profiling (DCGM_FI_PROF_*) needs SYS_ADMIN, so its one metric is read only where a service scales by its GPUs.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from toolkit.topology.topology import PlacedPool, Topology
 IMAGE: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 CSV_FILE: Final = "metrics.csv"
 CSV_FOLDER: Final = "/etc/tiers/dcgm"
+PROFILING: Final = "DCGM_FI_PROF_"
 _MEMORY: Final = 512 * 2**20
 
 
@@ -49,14 +50,15 @@ class DcgmView:
     listen: str
     requests: Mapping[str, str]
     limits: Mapping[str, str]
+    capabilities: tuple[str, ...]
 
 
-def metrics_csv() -> str:
+def metrics_csv(*, profiling: bool) -> str:
     """Write the exporter's list of metrics: `NAME, type, help` a line; commas would begin a new column."""
     rows = (
         f"{each.name}, {each.kind}, {each.explains.replace(',', '')}"
         for each in SERIES
-        if each.source == DCGM
+        if each.source == DCGM and (profiling or not each.name.startswith(PROFILING))
     )
     return "\n".join(rows) + "\n"
 
@@ -66,19 +68,24 @@ def exporters(topology: Topology, lock: Lock, cluster: str) -> Iterator[Rendered
     pools = [placed for placed in topology.pools_in(cluster) if has_cards(placed)]
     if not pools:
         return
+    profiling = any(service.scale and service.scale.gpu for service in topology.services.values())
     name = fitted_name("tiers", "dcgm", "metrics")
     metadata = Metadata(
         name, owner_labels(topology.name, GPU_NOUN, "monitoring"), topology.namespace(cluster)
     )
     config_map = fill(
-        "kubernetes/configmap.yaml.j2", metadata, config_map=ConfigMapView({CSV_FILE: metrics_csv()})
+        "kubernetes/configmap.yaml.j2",
+        metadata,
+        config_map=ConfigMapView({CSV_FILE: metrics_csv(profiling=profiling)}),
     )
     yield RenderedObject(cluster, "monitoring", config_map)
     for placed in pools:
-        yield _exporter(topology, lock, placed, name)
+        yield _exporter(topology, lock, placed, name, profiling=profiling)
 
 
-def _exporter(topology: Topology, lock: Lock, placed: PlacedPool, config: str) -> RenderedObject:
+def _exporter(
+    topology: Topology, lock: Lock, placed: PlacedPool, config: str, *, profiling: bool
+) -> RenderedObject:
     placement = place_pool(topology, placed)
     labels = owner_labels(topology.name, GPU_NOUN, placed.name)
     view = DcgmView(
@@ -96,6 +103,7 @@ def _exporter(topology: Topology, lock: Lock, placed: PlacedPool, config: str) -
         listen=f":{GPU_PORT}",
         requests={"cpu": "100m", **quantities(memory=_MEMORY // 4)},
         limits=quantities(memory=_MEMORY),
+        capabilities=("SYS_ADMIN",) if profiling else (),
     )
     metadata = Metadata(fitted_name("tiers-dcgm", placed.name), labels, placement.namespace)
     body = fill("monitoring/daemonset.yaml.j2", metadata, exporter=view)

@@ -1,8 +1,8 @@
 """The catalogues, completed for one topology: groups of rules as Prometheus takes them.
 
 Between the catalogues (`recordings`, `alerts_*`) and the two forms (`operator`, `plain`). A rule whose subject the
-topology does not have is left out: it could never fire, and an alert that cannot fire is worse than none. `extra`
-groups, such as those that autoscaling reads, are added by the rooms that own them in EXTRA_GROUPS.
+topology does not have is left out: it could never fire, and an alert that cannot fire is worse than none. Groups that
+are made whole elsewhere, such as the one that autoscaling reads, are EXTRA_GROUPS.
 
 What the catalogues leave open: `$ours` the matcher of this topology, `$place` the labels of a place, `$limit` the
 alert's limit, `$after` alerts.after, `$queues` the topology's queues as a regular expression.
@@ -22,14 +22,15 @@ from toolkit.render.monitoring.labels import BY_PLACE, TOPOLOGY, ours
 from toolkit.render.monitoring.limits import prometheus_duration
 from toolkit.render.monitoring.model import Alert, Group, Recording, Rule, Subject
 from toolkit.render.monitoring.recordings import RECORDINGS
+from toolkit.render.monitoring.scale import scale_groups
 from toolkit.render.monitoring.scrape import has_cards
 from toolkit.topology.monitoring import Monitoring
 from toolkit.topology.topology import Topology
 
 ALERTS: Final = (*SERVING_ALERTS, *GPU_ALERTS, *WORK_ALERTS)
 """The whole catalogue."""
-EXTRA_GROUPS: Final[tuple[Callable[[Topology, frozenset[str]], Iterable[Group]], ...]] = ()
-"""Groups of other rooms; each gets the topology and the names of the clusters that are meant."""
+EXTRA_GROUPS: Final[tuple[Callable[[Topology, frozenset[str]], Iterable[Group]], ...]] = (scale_groups,)
+"""Groups about pods that are made elsewhere; each gets the topology and the names of the clusters that are meant."""
 ALERTS_PAGE: Final = "alerts.md"
 
 
@@ -48,7 +49,7 @@ def groups(topology: Topology, monitoring: Monitoring, clusters: Iterable[str]) 
     made = [
         Group(f"{topology.name}.recordings", tuple(recordings)),
         Group(f"{topology.name}.alerts", tuple(alerts)),
-        *(group for extra in EXTRA_GROUPS for group in extra(topology, meant)),
+        *(group for extra in EXTRA_GROUPS if monitoring.asks_pods for group in extra(topology, meant)),
     ]
     return tuple(group for group in made if group.rules)
 

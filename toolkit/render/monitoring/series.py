@@ -14,7 +14,6 @@ from toolkit.render.monitoring.model import Series
 
 DAEMON: Final = "tiers-edge"
 AGENT: Final = "sync agent"
-AGENT: Final = "sync agent"
 DCGM: Final = "DCGM exporter"
 SCHEDULER: Final = "Volcano scheduler"
 CONTROLLER: Final = "Volcano controller"
@@ -22,7 +21,6 @@ KUBE_STATE: Final = "kube-state-metrics"
 
 _MODEL = ("model", "version")
 _CARD = ("gpu", "UUID", "modelName", "pod", "namespace")
-_ROUTE = ("route",)
 _QUEUE = ("queue_name",)
 _LATER = "no source on main yet: the outbox comes with the edge daemon's landing"
 _ROUTES = "an agent that stays (not a CronJob's); devices with the edge daemon's landing"
@@ -65,6 +63,7 @@ SERIES: Final = (
     # ------------------------------------------------------------------ GPUs of servers
     Series("DCGM_FI_DEV_GPU_UTIL", "gauge", DCGM, _CARD, "Utilization in percent."),
     Series("DCGM_FI_DEV_GPU_TEMP", "gauge", DCGM, _CARD, "Temperature in °C."),
+    Series("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "gauge", DCGM, _CARD, "Share of time that the GPU or its MIG instance worked from 0 to 1.", "a service with scale.gpu"),
     Series("DCGM_FI_DEV_POWER_USAGE", "gauge", DCGM, _CARD, "Power in watts."),
     Series("DCGM_FI_DEV_SM_CLOCK", "gauge", DCGM, _CARD, "Clock in MHz."),
     Series("DCGM_FI_DEV_FB_USED", "gauge", DCGM, _CARD, "Used memory in MiB."),
