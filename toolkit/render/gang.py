@@ -27,7 +27,7 @@ from toolkit.render.policies import Policy, max_retry, policies
 from toolkit.render.quantities import memory_quantity, quantities
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, tolerations
-from toolkit.render.storage import Volume, volume_of
+from toolkit.render.storage import PodVolume, volume_of
 from toolkit.render.template import fill
 from toolkit.topology.job import Job
 from toolkit.topology.names import TierName
@@ -89,7 +89,7 @@ class GangView:
     shared_memory: str
     grace_seconds: int
     user: int
-    storage: Volume | None
+    storage: PodVolume | None
     """The tier's storage when it is a folder or a claim."""
     storage_folder: str
 
@@ -218,7 +218,7 @@ def first_storage(topology: Topology, tier: TierName) -> str:
     return storages[0].url if storages else ""
 
 
-def first_volume(topology: Topology, tier: TierName) -> Volume | None:
+def first_volume(topology: Topology, tier: TierName) -> PodVolume | None:
     """Give the volume of a tier's first storage; None when it has none or it is no folder."""
     storages = topology.tiers[tier].storage
     return volume_of(tier, storages[0]) if storages else None

@@ -30,7 +30,7 @@ from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.quantities import quantities
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, tolerations
-from toolkit.render.storage import Volume, volume_of
+from toolkit.render.storage import PodVolume, volume_of
 from toolkit.render.template import fill
 from toolkit.sync.task import Storage, SyncTask, encode_tasks
 from toolkit.topology.flow import STAGE, UNPIN, part_of
@@ -66,7 +66,7 @@ class Folder:
     """A folder that a container sees, of the machine or of a claim."""
 
     name: str
-    volume: Volume
+    volume: PodVolume
     inside: str
     read_only: bool
 

@@ -22,7 +22,7 @@ from toolkit.render.quantities import memory_quantity
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.template import fill
 from toolkit.render.worker_pod import Mount, secret_mount
-from toolkit.topology.storage import Claim, Storage, StorageClass
+from toolkit.topology.storage import Claim, Storage, StorageClass, Volume
 from toolkit.topology.topology import Topology
 
 REGISTRY = "registry"
@@ -55,7 +55,7 @@ class ClaimView:
 
 
 @dataclass(frozen=True)
-class Volume:
+class PodVolume:
     """The volume of a pod spec that holds a storage."""
 
     kind: str
@@ -69,12 +69,13 @@ def storages(topology: Topology, _lock: Lock, cluster: str) -> Iterator[Rendered
     Raises:
         RenderError: a template and a noun do not fit.
     """
-    used: set[str] = set()
+    deploy = topology.broker.deploy
+    used = {deploy.storage.kind} if deploy and _cluster_of(topology, deploy.pool) == cluster else set()
     for source, home, claim, path in _claims(topology, cluster):
         used.add(claim.kind)
         labels = owner_labels(topology.name, "storage", home)
         metadata = Metadata(claim_name(home, path), labels, topology.namespace(cluster))
-        yield claim_object(topology, cluster, source, metadata, claim)
+        yield claim_object(topology, cluster, source, metadata, claim, claim.access)
     for name in sorted(used):
         each = topology.storage_classes[name]
         if each.installed is None:
@@ -86,10 +87,10 @@ def storages(topology: Topology, _lock: Lock, cluster: str) -> Iterator[Rendered
 
 
 def claim_object(
-    topology: Topology, cluster: str, source: str, metadata: Metadata, claim: Claim
+    topology: Topology, cluster: str, source: str, metadata: Metadata, volume: Volume, access: str
 ) -> RenderedObject:
     """Give one PersistentVolumeClaim."""
-    view = ClaimView(class_name(topology, claim.kind), claim.access, memory_quantity(claim.size.count))
+    view = ClaimView(class_name(topology, volume.kind), access, memory_quantity(volume.size.count))
     body = fill("kubernetes/persistentvolumeclaim.yaml.j2", metadata, claim=view)
     return RenderedObject(cluster, source, body)
 
@@ -110,7 +111,7 @@ def claim_name(home: str, path: str) -> str:
     ]
 
 
-def volume_of(home: str, storage: Storage) -> Volume | None:
+def volume_of(home: str, storage: Storage) -> PodVolume | None:
     """Give the volume that holds a storage; None when it is no folder.
 
     Args:
@@ -121,8 +122,8 @@ def volume_of(home: str, storage: Storage) -> Volume | None:
     if not folders:
         return None
     if storage.claim is not None:
-        return Volume("persistentVolumeClaim", {"claimName": claim_name(home, folders[0])})
-    return Volume("hostPath", {"path": folders[0], "type": "Directory"})
+        return PodVolume("persistentVolumeClaim", {"claimName": claim_name(home, folders[0])})
+    return PodVolume("hostPath", {"path": folders[0], "type": "Directory"})
 
 
 def storage_mounts(kept: Iterable[tuple[str, Storage]], *, read_only: bool = False) -> Iterator[Mount]:
@@ -155,6 +156,10 @@ def _claims(topology: Topology, cluster: str) -> Iterator[tuple[str, str, Claim,
         for storage in tier.storage if tier_name in here else ():
             if storage.claim is not None:
                 yield f"tiers.{tier_name}.storage", tier_name, storage.claim, urlsplit(storage.url).path
+
+
+def _cluster_of(topology: Topology, pool: str) -> str:
+    return topology.cluster_of(topology.pool(pool))
 
 
 def _class_view(each: StorageClass) -> StorageClassView:

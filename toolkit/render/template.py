@@ -55,6 +55,28 @@ def fill(template: str, metadata: Metadata, **views: object) -> dict[str, object
     return {key: _filled(value, places) for key, value in _parsed(text, template).items()}
 
 
+def fill_lines(template: str, **views: object) -> str:
+    """Fill a template of a configuration that is no YAML, such as Mosquitto's, where each line says one thing.
+
+    Args:
+        template: path below templates/, such as `edge/mosquitto.conf.j2`.
+        views: what the template may name.
+
+    Raises:
+        RenderError: the template names something that is not there, or a value would begin a line of its own.
+    """
+    try:
+        return _environment().overlay(finalize=_one_line).get_template(template).render(**views)
+    except (jinja2.TemplateError, ValueError) as exc:
+        raise RenderError(f"{_where(exc.__traceback__, template)}: {exc}", hint=_HINT) from exc
+
+
+def _one_line(value: object) -> object:
+    if isinstance(value, str) and not value.isprintable() and value.strip("\n"):
+        raise ValueError(f"{value!r} is more than one line")
+    return value
+
+
 _HINT = "correct the template, or the view that toolkit/render gives it"
 
 

@@ -168,4 +168,4 @@ def secret_mount(name: str, secret: str, path: str) -> Mount:
 
 def config_mount(config_map: str, path: str) -> Mount:
     """Mount a ConfigMap as files."""
-    return Mount("config", path, "configMap", {"name": config_map})
+    return Mount("config", path, "configMap", {"name": config_map, "defaultMode": SECRET_MODE})

@@ -34,6 +34,8 @@ REFERENCES = (
     Reference(("tiers", "*", "storage", "claim", "class"), "storage class", "E0901"),
     Reference(("tiers", "*", "storage", "*", "claim", "class"), "storage class", "E0901"),
     Reference(("registry", "claim", "class"), "storage class", "E0901"),
+    Reference(("broker", "deploy", "storage", "class"), "storage class", "E0901"),
+    Reference(("broker", "deploy", "pool"), "pool", "E0401"),
     Reference(("sensors", "*", "pools", "*"), "pool", "E0401"),
     Reference(("prices", "machine_hour", "*"), "pool", "E0401", by_key=True),
     Reference(("clusters", "*", "pools", "*"), "pool", "E0401"),

@@ -33,13 +33,18 @@ class StorageClass(Noun):
     """Whether the driver can make volumes larger."""
 
 
-class Claim(Noun):
-    """A volume of the cluster that holds a storage, instead of a folder of the machines."""
+class Volume(Noun):
+    """A volume of the cluster."""
 
     kind: Name = Field(alias="class")
     """A class of `storage_classes`."""
     size: Bytes
     """How much it holds."""
+
+
+class Claim(Volume):
+    """A volume of the cluster that holds a storage, instead of a folder of the machines."""
+
     access: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteMany"
     """ReadWriteOnce is for one machine at a time, ReadWriteMany for several."""
 

@@ -3,7 +3,9 @@
 Called by `load` through checks.every.
 """
 
+from toolkit.topology.checks.broker import in_cluster
 from toolkit.topology.checks.site import Site
+from toolkit.topology.nodes import Fields, Path, find
 
 
 def agents_stand_in_their_tier(site: Site) -> None:
@@ -20,3 +22,21 @@ def agents_stand_in_their_tier(site: Site) -> None:
                 f"the pool '{tier.agent.pool}' is in the tier {homes[tier.agent.pool]}, not in {tier_name}"
             )
             site.report("E0900", ("tiers", tier_name, "agent", "pool"), message)
+
+
+def agents_can_log_in(site: Site) -> None:
+    """E0907: the logins of storages that an agent works on are Secrets of the cluster."""
+    tiers = site.topology.tiers
+    for tier_name, tier in tiers.items():
+        used = {tier_name} if tier.agent else set()
+        used |= {
+            route.source
+            for _, route in site.sound("routes", site.topology.routes)
+            if route.target == tier_name
+        }
+        if not any(tiers[name].agent for name in used if name in tiers):
+            continue
+        path: Path = ("tiers", tier_name, "storage")
+        single = isinstance(find(site.root, path), Fields)
+        for position, storage in enumerate(tier.storage):
+            in_cluster(site, (*(path if single else (*path, position)), "credentials"), storage.credentials)

@@ -1,0 +1,224 @@
+"""The broker in the cluster: the rendered Mosquitto really keeps everybody to their own topics, with TLS only."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from queue import Empty
+
+import pytest
+
+from tests.conftest import program
+from tests.contracts.link import arrival, await_event, connected
+from tests.toolkit.render.clinic import ClinicBroker, clinic, rendered
+from toolkit.errors import RenderError
+from toolkit.link.link import Arrived, Connected, Disconnected
+from toolkit.link.settings import TlsSettings
+from toolkit.render.broker import PACKET_BYTES
+from toolkit.render.template import fill_lines
+from toolkit.wire.topics import Topics
+
+TOPICS = Topics("clinic")
+ONE, OTHER = "cart-1", "cart-2"
+DEPOT, DRIVER, OPERATOR = "tiers:depot", "tiers:driver", "tiers:operator"
+MANIFEST = TOPICS.manifest("0" * 64)
+
+READERS = {
+    MANIFEST: {ONE, OTHER, DEPOT, DRIVER, OPERATOR},
+    TOPICS.desired(ONE): {ONE, DRIVER, OPERATOR},
+    TOPICS.request(ONE): {DEPOT, OPERATOR},
+    TOPICS.data(ONE): {ONE, OPERATOR},
+    TOPICS.state(ONE): {DRIVER, OPERATOR},
+    TOPICS.presence(ONE): {DRIVER, OPERATOR},
+    TOPICS.rollout("spring"): {DEPOT, DRIVER, OPERATOR},
+    TOPICS.echo("somebody"): {DRIVER, OPERATOR},
+    f"{TOPICS.root}/d/{ONE}/other": {OPERATOR},
+    "elsewhere": set(),
+}
+"""Topic -> who hears it."""
+WRITERS = {
+    MANIFEST: {DEPOT, OPERATOR},
+    TOPICS.desired(ONE): {DRIVER},
+    TOPICS.request(ONE): {ONE},
+    TOPICS.data(ONE): {DEPOT},
+    TOPICS.state(ONE): {ONE},
+    TOPICS.presence(ONE): {ONE},
+    TOPICS.rollout("spring"): {OPERATOR},
+    TOPICS.echo("somebody"): {DRIVER, OPERATOR},
+    f"{TOPICS.root}/d/{ONE}/other": set(),
+    "elsewhere": set(),
+}
+"""Topic -> whose word on it goes out."""
+EVERYBODY = (ONE, OTHER, DEPOT, DRIVER, OPERATOR)
+
+
+@pytest.fixture
+def broker(tmp_path, free_port, wait_until, require):
+    require("mosquitto")
+    made = ClinicBroker(tmp_path / "broker", free_port)
+    made.start()
+    wait_until(made.answers, "the rendered Mosquitto answers")
+    yield made
+    made.stop()
+
+
+@pytest.mark.broker
+def test_everybody_hears_and_says_exactly_what_is_theirs(broker):
+    links = {name: broker.link(name) for name in EVERYBODY}
+    for link in links.values():
+        for topic in ("#", MANIFEST, *READERS):
+            link.subscribe(topic, qos=1)
+        connected(link)
+    for name, link in links.items():
+        for topic in READERS:
+            link.publish(topic, name.encode(), qos=1)
+        assert link.flush(10), f"{name}: the broker has not taken everything"
+    # Everything before has been routed by now, so who has the last message has all of them.
+    links[OPERATOR].publish(TOPICS.rollout("last"), b"last", qos=1)
+    links[OPERATOR].publish(TOPICS.manifest("f" * 64), b"last", qos=1)
+    heard = {name: heard_until_last(link) for name, link in links.items()}
+    for link in links.values():
+        link.close()
+    expected = {
+        name: {(topic, writer) for topic in READERS if name in READERS[topic] for writer in WRITERS[topic]}
+        for name in EVERYBODY
+    }
+    assert heard == expected
+
+
+def heard_until_last(link) -> set[tuple[str, str]]:
+    heard = set()
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            event = link.events.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            pytest.fail(f"the last message did not come; before it: {heard}")
+        if isinstance(event, Arrived):
+            if event.payload == b"last":
+                return heard
+            heard.add((event.topic, event.payload.decode()))
+
+
+@pytest.mark.broker
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("who", ["anonymous", "of-another-authority", "without-tls"])
+def test_nobody_comes_in_without_a_certificate_of_the_authority(broker, tmp_path, who):
+    (tmp_path / "other").mkdir()
+    other = ClinicBroker(tmp_path / "other" / "x", lambda: 0)
+    files = other.files_of(ONE)
+    tls = {
+        "anonymous": TlsSettings(str(broker.authority.ca)),
+        "of-another-authority": TlsSettings(str(broker.authority.ca), files.certificate_file, files.key_file),
+        "without-tls": TlsSettings(),
+    }[who]
+    link = broker.link(ONE, tls, scheme="mqtt" if who == "without-tls" else "mqtts")
+    link.connect()
+    event = link.events.get(timeout=10)
+    link.close()
+    assert isinstance(event, Disconnected)
+
+
+@pytest.mark.broker
+def test_a_full_frame_passes_and_what_is_larger_than_a_packet_does_not(broker):
+    depot, device = broker.link(DEPOT), broker.link(ONE)
+    device.subscribe(TOPICS.data(ONE))
+    connected(device)
+    connected(depot)
+    frame = bytes(256 * 1024)
+    depot.publish(TOPICS.data(ONE), frame)
+    assert arrival(device, TOPICS.data(ONE)).payload == frame
+    publish = program("mosquitto_pub")
+    if publish is None:
+        pytest.skip("mosquitto_pub is missing; to bring it: apt-get install mosquitto-clients")
+    large = broker.folder / "large"
+    tls = broker.files_of(DEPOT)
+    files = ["--cafile", tls.ca_file, "--cert", tls.certificate_file, "--key", tls.key_file]
+    # MQTT 3.1.1: the broker cannot tell the client its limit, so this one sends all the same.
+    command = [publish, "-p", str(broker.port), *files, "-t", TOPICS.data(ONE), "-V", "311", "-f", str(large)]
+    for size in (PACKET_BYTES - 1000, PACKET_BYTES + 1):
+        large.write_bytes(bytes(size))
+        subprocess.run(command, capture_output=True, check=False, timeout=30)
+    depot.publish(TOPICS.data(ONE), b"after")
+    sizes = [len(arrival(device, TOPICS.data(ONE)).payload) for _ in range(2)]
+    depot.close()
+    device.close()
+    assert sizes == [PACKET_BYTES - 1000, len(b"after")]
+
+
+@pytest.mark.broker
+def test_what_is_retained_outlives_the_broker(broker, wait_until):
+    device, watcher = broker.link(ONE), broker.link(OPERATOR)
+    connected(device).publish(TOPICS.state(ONE), b"fine", qos=1, retain=True)
+    assert device.flush(10)
+    broker.stop()
+    broker.start()
+    wait_until(broker.answers, "the broker is back")
+    watcher.subscribe(TOPICS.state("+"), qos=1)
+    connected(watcher)
+    assert arrival(watcher, TOPICS.state(ONE)).payload == b"fine"
+    await_event(device, lambda event: isinstance(event, Connected))
+    device.close()
+    watcher.close()
+
+
+@pytest.mark.broker
+def test_the_kubelets_question_is_answered_and_nothing_else(broker):
+    (container,) = rendered("Deployment", "tiers-broker")["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked, *words = container[probe]["exec"]["command"]
+        found = program(asked)
+        if found is None:
+            pytest.skip(f"{asked} is missing; to bring it: apt-get install mosquitto-clients")
+        words[words.index("1883")] = str(broker.health_port)
+        done = subprocess.run([found, *words], capture_output=True, text=True, check=False, timeout=20)
+        assert done.returncode == 0
+        assert done.stdout.strip().endswith("seconds")
+    device = broker.link(ONE)
+    connected(device).publish(TOPICS.state(ONE), b"fine", qos=1, retain=True)
+    assert device.flush(10)
+    device.close()
+    spy = [found, "-p", str(broker.health_port), "-t", "#", "-t", "$SYS/#", "-W", "2", "-F", "%t"]
+    seen = subprocess.run(spy, capture_output=True, text=True, check=False, timeout=20).stdout.split()
+    assert set(seen) == {"$SYS/broker/uptime"}
+
+
+def test_one_broker_with_a_volume_that_is_never_two():
+    deployment = rendered("Deployment", "tiers-broker")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    volumes = {volume["name"]: volume for volume in deployment["template"]["spec"]["volumes"]}
+    claim = rendered("PersistentVolumeClaim", volumes["data"]["persistentVolumeClaim"]["claimName"])
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    service = rendered("Service", "tiers-broker")["spec"]
+    assert service["selector"] == deployment["selector"]["matchLabels"]
+    assert service["selector"].items() <= deployment["template"]["metadata"]["labels"].items()
+    assert [port["port"] for port in service["ports"]] == [8883]
+
+
+def test_secrets_are_mounted_and_stand_nowhere():
+    pod = rendered("Deployment", "tiers-broker")["spec"]["template"]["spec"]
+    secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    assert secrets == {"broker-tls", "clients-ca"}
+    assert "PRIVATE" not in str(rendered("ConfigMap", "tiers-broker"))
+
+
+def test_servers_of_services_get_a_role_only_where_there_are_some(topology):
+    deploy = {
+        "pool": "nvme", "storage": {"class": "block", "size": "1GiB"},
+        "certificate": {"secret": "broker-tls"}, "clients": {"secret": "clients-ca"},
+    }  # fmt: skip
+    changes = {"broker": {"deploy": deploy}, "storage_classes": {"block": {"installed": "standard"}}}
+    acl = rendered("ConfigMap", "tiers-broker", topology(changes))["data"]["topics.acl"]
+    assert "user tiers:server" in acl
+    assert "user tiers:server" not in rendered("ConfigMap", "tiers-broker")["data"]["topics.acl"]
+
+
+def test_no_value_begins_a_line_of_its_own():
+    role = {"name": "x\nuser root", "what": "", "reads": (), "writes": ()}
+    view = {"device_reads": (), "device_writes": (), "roles": (role,)}
+    with pytest.raises(RenderError, match="more than one line"):
+        fill_lines("edge/topics.acl.j2", broker=view)
+
+
+def test_the_golden_case_has_a_broker():
+    assert clinic().broker.deploy is not None

@@ -1,0 +1,206 @@
+"""The broker in the cluster: a Mosquitto with its configuration, its volume, and a Service that devices reach.
+
+Between topology.broker, `broker_topics` and the templates edge/{mosquitto.conf,topics.acl,health.acl} and kubernetes/*.
+One replica, because Mosquitto knows no cluster; Recreate, because two of them over one volume would spoil it. While it
+is away nothing is lost that counts: devices go on serving, and they ask again for what did not arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from toolkit.link.presets import PRESETS
+from toolkit.placement import Placement, cluster_wide_name, place_pool
+from toolkit.render.broker_topics import Role, device_reads, device_writes, roles
+from toolkit.render.device import DEFAULT_CA_KEY
+from toolkit.render.edge_agent import ConfigMapView
+from toolkit.render.lock import Lock
+from toolkit.render.metadata import Metadata, owner_labels
+from toolkit.render.quantities import memory_quantity
+from toolkit.render.rendered import RenderedObject
+from toolkit.render.storage import claim_object
+from toolkit.render.template import fill, fill_lines
+from toolkit.render.worker_pod import (
+    Mount,
+    Probe,
+    Program,
+    config_mount,
+    pod,
+    secret_mount,
+    service_account,
+    worker,
+)
+from toolkit.topology.broker import Deploy
+from toolkit.topology.topology import Topology
+from toolkit.wire.topics import Topics
+
+NOUN = "broker"
+NAME = "tiers-broker"
+PRIORITY = "normal"
+"""The entry of `priorities` that it gets, when there is one."""
+MOSQUITTO_USER = 1883
+"""User and group in Mosquitto's own image."""
+PORT_NAME = "mqtts"
+HEALTH_PORT = 1883
+HEALTH_TOPIC = "$SYS/broker/uptime"
+CONFIG_FOLDER, DATA_FOLDER = "/mosquitto/config", "/mosquitto/data"
+CERTIFICATE_FOLDER, CLIENTS_FOLDER = "/mosquitto/certificate", "/mosquitto/clients"
+PACKET_BYTES = 2 * PRESETS["default"].max_payload_bytes
+"""Largest packet; room for a frame, its topic and what comes later."""
+QUEUE_BYTES = 16 * 2**20
+"""What waits for one client at most: twice the largest window of a device."""
+_DEFAULT_PORT = 8883
+_SERVICE_TYPES = {"load-balancer": "LoadBalancer", "node-port": "NodePort", "cluster": "ClusterIP"}
+_MEMORY_QUARTERS = 3
+
+
+@dataclass(frozen=True)
+class MosquittoView:
+    """What edge/mosquitto.conf.j2 and the two .acl.j2 name."""
+
+    site: str
+    port: int
+    config_folder: str
+    data_folder: str
+    clients_file: str
+    certificate_file: str
+    key_file: str
+    frame_bytes: int
+    packet_bytes: int
+    queue_bytes: int
+    memory_bytes: int
+    health_port: int
+    health_topic: str
+    device_reads: tuple[str, ...]
+    device_writes: tuple[str, ...]
+    roles: tuple[Role, ...]
+
+
+@dataclass(frozen=True)
+class TcpServiceView:
+    """What kubernetes/tcp_service.yaml.j2 names."""
+
+    type: str
+    selector: Mapping[str, str]
+    name: str
+    port: int
+    node_port: int
+    keep_address: bool
+
+
+def brokers(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
+    """Give the broker of a topology, when it is ours and its pool is in the cluster.
+
+    Raises:
+        RenderError: a template and a noun do not fit.
+    """
+    deploy = topology.broker.deploy
+    if deploy is None:
+        return
+    placement = place_pool(topology, topology.pool(deploy.pool))
+    if placement.cluster == cluster:
+        yield from _broker(topology, lock, deploy, placement)
+
+
+def broker_port(topology: Topology) -> int:
+    """Give the TCP port that clients of the broker use."""
+    url = urlsplit(topology.broker.url)
+    return url.port or (_DEFAULT_PORT if url.scheme == "mqtts" else HEALTH_PORT)
+
+
+def configuration(topology: Topology, deploy: Deploy) -> dict[str, str]:
+    """Give the files that Mosquitto reads, by name."""
+    topics = Topics(topology.name)
+    view = MosquittoView(
+        site=topology.name,
+        port=broker_port(topology),
+        config_folder=CONFIG_FOLDER,
+        data_folder=DATA_FOLDER,
+        clients_file=f"{CLIENTS_FOLDER}/{deploy.clients.key or DEFAULT_CA_KEY}",
+        certificate_file=f"{CERTIFICATE_FOLDER}/tls.crt",
+        key_file=f"{CERTIFICATE_FOLDER}/tls.key",
+        frame_bytes=PRESETS["default"].max_payload_bytes,
+        packet_bytes=PACKET_BYTES,
+        queue_bytes=QUEUE_BYTES,
+        memory_bytes=deploy.memory.count * _MEMORY_QUARTERS // 4,
+        health_port=HEALTH_PORT,
+        health_topic=HEALTH_TOPIC,
+        device_reads=device_reads(topics),
+        device_writes=device_writes(topics),
+        roles=roles(topology),
+    )
+    return {
+        name: fill_lines(f"edge/{name}.j2", broker=view)
+        for name in ("mosquitto.conf", "topics.acl", "health.acl")
+    }
+
+
+def _broker(topology: Topology, lock: Lock, deploy: Deploy, placement: Placement) -> Iterator[RenderedObject]:
+    source, labels = "broker.deploy", owner_labels(topology.name, NOUN, NOUN)
+    cluster, metadata = placement.cluster, Metadata(NAME, labels, placement.namespace)
+    files = configuration(topology, deploy)
+    yield service_account(cluster, source, metadata)
+    yield claim_object(topology, cluster, source, metadata, deploy.storage, "ReadWriteOnce")
+    body = fill("kubernetes/configmap.yaml.j2", metadata, config_map=ConfigMapView(files))
+    yield RenderedObject(cluster, source, body)
+    set_of = worker(labels, alone=True)
+    tcp = TcpServiceView(
+        type=_SERVICE_TYPES[deploy.expose],
+        selector=set_of.selector,
+        name=PORT_NAME,
+        port=broker_port(topology),
+        node_port=deploy.node_port or 0,
+        keep_address=deploy.expose == "load-balancer",
+    )
+    yield RenderedObject(cluster, source, fill("kubernetes/tcp_service.yaml.j2", metadata, tcp=tcp))
+    view = pod(
+        placement,
+        labels,
+        _program(topology, lock, deploy, "".join(files.values())),
+        account=NAME,
+        priority_class=cluster_wide_name(topology, PRIORITY) if PRIORITY in topology.priorities else "",
+    )
+    body = fill("kubernetes/worker_deployment.yaml.j2", metadata, worker=set_of, pod=view)
+    yield RenderedObject(cluster, source, body)
+
+
+def _program(topology: Topology, lock: Lock, deploy: Deploy, config: str) -> Program:
+    # A retained topic that comes at once; the broker answers it from its only loop.
+    asked = [
+        "mosquitto_sub",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(HEALTH_PORT),
+        "-t",
+        HEALTH_TOPIC,
+        "-C",
+        "1",
+        "-W",
+        "5",
+    ]
+    question = {"exec": {"command": asked}, "periodSeconds": 15, "timeoutSeconds": 8}
+    memory = memory_quantity(deploy.memory.count)
+    return Program(
+        name="mosquitto",
+        image=lock.pinned(deploy.image),
+        command=("mosquitto", "-c", f"{CONFIG_FOLDER}/mosquitto.conf"),
+        requests={"cpu": "250m", "memory": memory},
+        limits={"memory": memory},
+        mounts=(
+            config_mount(NAME, CONFIG_FOLDER),
+            secret_mount("certificate", deploy.certificate.name or "", CERTIFICATE_FOLDER),
+            secret_mount("clients", deploy.clients.name or "", CLIENTS_FOLDER),
+            Mount("data", DATA_FOLDER, "persistentVolumeClaim", {"claimName": NAME}, read_only=False),
+        ),
+        config=config,
+        ports={PORT_NAME: broker_port(topology)},
+        probes=(
+            Probe("startupProbe", {**question, "periodSeconds": 5, "failureThreshold": 60}),
+            Probe("readinessProbe", {**question, "failureThreshold": 2}),
+            Probe("livenessProbe", {**question, "failureThreshold": 4}),
+        ),
+        user=MOSQUITTO_USER,
+    )

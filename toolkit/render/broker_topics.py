@@ -1,0 +1,83 @@
+"""Who may read and write which topics of the broker: devices by the name in their certificate, our programs by role.
+
+Between wire.topics, which says where each document stands, and the template edge/topics.acl.j2. A role's name has a
+colon, which no device's name can have, so that no device is ever called like one.
+
+Mosquitto takes every subscription and then withholds what may not be read: a device that subscribes to another's
+topics is not refused, it just never hears anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.topology.topology import Topology
+from toolkit.wire.topics import Topics
+
+DEPOT, DRIVER, OPERATOR, SERVER = "tiers:depot", "tiers:driver", "tiers:operator", "tiers:server"
+"""Common names of certificates that are no device's."""
+ANY = "+"
+
+
+@dataclass(frozen=True)
+class Role:
+    """A program or person that is no device."""
+
+    name: str
+    what: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+def device_reads(topics: Topics) -> tuple[str, ...]:
+    """Give what a device may read, with `%u` for its name."""
+    return (f"{topics.root}/a/{ANY}/m", _own(topics, "desired"), _own(topics, "dat"))
+
+
+def device_writes(topics: Topics) -> tuple[str, ...]:
+    """Give what a device may write, with `%u` for its name."""
+    return (_own(topics, "req"), _own(topics, "st"), _own(topics, "up"))
+
+
+def roles(topology: Topology) -> tuple[Role, ...]:
+    """Give what everybody else may do. Servers of services share one certificate, so one of them may be any device."""
+    topics = Topics(topology.name)
+    manifests, echoes = f"{topics.root}/a/{ANY}/m", f"{topics.root}/e/{ANY}"
+    rollouts, desired = topics.rollout(ANY), topics.desired(ANY)
+    requests, frames = topics.request(ANY), topics.data(ANY)
+    said = (topics.state(ANY), topics.presence(ANY))
+    found = [
+        Role(
+            DEPOT,
+            "The depot: answers requests and lays out manifests.",
+            (rollouts, requests),
+            (frames, manifests),
+        ),
+        Role(
+            DRIVER,
+            "The driver of rollouts: reads reports, writes what each device shall run.",
+            (rollouts, *said, desired, echoes),
+            (desired, echoes),
+        ),
+        Role(
+            OPERATOR,
+            "People and CI: start, watch and end rollouts; the seals say whose word counts.",
+            (f"{topics.root}/#", "$SYS/#"),
+            (rollouts, manifests, echoes),
+        ),
+    ]
+    if topology.services:
+        found.append(
+            Role(
+                SERVER,
+                "Servers of services: devices with the names of their pods, which nobody knows before.",
+                (manifests, desired, frames),
+                (requests, *said),
+            )
+        )
+    return tuple(found)
+
+
+def _own(topics: Topics, kind: str) -> str:
+    """Give a topic of the device that asks; Mosquitto puts its name in the place of %u."""
+    return f"{topics.root}/d/%u/{kind}"

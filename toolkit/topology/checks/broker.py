@@ -1,0 +1,35 @@
+"""Rules about the broker that runs in the cluster.
+
+Called by `load` through checks.every.
+"""
+
+from toolkit.topology.checks.site import Site
+from toolkit.topology.nodes import Path
+from toolkit.topology.secret import SecretReference
+
+_HERE: Path = ("broker", "deploy")
+
+
+def our_broker_is_a_mosquitto(site: Site) -> None:
+    """E0906: with TLS, on a server; a port of every machine only where it is asked for."""
+    broker, deploy = site.topology.broker, site.topology.broker.deploy
+    if deploy is None:
+        return
+    if not broker.url.startswith("mqtts:"):
+        site.report("E0906", ("broker", "url"), f"{broker.url} has no encryption")
+    if broker.preset != "mosquitto":
+        site.report("E0906", ("broker", "preset"), f"a Mosquitto is not {broker.preset}")
+    placed = site.pools().get(deploy.pool)
+    if placed is not None and placed.tier_name == "edge":
+        site.report("E0906", (*_HERE, "pool"), f"the pool '{deploy.pool}' has devices, not servers")
+    if deploy.node_port is not None and deploy.expose != "node-port":
+        site.report("E0206", (*_HERE, "node_port"), "node_port stands without expose: node-port", key=True)
+    in_cluster(site, (*_HERE, "certificate"), deploy.certificate)
+    in_cluster(site, (*_HERE, "clients"), deploy.clients)
+
+
+def in_cluster(site: Site, path: Path, reference: SecretReference | None) -> None:
+    """E0907: report a secret that a pod shall mount and that is no Secret of the cluster."""
+    if reference is not None and not reference.secret:
+        kept = f"the file {reference.file}" if reference.file else f"the variable {reference.env}"
+        site.report("E0907", path, f"no pod can read {kept}")
