@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolkit.errors import Severity
-from toolkit.lint.document import Document, ValuePath, text
+from toolkit.lint.document import Document, ValuePath, mapping, text
 from toolkit.lint.gang_document import is_gang, task_name, tasks
 from toolkit.lint.name_forms import (
     LABEL_FORM,
@@ -21,6 +21,9 @@ from toolkit.lint.name_forms import (
 )
 from toolkit.lint.rule import Finding, rule
 from toolkit.lint.volcano_admission import REFUSED
+
+_RANDOM = 5
+"""Characters that the API server puts behind generateName."""
 
 
 def is_job_name(name: str) -> bool:
@@ -38,10 +41,10 @@ def names(document: Document) -> Iterator[Finding]:
     """Names of job, tasks and pods have the form and the length that the API server and the webhook ask for."""
     if not is_gang(document):
         return
-    name = document.name
+    name, key = _name(document)
     if not is_job_name(name):
         yield Finding(
-            ("metadata", "name"),
+            ("metadata", key),
             f"job name {name!r} is not 1 to {LONGEST_LABEL} of a-z, 0-9 and -, with a letter or digit at both ends",
         )
     for index, task in enumerate(tasks(document)):
@@ -74,6 +77,14 @@ def names_of_others(document: Document) -> Iterator[Finding]:
     scheduler = document.spec.get("schedulerName")
     if scheduler is not None and (not isinstance(scheduler, str) or len(scheduler) > LONGEST_LABEL):
         yield Finding(("spec", "schedulerName"), f"{scheduler!r} is no text of up to {LONGEST_LABEL}")
+
+
+def _name(document: Document) -> tuple[str, str]:
+    """Give the name of a job, or one that the API server may make of its generateName, and the key it comes from."""
+    prefix = text(mapping(document.body.get("metadata")).get("generateName"))
+    if document.name or not prefix:
+        return document.name, "name"
+    return prefix[: LONGEST_LABEL - _RANDOM] + "x" * _RANDOM, "generateName"
 
 
 RULES = (

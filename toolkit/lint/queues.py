@@ -18,6 +18,8 @@ from toolkit.lint.quantity import parse_quantity, whole
 from toolkit.lint.rule import Finding, rule
 
 REFUSED = "Volcano's webhook refuses the queue"
+_ROOTS_OWN = ("capability", "deserved", "guarantee", "parent")
+"""What the webhook keeps as it is (EnableRootQueueProtection); weight and affinity may be written."""
 _HEAVIEST = 65535
 _LARGEST = 2**31 - 1
 
@@ -140,13 +142,15 @@ def readable_amounts(document: Document) -> Iterator[Finding]:
     cure="choose another parent or name",
 )
 def own_parent(document: Document) -> Iterator[Finding]:
-    """A queue is not below itself, and nothing of ours changes the root."""
+    """A queue is not below itself, and nobody says how much the root has."""
     if not is_queue(document):
         return
     if document.spec.get("parent") == document.name:
         yield Finding(("spec", "parent"), "is its own parent")
     if document.name == "root" and "status" not in document.body:  # with one it is listed, not written
-        yield Finding(("metadata", "name"), "the root queue is made and kept by Volcano")
+        held = [key for key in _ROOTS_OWN if document.spec.get(key)]
+        if held:
+            yield Finding(("spec", held[0]), f"the {held[0]} of the root queue is Volcano's own")
 
 
 RULES = (

@@ -186,7 +186,6 @@ _FIELDS: Mapping[str, Mapping[str, Schema]] = {
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "core.v1.PodTemplateSpec": ("spec",),
     "core.v1.PodSpec": ("containers",),
-    "core.v1.ServiceSpec": ("ports",),
 }
 """Fields that the server wants and that the schemas call optional."""
 _NAMES: Mapping[str, Schema] = {"Namespace": DNS_LABEL, "Service": _SERVICE_NAME}
@@ -195,6 +194,20 @@ _USER_PRIORITY: Schema = {  # what is above belongs to the two classes that the 
     "if": {"properties": {"metadata": {"properties": {"name": {"pattern": "^system-"}}}}},
     "else": {"properties": {"value": {"maximum": 1_000_000_000}}},
 }
+_PORTS_OF_A_SERVICE: Schema = {  # one without an address of its own may stand for names alone
+    "if": {
+        "properties": {
+            "spec": {
+                "anyOf": [
+                    {"required": ["clusterIP"], "properties": {"clusterIP": {"const": "None"}}},
+                    {"required": ["type"], "properties": {"type": {"const": "ExternalName"}}},
+                ]
+            }
+        }
+    },
+    "else": {"properties": {"spec": {"required": ["ports"]}}},
+}
+_OF_KINDS: Mapping[str, Schema] = {"PriorityClass": _USER_PRIORITY, "Service": _PORTS_OF_A_SERVICE}
 _PATH_SEGMENT: Schema = {"pattern": "^[^/%]+$", WORDS: "a name without / and %"}
 
 
@@ -213,7 +226,7 @@ def required_of(definition: str) -> tuple[str, ...]:
 
 def whole_of(kind: str) -> Schema:
     """Give what holds for an object of a kind as a whole, beyond its fields one by one."""
-    return _USER_PRIORITY if kind == "PriorityClass" else {}
+    return _OF_KINDS.get(kind, {})
 
 
 def name_of(kind: str) -> Schema:
