@@ -52,6 +52,7 @@ modules:
     tailoredKubeletConfig:
       containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock"
       imageServiceEndpoint: "unix:///run/containerd/containerd.sock"
+      staticPodPath: /etc/kubeedge/manifests
       cgroupDriver: systemd
       registerWithTaints:
       - key: node-role.kubernetes.io/edge

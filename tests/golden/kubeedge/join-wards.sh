@@ -53,6 +53,7 @@ modules:
     tailoredKubeletConfig:
       containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock"
       imageServiceEndpoint: "unix:///run/containerd/containerd.sock"
+      staticPodPath: /etc/kubeedge/manifests
       cgroupDriver: systemd
       registerWithTaints:
       - key: node-role.kubernetes.io/edge
