@@ -78,7 +78,10 @@ def counted_as_requests(document: Document) -> Iterator[Finding]:
         domain, slash, _ = resource.partition("/")
         counted = name.startswith(("requests.", "count/")) or domain.endswith((".k8s.io", "kubernetes.io"))
         if slash and not counted:
-            yield Finding(("spec", "hard", name), f"{name} is counted nowhere; meant is requests.{resource}")
+            yield Finding(
+                ("spec", "hard", name),
+                f"{name} is counted nowhere; a device is counted as requests.{resource}",
+            )
 
 
 @rule_around(

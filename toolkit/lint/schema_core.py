@@ -84,10 +84,11 @@ def metadata_definitions(kubernetes: str) -> dict[str, Schema]:
 
 
 def named_root(kind: str) -> Schema:
-    """Give the schema that wants apiVersion, kind and a name that the server takes."""
+    """Give the schema that wants apiVersion, kind and a name that the server takes, or a prefix to make one of."""
     metadata = {
         "type": "object",
-        "required": ["name"],
+        "if": {"required": ["generateName"]},
+        "else": {"required": ["name"]},
         "properties": {"name": {"type": "string", **name_of(kind)}},
     }
     return {

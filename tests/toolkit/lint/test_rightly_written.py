@@ -30,6 +30,13 @@ def test_a_name_that_the_server_makes_is_a_name(good):
     assert lint(from_objects([gang]))[0].code == "L104"
 
 
+@pytest.mark.parametrize(
+    ("metadata", "expected"), [({"generateName": "login-"}, []), ({"labels": {"app": "login"}}, ["L004"])]
+)
+def test_a_schema_takes_a_prefix_instead_of_a_name(metadata, expected):
+    assert codes({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}) == expected
+
+
 def test_a_long_prefix_is_cut_before_the_server_adds_to_it(good):
     gang = good["gang"]
     gang["metadata"] = {"generateName": "t" * 62 + "-"}
