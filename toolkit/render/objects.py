@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from toolkit.errors import RenderError
+from toolkit.render.autoscaling import autoscalers
 from toolkit.render.broker import brokers
 from toolkit.render.cluster_objects import cluster_objects
 from toolkit.render.edge_agent import edge_agents
@@ -21,6 +22,7 @@ from toolkit.render.scheduler import scheduler_configs
 from toolkit.render.service import services
 from toolkit.render.storage import storages
 from toolkit.render.sync_agents import sync_agents
+from toolkit.render.vertical import vertical_autoscalers
 from toolkit.topology.topology import Topology
 
 LARGEST_OBJECT = 1024 * 1024
@@ -32,6 +34,8 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     edge_agents,
     kubeedge_objects,
     services,
+    autoscalers,
+    vertical_autoscalers,
     gangs,
     job_templates,
     job_flows,

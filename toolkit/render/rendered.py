@@ -38,6 +38,7 @@ APPLY_ORDER = (
     "Deployment",
     "PodDisruptionBudget",
     "HorizontalPodAutoscaler",
+    "TriggerAuthentication",
     "ScaledObject",
     "VerticalPodAutoscaler",
     "ServiceMonitor",

@@ -65,7 +65,8 @@ START_TRIES = 60
 class ServiceView:
     """What kubernetes/deployment.yaml.j2 and kubernetes/service.yaml.j2 name."""
 
-    replicas: int
+    replicas: int | None
+    """None: an autoscaler decides, and applying must not take back what it has decided."""
     selector: Mapping[str, str]
     pod_labels: Mapping[str, str]
     pod_annotations: Mapping[str, str]
@@ -136,7 +137,7 @@ def _view(topology: Topology, lock: Lock, name: str, placement: Placement, diges
     selector = {TOPOLOGY_LABEL: topology.name, NOUN_LABEL: NOUN, NAME_LABEL: name}
     tls = topology.broker.url.startswith("mqtts:")
     return ServiceView(
-        replicas=service.replicas.min,
+        replicas=None if service.scale else service.replicas.min,
         selector=selector,
         pod_labels=owner_labels(topology.name, NOUN, name),
         # The daemon reads its configuration once, so another one is another pod; models and secrets need none.

@@ -68,6 +68,8 @@ class Monitoring(Noun):
     """Objects for the Prometheus operator, or files for a plain Prometheus (tiers render --monitoring DIR)."""
     url: WebUrl | None = None
     """Address at which autoscalers ask Prometheus."""
+    token: Secret | None = None
+    """Token with which autoscalers ask it (Authorization: Bearer): {secret: NAME/KEY}, in the services' namespace."""
     namespace: Name | None = None
     """Namespace of the operator's objects; default: the topology's, where those of services always are."""
     labels: Mapping[LabelKey, LabelValue] = {}

@@ -120,11 +120,12 @@ _ROWS = (
     Row("E0881", "scaling from no servers", "with no server there is no queue and no latency, so nothing would ever start one", "set replicas.min to 1 or more"),
     Row("E0882", "a scale without a rule", "an autoscaler would have nothing to go by", "add gpu, queue, p95, errors or peaks, or remove scale"),
     Row("E0883", "the use of GPUs that are not there or not watched", "it could not be measured, so nothing would follow from it", "add gpu: {out: 80%, in: 30%} to a service with GPUs; without GPUs use queue, p95 and errors"),
-    Row("E0884", "thresholds that nobody measures", "an autoscaler asks Prometheus, and would not know where", "add monitoring: {kind: prometheus, url: http://HOST:9090}"),
+    Row("E0884", "thresholds that nobody measures", "an autoscaler asks Prometheus about the servers, and would get no answer", "add monitoring: {kind: operator, url: http://HOST:9090}; with kind prometheus also discovery: kubernetes"),
     Row("E0885", "servers that are added and never removed", "the first busy hour would keep them for ever", "add gpu: {out: 80%, in: 30%}, or give queue an 'in'"),
     Row("E0886", "hours for an autoscaler without a calendar", "a HorizontalPodAutoscaler goes by metrics alone, so the peak would have no effect", "use by: keda, or remove the peaks"),
     Row("E0887", "a threshold that nothing passes", "what is refused or not measured never gets above it, so no server would be added", "set 'out' of queue below serving.queue of the models, 'out' of p95 below 10s"),
     Row("W0888", "thresholds so close that servers come and go", "half of the servers go at a time; the others then work twice as much, which is above 'out'", "set 'in' to half of 'out' or less"),
+    Row("E0889", "a token that the autoscaler cannot read", "KEDA asks Prometheus from within the cluster, where neither your files nor your variables are", "write token: {secret: NAME/KEY}"),
     # ------------------------------------------------------------------ E06 names that Kubernetes would refuse later
     Row("E0601", "a job name that is no Service name", "Volcano accepts it and its pods then wait for ever", "begin with a letter and use at most 63 letters, digits and -, counting the names of the pods"),
     Row("E0602", "a name that is too long", "names made from it would be longer than the 63 characters that Kubernetes takes", "choose a shorter name"),

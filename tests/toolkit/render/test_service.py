@@ -27,7 +27,7 @@ def pod(topology, **changes):
 
 
 def test_as_many_as_the_fewest_while_nothing_scales_them(topology):
-    assert objects(topology, "Deployment", replicas={"min": 3, "max": 9})["spec"]["replicas"] == 3
+    assert objects(topology, "Deployment", scale=None, replicas={"min": 3, "max": 9})["spec"]["replicas"] == 3
 
 
 def test_one_scheduler_has_all_gpus(topology):

@@ -122,9 +122,9 @@ def scaling_has_room(site: Site) -> None:
 
 
 def thresholds_can_be_measured(site: Site) -> None:
-    """E0882: a rule has something to go by; E0883: GPUs are there; E0884: somebody can be asked."""
-    monitoring = site.topology.monitoring
-    unasked = site.shaped.is_sound("monitoring") and (monitoring is None or monitoring.url is None)
+    """E0882: a rule has something to go by; E0883: GPUs are there; E0884, E0889: somebody can be asked."""
+    unasked, monitoring = _why_nobody_can_be_asked(site), site.topology.monitoring
+    unreadable = monitoring is not None and monitoring.token is not None and monitoring.token.name is None
     for name, service, scale in _scaled(site):
         path: Path = ("services", name, "scale")
         if not scale.measures and not scale.peaks:
@@ -135,7 +135,22 @@ def thresholds_can_be_measured(site: Site) -> None:
             message = "what an hour needed is known by the use of GPUs, and 'gpu' is missing"
             site.report("E0883", (*path, "predict"), message)
         if unasked and scale.measures:
-            site.report("E0884", path, "nobody can be asked: monitoring.url is missing", key=True)
+            site.report("E0884", path, unasked, key=True)
+        elif unreadable and scale.measures and scale.by == "keda":
+            site.report("E0889", ("monitoring", "token"), "KEDA reads its token from a Secret only")
+            unreadable = False  # once is enough
+
+
+def _why_nobody_can_be_asked(site: Site) -> str:
+    """Say why no Prometheus tells an autoscaler about servers; empty when one does."""
+    monitoring = site.topology.monitoring
+    if not site.shaped.is_sound("monitoring"):
+        return ""
+    if monitoring is None or monitoring.url is None:
+        return "nobody can be asked: monitoring.url is missing"
+    return (
+        "" if monitoring.asks_pods else "this Prometheus does not ask pods: monitoring.discovery is missing"
+    )
 
 
 def thresholds_can_be_passed(site: Site) -> None:
