@@ -38,6 +38,9 @@ HOOKS = {  # path of Volcano's webhook -> (group, version, resource, operations)
     "/jobs/validate": ("batch.volcano.sh", "v1alpha1", "jobs", ["CREATE", "UPDATE"]),
     "/queues/mutate": ("scheduling.volcano.sh", "v1beta1", "queues", ["CREATE"]),
     "/queues/validate": ("scheduling.volcano.sh", "v1beta1", "queues", ["CREATE", "UPDATE", "DELETE"]),
+    "/cronjobs/validate": ("batch.volcano.sh", "v1alpha1", "cronjobs", ["CREATE", "UPDATE"]),
+    "/jobflows/validate": ("flow.volcano.sh", "v1alpha1", "jobflows", ["CREATE", "UPDATE"]),
+    "/hypernodes/validate": ("topology.volcano.sh", "v1alpha1", "hypernodes", ["CREATE", "UPDATE"]),
     "/podgroups/validate": ("scheduling.volcano.sh", "v1beta1", "podgroups", ["CREATE"]),
 }
 AUDIT = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"]}

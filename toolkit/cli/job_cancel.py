@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolkit.cli.clusters import ContextOption, KubeconfigOption
-from toolkit.cli.job_site import JobArgument, TimeoutOption, find_job
+from toolkit.cli.job_site import JobArgument, TimeoutOption, find_job, load_jobs
 from toolkit.cli.present import YesOption, confirm, say
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
@@ -22,7 +22,13 @@ def cancel(
     from toolkit.jobs.observe import JOB, read
     from toolkit.jobs.reason import state_of
 
-    where = find_job(job, files, assignments, context, kubeconfig)
+    site = load_jobs(files, assignments)
+    if job in site.topology.flows:
+        from toolkit.cli.flow_there import cancel_flow
+
+        cancel_flow(site, job, kubeconfig, yes=yes, seconds=seconds)
+        return
+    where = find_job(job, files, assignments, context, kubeconfig, site)
     live = read(where.kinds, JOB, where.namespace, job)
     if live is None:
         say(f"job {job} is not in the cluster {where.connection.cluster}: nothing to do")

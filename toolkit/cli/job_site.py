@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from toolkit.render.lock import Lock
     from toolkit.topology.topology import Topology
 
-JobArgument = Annotated[str, typer.Argument(help="A job of tiers.yaml, or one that tiers submitted.")]
+JobArgument = Annotated[
+    str, typer.Argument(help="A job of tiers.yaml, one that tiers submitted, or a job of a flow.")
+]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for it.", min=1)
 ]
@@ -65,11 +67,12 @@ def find_job(
     assignments: Sequence[str],
     context: str | None,
     kubeconfig: Path | None,
+    site: JobSite | None = None,
 ) -> Where:
-    """Load tiers.yaml and find a job's cluster."""
+    """Load tiers.yaml, unless it is loaded already, and find a job's cluster."""
     from toolkit.jobs.where import locate
 
-    topology = load_jobs(files, assignments).topology
+    topology = (site or load_jobs(files, assignments)).topology
     return locate(topology, name, job_connections(topology, context, kubeconfig, name))
 
 

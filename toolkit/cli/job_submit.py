@@ -13,7 +13,7 @@ from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 
 def submit(
-    job: Annotated[str, typer.Argument(help="A job of tiers.yaml.")],
+    job: Annotated[str, typer.Argument(help="A job or a flow of tiers.yaml.")],
     local: Annotated[bool, typer.Option("--local", help="Run the workers here, as processes.")] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", help="Another number of workers.", min=1)

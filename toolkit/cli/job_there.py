@@ -34,6 +34,18 @@ def submit_there(
     from toolkit.jobs.where import locate
 
     site = load_jobs(files, assignments)
+    if job in site.topology.flows:
+        from toolkit.cli.flow_there import submit_flow_there
+        from toolkit.errors import UsageError
+
+        if workers is not None or wait:
+            flag = "--wait" if wait else "--workers"
+            raise UsageError(f"{job} is a flow, which knows no {flag}", hint=f"tiers job status {job}")
+        submit_flow_there(
+            site, job, kubeconfig, again=again, replace=replace, dry_run=dry_run, yes=yes,
+            output=output, as_json=as_json,
+        )  # fmt: skip
+        return
     rendered = rendered_job(site.topology, site.lock, job, workers)
     where = locate(site.topology, job, job_connections(site.topology, None, kubeconfig, job))
     found = look(where.kinds, rendered, pool=where.pool, again=again, replace=replace)

@@ -2,7 +2,7 @@
 
 After `job_template`, before `jobs.flow_submit`: a JobFlow runs when somebody submits it, `tiers apply` leaves it alone.
 
-What Volcano v1.15.1 does (pkg/controllers/jobflow, read and then seen in tests/toolkit/cluster/test_flows.py): a step
+What Volcano v1.15.1 does (pkg/controllers/jobflow, seen in tests/toolkit/jobs/test_flow.py): a step
 begins when every step before it has the phase Completed; the Job of a step is called FLOW-STEP and carries the labels
 volcano.sh/createdByJobFlow and createdByJobTemplate, ours only in its pods; a step whose Job is gone is made anew.
 """

@@ -31,8 +31,8 @@ def steps_wait_for_steps(site: Site) -> None:
                 site.report("E0841", path, f"'{step}' waits for {said}{near}")
         circle = [] if lost else _circle(flow.steps)
         if circle:
-            path = ("flows", name, "steps", circle[0], "after")
-            site.report("E0842", path, f"{' waits for '.join([*circle, circle[0]])}")
+            here = ("flows", name, "steps", circle[0], "after")
+            site.report("E0842", here, f"{' waits for '.join([*circle, circle[0]])}")
 
 
 def names_of_flows_fit(site: Site) -> None:
@@ -101,7 +101,7 @@ def _jobs(site: Site, name: str, flow: Flow) -> Iterator[tuple[str, str]]:
     pools = site.pools()
     for step, job in _known(site, flow):
         placed = pools.get(job.pool)
-        for template, task, pods in parts(step, job, staged=is_staged(job, placed and placed.tier_name)):
+        for template, task, pods in parts(step, job, staged=is_staged(job, placed.tier_name if placed else None)):
             yield f"{name}-{template}", f"{name}-{template}-{task}-{pods - 1}"
 
 
