@@ -28,6 +28,9 @@ _NETWORK_VOLUMES = (
     "ephemeral",
 )
 
+_UNSCOPED = frozenset({"DaemonSet", "StatefulSet", "ReplicaSet", "Pod", "Job", "CronJob"})
+"""Kinds with pods that an EdgeApplication passes on once, to the whole cluster."""
+
 
 def _edge(document: Document) -> Iterator[PodTemplate]:
     return (template for template in pod_templates(document) if template.on_edge)
@@ -194,7 +197,7 @@ def scoped_manifests(document: Document) -> Iterator[Finding]:
         return
     manifests = sequence(mapping(document.spec.get("workloadTemplate")).get("manifests"))
     for index, manifest in enumerate(map(mapping, manifests)):
-        if manifest.get("kind") in {"DaemonSet", "StatefulSet", "Job"}:
+        if manifest.get("kind") in _UNSCOPED:
             message = f"a {manifest['kind']} in an EdgeApplication is not limited to its node groups"
             yield Finding(("spec", "workloadTemplate", "manifests", index), message)
 
