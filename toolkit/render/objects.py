@@ -11,6 +11,7 @@ from toolkit.render.autoscaling import autoscalers
 from toolkit.render.broker import brokers
 from toolkit.render.cluster_objects import cluster_objects
 from toolkit.render.edge_agent import edge_agents
+from toolkit.render.cron_job import cron_jobs
 from toolkit.render.gang import gangs
 from toolkit.render.job_flow import job_flows
 from toolkit.render.job_template import job_templates
@@ -37,6 +38,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     autoscalers,
     vertical_autoscalers,
     gangs,
+    cron_jobs,
     job_templates,
     job_flows,
     sync_agents,

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from toolkit.topology.names import Image, Name, RelativePath, TierName, VariableName
 from toolkit.topology.noun import Noun
+from toolkit.topology.schedule import Schedule
 from toolkit.topology.secret import Secret, SecretReference
 from toolkit.topology.unit import Unit
 from toolkit.topology.units import Bytes, Duration
@@ -157,5 +158,7 @@ class Job(Noun):
     """When and how often it is started again."""
     grace: Duration = Duration.parse("2m")
     """Time between the signal to stop and the end, for a last checkpoint."""
+    schedule: Schedule | None = None
+    """When it runs by itself; nothing means only when somebody submits it."""
     keep: Duration = Duration.parse("7d")
     """How long a finished job stays in the cluster."""

@@ -136,10 +136,11 @@ _ROWS = (
     Row("E0840", "an unknown job", "the flow would wait for it for ever", "use a job of 'jobs:', or add it there"),
     Row("E0841", "a step that waits for no step of its flow", "Volcano refuses such a flow", "name another step of the same flow under 'after'"),
     Row("E0842", "steps that wait for each other in a circle", "none of them would ever start, and Volcano refuses such a flow", "take one of these steps out of 'after'"),
-    Row("E0843", "a flow whose names are too long", "Volcano makes names and labels of it that Kubernetes refuses, and the flow would stand still", "choose a shorter name for the flow or for its jobs"),
+    Row("E0843", "a flow or a schedule whose names are too long", "Volcano makes names and labels of it that Kubernetes refuses, and no job would start", "choose a shorter name for the flow or for its jobs"),
     Row("E0844", "a flow with a name that it cannot have", "two jobs would have one name, and only one of them would run", "give the flow another name"),
     Row("E0845", "a flow in two clusters", "Volcano runs a flow in the cluster that it is submitted to, and some of its jobs have no machines there", "make two flows, or move a pool"),
     # ------------------------------------------------------------------ E082 KubeEdge: jobs on devices, sensors, messages
+    Row("E0846", "not a cron expression", "Volcano refuses the schedule, or the job would never run", 'write minute, hour, day of the month, month and day of the week in quotes, such as "0 2 * * *", or a word such as "@daily"'),
     Row("E0820", "a KubeEdge with known holes", "who writes such a job may run commands on every device as root (CVE-2026-62371, CVE-2026-62182)", "move to a version that the message names"),
     Row("E0821", "an upgrade that does not go up", "EdgeCore ahead of CloudCore speaks a protocol that it does not know, and an older EdgeCore may not read the newer one's database", "name a version of CloudCore's release that is not below it; move CloudCore up first: clusters.NAME.kubeedge.version"),
     Row("E0822", "an upgrade of machines without EdgeCore", "the job would find no device", "upgrade pools of the tier edge, and say under clusters.NAME where their kubeedge is"),

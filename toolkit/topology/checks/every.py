@@ -62,6 +62,7 @@ RULES: tuple[Callable[[Site], None], ...] = (
     jobs.retries_outlast_evictions,
     jobs.environment_holds_no_secret,
     flows.steps_wait_for_steps,
+    jobs.schedules_can_be_kept,
     flows.names_of_flows_fit,
     flows.flows_stay_in_one_cluster,
     routes.ends_have_storage,

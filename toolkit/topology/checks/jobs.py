@@ -4,9 +4,10 @@ Called by `load` through checks.every. Volcano accepts most of these and leaves 
 """
 
 import re
+from zoneinfo import available_timezones
 
 from toolkit.topology.checks.site import Site
-from toolkit.topology.findings import counted
+from toolkit.topology.findings import counted, did_you_mean
 from toolkit.topology.job import Job
 from toolkit.topology.queue import gpu_limit
 from toolkit.topology.topology import PlacedPool
@@ -16,6 +17,10 @@ _LONGEST_POD_NAME = 63
 _TASK = "worker"
 """Name of a gang's task; part of every pod's name."""
 _FEW_ATTEMPTS = 10
+_LONGEST_CRON_NAME = 52
+"""Of a CronJob, by Volcano's webhook."""
+_MINUTES = 8
+"""Digits of the minutes since 1970, until 2160."""
 _SECRET_VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_KEY)$", re.IGNORECASE)
 
 
@@ -98,6 +103,31 @@ def retries_outlast_evictions(site: Site) -> None:
                 f"{counted(job.retry.attempts, 'attempt')}, and the queue '{job.queue}' may be reclaimed"
             )
             site.report("W0704", ("jobs", name, "retry", "attempts"), message)
+
+
+def queues_are_not_left_without_their_right(site: Site) -> None:
+    """W0802: who never ends others takes nothing back from a queue that borrowed."""
+    priorities = site.topology.priorities
+    for name, job in site.sound("jobs", site.topology.jobs):
+        asked = priorities.get(job.priority or "")
+        if asked is not None and asked.preempts is False and job.queue in site.topology.queues:
+            message = f"'{job.priority}' ends nobody, so '{name}' waits while others use what the queue '{job.queue}' lent"
+            site.report("W0802", ("jobs", name, "priority"), message)
+
+
+def schedules_can_be_kept(site: Site) -> None:
+    """E0308: a time zone of the IANA database; E0843: names of the runs, NAME-MINUTES, stay below 64 characters."""
+    for name, job in site.sound("jobs", site.topology.jobs):
+        if job.schedule is None:
+            continue
+        zone, known = job.schedule.timezone, available_timezones()
+        if zone != "UTC" and known and zone not in known:
+            message = f"'{zone}' is not a time zone{did_you_mean(zone, known)}"
+            site.report("E0308", ("jobs", name, "schedule", "timezone"), message)
+        longest = f"{name}-{'0' * _MINUTES}-{_TASK}-{job.gang.workers - 1}"
+        if len(name) > _LONGEST_CRON_NAME or len(longest) > _LONGEST_POD_NAME:
+            message = f"pods of its runs would have names of {len(longest)} characters, {_LONGEST_POD_NAME} are allowed"
+            site.report("E0843", ("jobs", name), message, key=True)
 
 
 def environment_holds_no_secret(site: Site) -> None:
