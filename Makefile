@@ -26,12 +26,14 @@ demo: $(STAMP)/demo ## the main job on this machine: one tiers.yaml, two devices
 test: $(STAMP)/dev ## the tests of every day (a few minutes); a missing part skips its tests and says how to bring it
 	@scripts/bring-mosquitto
 	@scripts/bring-prometheus
+	@scripts/bring-registry
 	@scripts/bring-crds
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not faults" $(ARGS)
 
 test-all: $(STAMP)/train ## every test with every part, PyTorch too (5 GB); a missing part fails; what CI runs
 	@scripts/bring-mosquitto
 	@scripts/bring-prometheus
+	@scripts/bring-registry
 	@scripts/bring-crds
 	@scripts/bring-cluster
 	TIERS_REQUIRE_ALL=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)

@@ -75,6 +75,10 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
     "index": (_index_answers, "give pip a package index"),
     "prometheus": (_prometheus_is_here, "apt-get install prometheus prometheus-alertmanager"),
+    "registry": (
+        lambda: program("docker-registry") is not None or program("registry") is not None,
+        "apt-get install docker-registry",
+    ),
     "crds": (lambda: find_crds() is not None, "make crds"),
     "cluster": (_control_plane_is_here, "make crds; scripts/bring-cluster (needs Go 1.26)"),
 }

@@ -10,14 +10,14 @@
     ├── IntegrityError          exit 6   bytes, a digest or a format are not what they should be
     │   ├── SignatureError      exit 6   a document is not signed by a key that we trust
     │   └── UnsafePathError     exit 6   a path would leave its root
-    ├── GateRefusedError        exit 7   a gate said no (golden check, accuracy, rollout, old plan, mass deletion)
+    ├── GateRefusedError        exit 7   a gate said no (golden check, rollout, old plan, mass deletion, unpinned image)
     ├── DifferencesError        exit 8   `diff --exit-code` found differences
     ├── ClusterError            exit 1   a cluster refused a request, or lacks what we need
     ├── SyncError               exit 1   a transfer between tiers could not be finished
     │   ├── RemoteUnavailableError  exit 5   the other side of a sync does not answer (retryable)
     │   ├── MissingObjectError      exit 1   a store does not have the object that was asked for
     │   └── TornReadError       exit 1   a file kept changing while we read it (retryable)
-    ├── RegistryError           exit 1   a name or version is not in the registry, or is there with other content
+    ├── RegistryError           exit 1   a name, version or image is not in its registry, or is there with other content
     ├── RolloutError            exit 1   a rollout cannot start or has failed
     ├── JobError                exit 1   a job failed for good
     ├── EngineError             exit 1   an inference engine cannot load or run a model
@@ -154,7 +154,7 @@ class UnsafePathError(IntegrityError):
 
 
 class GateRefusedError(TiersError):
-    """A gate said no: a golden check, an accuracy, a rollout threshold, a plan out of date, a mass deletion."""
+    """A gate said no: golden check, accuracy, rollout threshold, old plan, mass deletion, unpinned image."""
 
     exit_code = 7
 
@@ -191,7 +191,7 @@ class TornReadError(SyncError):
 
 
 class RegistryError(TiersError):
-    """A model or version is not in the registry, or it is there with other content."""
+    """A model, version or image is not in its registry, or it is there with other content."""
 
 
 class RolloutError(TiersError):

@@ -16,6 +16,7 @@ EXTRA_OF: Final[dict[str, str]] = {
     "yaml": "operator",
     "jinja2": "operator",
     "kubernetes": "operator",
+    "urllib3": "operator",
     "jsonschema_rs": "operator",
     "kubernetes_validate": "operator",
     "onnxruntime": "edge",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.cli.clusters import Site, connections
 from toolkit.cli.differences import prefixed, show_differences
+from toolkit.cli.locked import refuse_unlocked
 from toolkit.cli.present import say
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def prepare(
     from toolkit.cluster.many import in_each, values_of
     from toolkit.cluster.plan import Plan, plan_of
 
+    refuse_unlocked(site.topology, site.objects)
     ways = list(connections(site, context, kubeconfig))
     results = in_each(ways, lambda each: plan_of(each, site.topology.name, site.objects, rules))
     plan = Plan(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from toolkit.cli.locked import refuse_unlocked
 from toolkit.cli.present import JsonOption, Output, Table, describe, say, show
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
@@ -79,6 +80,7 @@ def render(
         print(scheduler_config(loaded.topology), end="")
         return
     objects = render_topology(loaded.topology, read_lock(files[0].parent / LOCK_FILE))
+    refuse_unlocked(loaded.topology, objects)
     if check:
         from toolkit.cli.schema_check import refuse_wrong
 

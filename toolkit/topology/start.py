@@ -34,6 +34,7 @@ clusters:                                   # names of contexts in your kubeconf
 images:                                     # of our own parts
   edge: registry.example/tiers-edge:1.0
   jobs: registry.example/tiers-jobs:1.0
+  unlocked: warn                            # name your registry, take this line out, and pin them: tiers images lock
 
 tiers:
   edge:                                     # machines where the data comes from
