@@ -3,16 +3,19 @@
     scripts/lint_upstream.py            the table of counts, as it stands in docs/lint-upstream.md
     scripts/lint_upstream.py --list     every finding with file, line and code
     scripts/lint_upstream.py --write    put the table into docs/lint-upstream.md
+    scripts/lint_upstream.py --where    the folder of the module
 
-The module is read from Go's module cache, in the version that tests/cluster pins; nothing of it is copied. Its own
-CRDs (config/crd) are the schemas. Counted are: example/, the blocks marked yaml in docs/**/*.md (as "guides"), the
-manifests of benchmark/, and installer/*.yaml. Left out is what nobody applies as it stands: Helm templates, CRDs,
-files of its build, and files that hold a template ({{ … }}).
+The module is read from Go's module cache, in the version that tests/cluster pins (Go brings it when it is not there);
+nothing of it is copied. Its own CRDs (config/crd) are the schemas. Counted are: example/, the blocks marked yaml in
+docs/**/*.md (as "guides"), the manifests of benchmark/, and installer/*.yaml. Left out is what nobody applies as it
+stands: Helm templates, CRDs, files of its build, and files that hold a template ({{ … }}).
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -32,6 +35,7 @@ PAGE: Final = REPOSITORY / "docs" / "lint-upstream.md"
 PINS: Final = REPOSITORY / "tests" / "cluster" / "go.mod"
 MODULE: Final = "volcano.sh/volcano"
 CRDS: Final = "config/crd/volcano/bases"
+DOWNLOAD_SECONDS: Final = 300
 SETS: Final = ("example", "guides", "benchmark", "installer")
 BEGIN, END = "<!-- counts: made by scripts/lint_upstream.py --write -->", "<!-- end of counts -->"
 _BLOCK: Final = re.compile(
@@ -59,20 +63,21 @@ def version() -> str:
 
 
 def module() -> Path:
-    """Find the module in Go's cache.
+    """Find the module in Go's cache; Go brings it when it is not there.
 
     Raises:
-        TiersError: Go is not here, or its cache does not hold the module.
+        TiersError: Go is not here, or cannot bring the module.
     """
-    bring = f"go -C tests/cluster mod download {MODULE}"
+    go = shutil.which("go", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/go/bin"])) or "go"
+    command = [go, "-C", str(PINS.parent), "mod", "download", "-json", f"{MODULE}@{version()}"]
     try:
-        asked = subprocess.run(["go", "env", "GOMODCACHE"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as exc:
-        raise TiersError("Go is not here", hint=f"install Go; {bring}") from exc
-    folder = Path(asked.stdout.strip()) / f"{MODULE}@{version()}"
-    if not folder.is_dir():
-        raise TiersError(f"Go's module cache has no {MODULE} {version()}", hint=bring)
-    return folder
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise TiersError(f"Go cannot bring {MODULE}: {exc}", hint="install Go and give it a proxy") from exc
+    found = re.search(r'"Dir": "(.*)"', done.stdout)
+    if done.returncode or found is None:
+        raise TiersError(f"Go cannot bring {MODULE} {version()}", hint=" ".join(command))
+    return Path(found[1])
 
 
 def texts(folder: Path, which: str) -> Iterator[tuple[str, str]]:
@@ -136,14 +141,17 @@ def write(counts: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Print or write; 1 when the module is not here, 2 for an option that there is not."""
-    if set(arguments) - {"--list", "--write"}:
-        sys.stderr.write("usage: lint_upstream.py [--list] [--write]\n")
+    if set(arguments) - {"--list", "--write", "--where"}:
+        sys.stderr.write("usage: lint_upstream.py [--list | --write | --where]\n")
         return 2
     try:
         folder = module()
     except TiersError as error:
         sys.stderr.write(f"{error.message}; next: {error.hint}\n")
         return 1
+    if "--where" in arguments:
+        print(folder)
+        return 0
     schemas = schemas_from([folder / CRDS])
     tallies = {which: tally(folder, which, schemas) for which in SETS}
     if "--list" in arguments:

@@ -68,6 +68,13 @@ def _prometheus_is_here() -> bool:
     return named and (program("alertmanager") or program("prometheus-alertmanager")) is not None
 
 
+def _volcanos_module_is_here() -> bool:
+    """Ask for the folder of Volcano's Go module, which Go brings when it can."""
+    script = Path(__file__).resolve().parents[1] / "scripts" / "lint_upstream.py"
+    command = [sys.executable, str(script), "--where"]
+    return subprocess.run(command, capture_output=True, check=False, timeout=300).returncode == 0
+
+
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "mosquitto": (lambda: program("mosquitto") is not None, "apt-get install mosquitto"),
     "grafana": (lambda: find_spec("grafana_foundation_sdk") is not None, "make env (needs Python 3.11)"),
@@ -80,6 +87,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
         "apt-get install docker-registry",
     ),
     "crds": (lambda: find_crds() is not None, "make crds"),
+    "volcano's module": (_volcanos_module_is_here, "go -C tests/cluster mod download volcano.sh/volcano"),
     "cluster": (_control_plane_is_here, "make crds; scripts/bring-cluster (needs Go 1.26)"),
 }
 """Part -> (is it here, the command that brings it)."""
