@@ -98,10 +98,7 @@ WORK_ALERTS: Final = (
         name="TiersOutboxWillOverflow",
         severity="warning",
         subject=Subject.DEVICES,
-        expr=(
-            "predict_linear(edge_outbox_bytes{$ours}[1h], 4 * 3600) > edge_outbox_budget_bytes{$ours}"
-            " and deriv(edge_outbox_bytes{$ours}[1h]) > 0"
-        ),
+        expr="predict_linear(edge_outbox_bytes{$ours}[1h], 4 * 3600) > edge_outbox_budget_bytes{$ours}",
         hold="15m",
         summary="The outbox of {{ $labels.node }} will be full within four hours",
         description="At this pace {{ $value | humanize1024 }}B will wait, more than may.",
@@ -113,10 +110,7 @@ WORK_ALERTS: Final = (
         name="TiersDiskWillFill",
         severity="warning",
         subject=Subject.DEVICES,
-        expr=(
-            "predict_linear(edge_disk_free_bytes{$ours}[6h], 24 * 3600) < 0"
-            " and deriv(edge_disk_free_bytes{$ours}[6h]) < 0"
-        ),
+        expr="predict_linear(edge_disk_free_bytes{$ours}[6h], 24 * 3600) < 0",
         hold="30m",
         summary="The disk of {{ $labels.node }} will be full within a day",
         description="The last six hours' pace leaves no byte free in 24 hours.",
