@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from toolkit.topology.names import TierName
+from toolkit.topology.priority import SERVICE_PRIORITY
 from toolkit.topology.topology import PlacedPool, Topology
 
 TIER_LABEL = "tiers.dev/tier"
@@ -28,8 +29,6 @@ OUTAGE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable
 
 DEFAULT_QUEUE = "default"
 """The queue that Volcano makes by itself."""
-SERVICE_PRIORITY = "normal"
-"""The entry of `priorities` that services get, when there is one."""
 
 LONGEST_NAME = 63
 _HASH_LENGTH = 8
@@ -148,7 +147,7 @@ def place_job(topology: Topology, name: str) -> Placement:
     queue = cluster_wide_name(topology, job.queue) if job.queue else DEFAULT_QUEUE
     reasons.append(f"waits in queue {queue}" if job.queue else "names no queue, so it waits in Volcano's own")
     if job.priority:
-        reasons.append(f"priority {job.priority} ({topology.priorities[job.priority]})")
+        reasons.append(f"priority {job.priority} ({topology.priorities[job.priority].value})")
     return replace(
         placement,
         node_selector=selector,
@@ -170,7 +169,7 @@ def place_service(topology: Topology, name: str) -> Placement:
         reasons.append(f"GPUs of one kind, {product}: a plan fits one kind")
     known = SERVICE_PRIORITY in topology.priorities
     if known:
-        reasons.append(f"priority {SERVICE_PRIORITY} ({topology.priorities[SERVICE_PRIORITY]})")
+        reasons.append(f"priority {SERVICE_PRIORITY} ({topology.priorities[SERVICE_PRIORITY].value})")
     return replace(
         placement,
         node_selector=selector,

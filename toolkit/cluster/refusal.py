@@ -20,6 +20,8 @@ _CURES = {
     FORBIDDEN: "kubectl auth can-i --list shows what this user may do",
     INVALID: "a field is wrong or cannot be changed in place: tiers lint, then tiers diff",
 }
+_PRIORITY = re.compile(r"PriorityClass(?:\.scheduling\.k8s\.io)? \"([^\"]+)\" is invalid")
+"""How a server begins when value or preemptionPolicy of a PriorityClass would change; both are fixed for ever."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,18 @@ def refused(status: int, data: bytes, request: str) -> RefusedError:
     conflicts = tuple(_conflicts(document)) if status == CONFLICT else ()
     if conflicts:
         return ConflictError(message, conflicts)
-    return RefusedError(f"{request}: {message}", status=status, hint=_CURES.get(status, ""))
+    return RefusedError(f"{request}: {message}", status=status, hint=_cure(status, message))
+
+
+def _cure(status: int, message: str) -> str:
+    """Say what to do next. A PriorityClass may be deleted at any time: a pod keeps the number it was given."""
+    priority = _PRIORITY.search(message) if status == INVALID else None
+    if priority:
+        return (
+            "number and preemption of a PriorityClass cannot change; pods keep theirs when it is made anew:"
+            f" kubectl delete priorityclass {priority[1]}, then tiers apply"
+        )
+    return _CURES.get(status, "")
 
 
 def _status(data: bytes) -> dict[str, object]:

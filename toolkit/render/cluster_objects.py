@@ -1,7 +1,7 @@
-"""What a topology needs once in each cluster: its Namespace, PriorityClasses, NodeGroups and Queues.
+"""What a topology needs once in each cluster: its Namespace, PriorityClasses, ResourceQuotas, NodeGroups and Queues.
 
-Views between `placement` and the templates kubernetes/{namespace,priorityclass}, kubeedge/nodegroup and volcano/queue.
-All but the Namespace belong to the whole cluster, so their names begin with the topology's.
+Views between `placement` and the templates kubernetes/{namespace,priorityclass,resourcequota}, kubeedge/nodegroup and
+volcano/queue. All but Namespace and quotas belong to the whole cluster, so their names begin with the topology's.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from toolkit.placement import POOL_LABEL, TIER_LABEL, cluster_wide_name
+from toolkit.placement import POOL_LABEL, TIER_LABEL, cluster_wide_name, fitted_name
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.quantities import quantities
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.template import fill
-from toolkit.topology.queue import Resources
+from toolkit.topology.queue import Resources, ancestors
 from toolkit.topology.topology import Topology
 
 POD_SECURITY_LABEL = "pod-security.kubernetes.io/enforce"
@@ -26,7 +26,16 @@ class PriorityClassView:
     """What kubernetes/priorityclass.yaml.j2 names."""
 
     value: int
+    policy: str
     description: str
+
+
+@dataclass(frozen=True)
+class QuotaView:
+    """What kubernetes/resourcequota.yaml.j2 names."""
+
+    hard: Mapping[str, str]
+    priority_class: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class QueueView:
     deserved: Mapping[str, str]
     capability: Mapping[str, str]
     reclaimable: bool
+    parent: str
+    """Name of the Queue object above; empty when there is none."""
 
 
 def cluster_objects(topology: Topology, _lock: Lock, cluster: str) -> Iterator[RenderedObject]:
@@ -55,6 +66,7 @@ def cluster_objects(topology: Topology, _lock: Lock, cluster: str) -> Iterator[R
     """
     yield namespace(topology, cluster)
     yield from priority_classes(topology, cluster)
+    yield from quotas(topology, cluster)
     yield from node_groups(topology, cluster)
     yield from queues(topology, cluster)
 
@@ -71,10 +83,34 @@ def priority_classes(topology: Topology, cluster: str) -> Iterator[RenderedObjec
     for name in topology.priorities:
         metadata = Metadata(cluster_wide_name(topology, name), owner_labels(topology.name, "priority", name))
         view = PriorityClassView(
-            topology.priorities[name], f"priorities.{name} of the topology {topology.name}"
+            topology.priorities[name].value,
+            "PreemptLowerPriority" if topology.preempts(name) else "Never",
+            f"priorities.{name} of the topology {topology.name}",
         )
         body = fill("kubernetes/priorityclass.yaml.j2", metadata, priority=view)
         yield RenderedObject(cluster, f"priorities.{name}", body)
+
+
+def quotas(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
+    """Give a ResourceQuota for each entry of `quotas`, which counts the pods of one priority only.
+
+    Extended resources can be limited as requests alone, and a quota that counts cores or memory refuses pods that do
+    not say how much they want (https://kubernetes.io/docs/concepts/policy/resource-quotas/); all of ours do.
+    """
+    for name in topology.quotas:
+        quota = topology.quotas[name]
+        memory = quota.memory.count if quota.memory else None
+        asked = quantities(cpus=quota.cpus, memory=memory, gpus=quota.gpus)
+        hard = {f"requests.{resource}": amount for resource, amount in asked.items()}
+        hard |= {"pods": str(quota.pods)} if quota.pods else {}
+        metadata = Metadata(
+            fitted_name("priority", name),
+            owner_labels(topology.name, "quota", name),
+            topology.namespace(cluster),
+        )
+        view = QuotaView(hard, cluster_wide_name(topology, name))
+        body = fill("kubernetes/resourcequota.yaml.j2", metadata, quota=view)
+        yield RenderedObject(cluster, f"quotas.{name}", body)
 
 
 def node_groups(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
@@ -110,9 +146,11 @@ def queues(topology: Topology, cluster: str) -> Iterator[RenderedObject]:
             deserved=_amounts(_at_most(queue.deserved, limit)),
             capability=_amounts(queue.capability.model_copy(update={"gpus": limit})),
             reclaimable=queue.reclaimable,
+            parent=cluster_wide_name(topology, queue.parent) if queue.parent else "",
         )
         metadata = Metadata(cluster_wide_name(topology, name), owner_labels(topology.name, "queue", name))
-        yield RenderedObject(cluster, f"queues.{name}", fill("volcano/queue.yaml.j2", metadata, queue=view))
+        body = fill("volcano/queue.yaml.j2", metadata, queue=view)
+        yield RenderedObject(cluster, f"queues.{name}", body, below=len(ancestors(topology.queues, name)))
 
 
 def _at_most(resources: Resources, gpus: int | None) -> Resources:

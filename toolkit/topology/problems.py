@@ -115,6 +115,9 @@ _ROWS = (
     Row("E0529", "memory of a share that nothing limits", "pods that take turns on a GPU can each take all of its memory", "remove memory, or share by mps or vgpu"),
     # ------------------------------------------------------------------ E080 services, priorities, quotas, machines that may go
     Row("E0801", "an authority that servers cannot read", "the servers would not start", "kubectl create secret generic client-ca --from-file=ca.crt=FILE, then client_ca: {secret: client-ca/ca.crt}"),
+    Row("E0803", "more than a quota lets through", "the API server would refuse the pods above it, and a gang of which some are there holds machines and never starts", "raise the quota, or ask for less"),
+    Row("W0804", "gangs that do not fit into their quota together", "each may get some of its pods and wait for the rest, so that none of them starts; Volcano looks at no quota with a priority", "raise the quota to the sum, run them one after the other in a flow, or limit them by a queue"),
+    Row("W0802", "work in a queue that may end nobody", "Volcano asks the PriorityClass also before it takes back what a queue lent, so the lender waits until the borrower is done", "remove preempts: false, or take the job out of the queue"),
     # ------------------------------------------------------------------ E088 scaling of services
     Row("E0880", "scaling without room", "the number of servers could never change", "make replicas.max more than replicas.min, or remove scale"),
     Row("E0881", "scaling from no servers", "with no server there is no queue and no latency, so nothing would ever start one", "set replicas.min to 1 or more"),
@@ -139,8 +142,11 @@ _ROWS = (
     Row("E0843", "a flow or a schedule whose names are too long", "Volcano makes names and labels of it that Kubernetes refuses, and no job would start", "choose a shorter name for the flow or for its jobs"),
     Row("E0844", "a flow with a name that it cannot have", "two jobs would have one name, and only one of them would run", "give the flow another name"),
     Row("E0845", "a flow in two clusters", "Volcano runs a flow in the cluster that it is submitted to, and some of its jobs have no machines there", "make two flows, or move a pool"),
-    # ------------------------------------------------------------------ E082 KubeEdge: jobs on devices, sensors, messages
     Row("E0846", "not a cron expression", "Volcano refuses the schedule, or the job would never run", 'write minute, hour, day of the month, month and day of the week in quotes, such as "0 2 * * *", or a word such as "@daily"'),
+    Row("E0847", "a queue in a place that it cannot have", "Volcano refuses the queue", "name a parent of the same tier that is not below this queue, at most 5 queues on top of each other"),
+    Row("E0848", "queues that have more than the queue above them", "Volcano refuses such queues", "lower the amounts below, or raise those above"),
+    Row("E0849", "a job in a queue that has queues below it", "Volcano refuses the job", "use one of the queues below it"),
+    # ------------------------------------------------------------------ E082 KubeEdge: jobs on devices, sensors, messages
     Row("E0820", "a KubeEdge with known holes", "who writes such a job may run commands on every device as root (CVE-2026-62371, CVE-2026-62182)", "move to a version that the message names"),
     Row("E0821", "an upgrade that does not go up", "EdgeCore ahead of CloudCore speaks a protocol that it does not know, and an older EdgeCore may not read the newer one's database", "name a version of CloudCore's release that is not below it; move CloudCore up first: clusters.NAME.kubeedge.version"),
     Row("E0822", "an upgrade of machines without EdgeCore", "the job would find no device", "upgrade pools of the tier edge, and say under clusters.NAME where their kubeedge is"),
@@ -164,6 +170,7 @@ _ROWS = (
     Row("W0931", "an override that matches no device", "it holds for nobody, so a typing mistake would go unnoticed", "compare with names and labels: tiers explain device NAME"),
     Row("E0906", "a broker of ours that cannot be as it is described", "ours is a Mosquitto that takes nobody without a certificate, on servers that do not come and go", "write mqtts://, preset: mosquitto and a pool of hot, warm or cold; leave deploy out for a broker that is there already"),
     Row("E0907", "a secret that no pod can read", "files and variables of this machine are not there in the cluster", "kubectl create secret generic NAME --from-file=KEY=FILE, then {secret: NAME/KEY}"),
+    Row("E0908", "a program of the cloud's side that could not work", "it would never be let in by the broker, or would run on a device that comes and goes", "name a pool of hot, warm or cold; a broker of ours takes nobody without identity: {secret: NAME}"),
     # ------------------------------------------------------------------ W07 warnings
     Row("W0701", "a Jetson that TensorRT cannot serve", "JetPack 4 brings Python 3.6 and TensorRT 8.2, so models run on ONNX Runtime in a container and are slower", "give its models an offload tier, or plan for Orin hardware"),
     Row("W0702", "a broker without encryption", "anybody on the network can read and change what devices report", "use mqtts://"),

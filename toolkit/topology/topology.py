@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from toolkit.topology.alerts import Alerts
 from toolkit.topology.broker import Broker
 from toolkit.topology.cluster import Cluster
+from toolkit.topology.depot import Depot, Driver
 from toolkit.topology.effective import Alike, rules_for, settings_of, settings_of_all
 from toolkit.topology.flow import Flow
 from toolkit.topology.hardware import PROFILES, Hardware
@@ -26,7 +27,9 @@ from toolkit.topology.network import Network, Prices
 from toolkit.topology.noun import Noun
 from toolkit.topology.override import Override
 from toolkit.topology.pool import Pool
+from toolkit.topology.priority import PriorityOrValue, preempts
 from toolkit.topology.queue import Queue, gpu_limit
+from toolkit.topology.quota import Quota
 from toolkit.topology.route import Route
 from toolkit.topology.scheduler import Scheduler
 from toolkit.topology.sensor import Sensor
@@ -101,6 +104,10 @@ class Topology(Noun):
     """Where artifacts are kept."""
     broker: Broker
     """Where devices and the cloud meet."""
+    depot: Depot | None = None
+    """Hands models to devices, from the cluster; nothing means that somebody runs `tiers depot`."""
+    driver: Driver | None = None
+    """Steers rollouts from the cluster; nothing means that somebody runs `tiers rollout run`."""
     clusters: Annotated[Mapping[Name, Cluster], Field(min_length=1)]
     """Kubernetes clusters, by a name of ours."""
     images: Images
@@ -118,8 +125,10 @@ class Topology(Noun):
     """Settings for devices that a rule matches by name or label; a later rule beats an earlier one."""
     storage_classes: Mapping[Name, StorageClass] = {}
     """Kinds of volumes that claims name."""
-    priorities: Mapping[Name, Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]] = {}
+    priorities: Mapping[Name, PriorityOrValue] = {}
     """Priority classes; the higher number goes first."""
+    quotas: Mapping[Name, Quota] = {}
+    """The most that pods of one priority may use together, by the name of the priority."""
     queues: Mapping[Name, Queue] = {}
     """Shares of the machines."""
     scheduler: Scheduler = Scheduler()
@@ -145,8 +154,6 @@ class Topology(Noun):
     network: Network = Network()
     """Lines between tiers."""
     prices: Prices | None = None
-    sensors: Mapping[Name, Sensor] = {}
-    """Medical machines beside devices, whose settings are read."""
     """What machines and storage cost."""
 
     def pools(self) -> Iterator[PlacedPool]:
@@ -206,6 +213,10 @@ class Topology(Noun):
         tier = self.queues[queue].tier
         there = sum(placed.gpus for placed in self.pools_of(tier))
         return gpu_limit(self.queues, queue, there)
+
+    def preempts(self, priority: str) -> bool:
+        """Tell whether pods with a priority may end pods with a lower one. Raises KeyError when there is none."""
+        return preempts(self.priorities, priority, queues=bool(self.queues))
 
     def edge_image(self, placed: PlacedPool) -> str:
         """Give the image of the edge daemon for a pool: its own, else by runtime, else images.edge."""

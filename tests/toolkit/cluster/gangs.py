@@ -12,7 +12,7 @@ from toolkit.lint.document import mapping
 if TYPE_CHECKING:
     from tests.toolkit.cluster.conftest import Site
 
-NO_SERVERS = {"services": {"medical-ai": {"replicas": {"min": 0}}}}
+NO_SERVERS = {"services": {"medical-ai": {"replicas": {"min": 0}, "scale": None}}}
 """All six machines of the pool a100 are free."""
 EXIT_CODE = "tiers.test/exit-code"
 

@@ -39,6 +39,19 @@ def test_a_queue_lends_what_it_deserves_and_takes_it_back(site, gangs, topology,
 
 
 @pytest.mark.slow
+def test_who_may_end_nobody_takes_nothing_back(site, gangs):
+    """Volcano's reclaim asks the PriorityClass: this is what W0802 warns of, and why the lowest may preempt here."""
+    never = {"priorities": {"batch": {"value": 1000, "preempts": False}}}
+    running = gangs(site({**two_queues(), **never}))
+    running.apply()
+    running.submit("borrower")
+    running.wait_running("borrower", 5)
+    running.submit("owner")
+    running.wait_waiting("owner")
+    assert (len(running.placed("borrower")), running.retries("borrower")) == (5, 0)
+
+
+@pytest.mark.slow
 def test_what_a_queue_deserves_is_not_taken(site, gangs):
     running = gangs(site(two_queues(deserved={"gpus": 40})))
     running.apply()
@@ -94,3 +107,32 @@ def test_one_resource_that_is_not_used_up_lets_a_queue_take_back_too_many_of_ano
     else:
         running.wait_waiting("owner")
         assert len(running.placed("borrower")) == 5
+
+
+@pytest.mark.slow
+def test_queues_below_a_queue_share_its_part(site, gangs, plane):
+    """Apply makes the parent first; a gang runs in a queue below, no further than that queue's own capability."""
+    queues = {
+        "care": {"tier": "hot", "parent": "research", "deserved": {"gpus": 16}},
+        "apprentices": {
+            "tier": "hot", "parent": "research", "deserved": {"gpus": 8}, "capability": {"gpus": 16},
+        },
+    }  # fmt: skip
+    jobs = {
+        "first": job(2, queue="apprentices"), "second": job(1, queue="apprentices"), "third": job(3, queue="care"),
+        "seg3d": None, "digits": None,
+    }  # fmt: skip
+    nested = site({**NO_SERVERS, "queues": queues, "jobs": jobs})
+    running = gangs(nested)
+    config = scheduler_config(nested.topology)
+    assert "enableHierarchy: true" in config
+    with plane.scheduled_by(config):
+        running.apply()
+        running.submit("first")
+        running.wait_running("first", 2)
+        running.submit("second")
+        running.submit("third")
+        running.wait_running("third", 3)
+        running.wait_waiting("second")
+        running.delete("first")
+        running.wait_running("second", 1)

@@ -111,7 +111,7 @@ def queues_are_not_left_without_their_right(site: Site) -> None:
     for name, job in site.sound("jobs", site.topology.jobs):
         asked = priorities.get(job.priority or "")
         if asked is not None and asked.preempts is False and job.queue in site.topology.queues:
-            message = f"'{job.priority}' ends nobody, so '{name}' waits while others use what the queue '{job.queue}' lent"
+            message = f"'{job.priority}' ends nobody: '{name}' waits while others use what '{job.queue}' lent"
             site.report("W0802", ("jobs", name, "priority"), message)
 
 
