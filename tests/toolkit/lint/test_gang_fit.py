@@ -365,7 +365,9 @@ def test_the_hospital_refuses_none_of_its_own_jobs(topology):
     hospital = topology()
     found = check_objects((each.body for each in render(hospital)), known_from_topology(hospital))
     assert [str(each) for each in found if each.severity is Severity.ERROR] == []
-    crowded = topology({"services": {"medical-ai": {"replicas": {"min": 20}}}})
+    crowded = topology(
+        {"services": {"medical-ai": {"replicas": {"min": 20, "max": 40}, "scale": {"peaks": []}}}}
+    )
     refused = check_objects((each.body for each in render(crowded)), known_from_topology(crowded))
     assert [
         (each.code, each.place.where.split()[1]) for each in refused if each.severity is Severity.ERROR
