@@ -355,7 +355,9 @@ class Plane:
         """Take away what a topology has outside its namespace; a queue left behind keeps machines for itself."""
         places = ("scheduling.volcano.sh/v1beta1/queues", "apps.kubeedge.io/v1alpha1/nodegroups")
         for place in places:  # Volcano's webhook takes no collection
-            for item in self.api.items(f"/apis/{place}?labelSelector=tiers.dev/topology={topology}"):
+            mine = self.api.items(f"/apis/{place}?labelSelector=tiers.dev/topology={topology}")
+            # A queue with queues below it stays.
+            for item in sorted(mine, key=lambda each: each["spec"].get("parent", "root") == "root"):
                 self.api.delete(f"/apis/{place}/{item['metadata']['name']}")
 
     def create_all(self, place: str, objects: Iterable[dict[str, Any]]) -> None:

@@ -24,6 +24,7 @@ def known_from_topology(topology: Topology, cluster: str | None = None) -> Surro
         queues={
             name: QueueFacts(
                 name=name,
+                parent=queue.parent or "",
                 guarantee=_amounts(queue.guarantee),
                 deserved=_amounts(queue.deserved),
                 capability=_amounts(queue.capability),

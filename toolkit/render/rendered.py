@@ -79,6 +79,8 @@ class RenderedObject:
     source: str
     """What of tiers.yaml it was made from, such as `jobs.seg3d`."""
     body: Mapping[str, object]
+    below: int = 0
+    """How many objects of its own kind have to be there before it, such as the queues above a queue; at most 9."""
 
     @property
     def kind(self) -> str:
@@ -108,7 +110,7 @@ class RenderedObject:
     @property
     def rank(self) -> int:
         """Place in the order of applying; lower comes first."""
-        return rank_of(self.kind)
+        return rank_of(self.kind) + self.below
 
     @property
     def file_name(self) -> str:

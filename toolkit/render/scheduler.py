@@ -52,12 +52,15 @@ class SchedulerView:
     gpu: str
     gpu_weight_key: str
     gpu_weight: int
+    hierarchy: bool
+    """Whether queues stand below queues."""
 
 
 def scheduler_config(topology: Topology) -> str:
     """Give the text of volcano-scheduler.conf. Raises RenderError when the template does not fit."""
     profile = topology.scheduler.profile
-    view = SchedulerView(ACTIONS[profile], PACK, GPU, f"binpack.resources.{GPU}", GPU_WEIGHT)
+    nested = any(queue.parent for queue in topology.queues.values())
+    view = SchedulerView(ACTIONS[profile], PACK, GPU, f"binpack.resources.{GPU}", GPU_WEIGHT, nested)
     body = fill("volcano/schedulerconfiguration.yaml.j2", Metadata("", {}), scheduler=view)
     del body["kind"]  # tells people what it is; Volcano's file has none
     header = (

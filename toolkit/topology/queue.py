@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from toolkit.topology.names import TierName
+from toolkit.topology.names import Name, TierName
 from toolkit.topology.noun import Noun
 from toolkit.topology.units import Bytes
 
@@ -32,6 +32,8 @@ class Queue(Noun):
 
     tier: TierName
     """Tier whose machines it shares."""
+    parent: Name | None = None
+    """Queue of the same tier whose share it takes a part of; that one then takes no jobs itself."""
     guarantee: Resources = Resources()
     """Kept for this queue even when it is empty."""
     deserved: Resources = Resources()
@@ -42,17 +44,36 @@ class Queue(Noun):
     """Whether other queues may take back what it uses above `deserved`."""
 
 
+def ancestors(queues: Mapping[str, Queue], name: str) -> list[str]:
+    """Give the queues above a queue, from its parent on; a circle ends where it closes."""
+    found: list[str] = []
+    above = queues[name].parent
+    while above is not None and above in queues and above not in {name, *found}:
+        found.append(above)
+        above = queues[above].parent
+    return found
+
+
 def gpu_limit(queues: Mapping[str, Queue], name: str, there: int) -> int | None:
-    """Give the most GPUs that a queue may use: its capability, and never what other queues of its tier keep.
+    """Give the most GPUs that a queue may use: its capability, and never what the queues beside it keep.
+
+    A queue below another one shares what that one may use; one without a parent shares its tier.
 
     Args:
         queues: all queues by name.
         name: the one in question.
-        there: GPUs of its tier; without any, its capability alone counts, which may be None.
+        there: GPUs of its tier; without any, capabilities alone count, which may be None.
     """
-    mine = queues[name]
-    if not there:
-        return mine.capability.gpus
-    others = [each for other, each in queues.items() if other != name and each.tier == mine.tier]
-    rest = there - sum(each.guarantee.gpus or 0 for each in others)
-    return rest if mine.capability.gpus is None else min(rest, mine.capability.gpus)
+    limit = there or None
+    for each in reversed([name, *ancestors(queues, name)]):
+        mine = queues[each]
+        if limit is not None:
+            beside = [
+                other.guarantee.gpus or 0
+                for key, other in queues.items()
+                if key != each and (other.tier, other.parent) == (mine.tier, mine.parent)
+            ]
+            limit -= sum(beside)
+        own = mine.capability.gpus
+        limit = own if limit is None else limit if own is None else min(limit, own)
+    return limit

@@ -48,6 +48,8 @@ def made_alone(each) -> dict:
         body["metadata"]["namespace"] = THERE
     if each.kind == "Job":
         body["spec"]["queue"] = THERE
+    if each.kind == "Queue":
+        body["spec"].pop("parent", None)
     return body
 
 
