@@ -40,6 +40,12 @@ KubernetesOption = Annotated[
         show_default="the pulled one, or 1.35",
     ),
 ]
+ExplainOption = Annotated[
+    str,
+    typer.Option(
+        "--explain", metavar="CODE", help="Say what a code such as L401 means, and end.", show_default=False
+    ),
+]
 _NO_FILES: list[Path] = []
 
 
@@ -50,6 +56,7 @@ def lint(
     assignments: SetOption = NOTHING_SET,
     crds: CrdsOption = _NO_FILES,
     kubernetes: KubernetesOption = "",
+    explain: ExplainOption = "",
     output: OutputOption = Output.TABLE,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,6 +76,9 @@ def lint(
     from toolkit.lint.surroundings import NOTHING_KNOWN
     from toolkit.topology.load import load
 
+    if explain:
+        _explain(explain, output, as_json=as_json)
+        return
     problems: list[Problem] = []
     unchecked: dict[str, None] = {}
     source = context.get_parameter_source("files")
@@ -91,6 +101,19 @@ def lint(
     say(f"{_count(number, 'object')}: {_count(errors, 'error')}, {_count(len(problems) - errors, 'warning')}")
     if errors:
         raise typer.Exit(TiersError.exit_code)
+
+
+def _explain(code: str, output: Output, *, as_json: bool) -> None:
+    """Write what a code means."""
+    from toolkit.lint.codes import explain
+
+    found = explain(code)
+    if output is Output.TABLE and not as_json:
+        print(
+            f"{found.code} ({found.severity.value}): {found.what}\n  why: {found.why}\n  cure: {found.cure}"
+        )
+    else:
+        show(found, Table((), ()), output, as_json=as_json)
 
 
 def _typed(source: object) -> bool:

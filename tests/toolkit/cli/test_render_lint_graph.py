@@ -89,6 +89,19 @@ def test_lint_ends_with_1_when_there_is_an_error(tiers, tmp_path):
     assert "1 object: 1 error, 1 warning" in done.stderr
 
 
+def test_lint_explains_a_code(tiers):
+    done = tiers("lint", "--explain", "L401")
+    assert done.returncode == 0
+    assert done.stdout.startswith("L401 (error): ")
+    assert "\n  why: " in done.stdout
+    assert "\n  cure: " in done.stdout
+    as_json = yaml.safe_load(tiers("lint", "--explain", "L401", "--json").stdout)
+    assert (as_json["code"], as_json["severity"]) == ("L401", "error")
+    gone = tiers("lint", "--explain", "L999")
+    assert gone.returncode == 2
+    assert "problems.md" in gone.stderr
+
+
 def test_lint_knows_machines_services_and_queues_where_tiers_yaml_is_given(tiers, tmp_path):
     corpus = REPOSITORY / "tests" / "toolkit" / "lint" / "corpus"
     job = (corpus / "gpus-that-services-hold.yaml").read_text(encoding="utf-8")
