@@ -10,6 +10,7 @@ from toolkit.render.kubeedge_switches import CLOUD_MODULES, EDGE_MODULES, switch
 from toolkit.render.lock import Lock
 from toolkit.render.objects import render
 
+EDGE = "node-role.kubernetes.io/edge"
 IMAGE = "registry.example/tiers-edge:1.0"
 ONE, OTHER = (Lock(images={IMAGE: f"sha256:{digit * 64}"}) for digit in "ab")
 
@@ -38,14 +39,14 @@ def test_one_job_a_pool_with_the_image_that_its_daemon_runs(asked):
     run = {
         container["image"]
         for each in render(site, ONE)
-        if each.kind == "DaemonSet"
+        if each.kind == "DaemonSet" and EDGE in each.body["spec"]["template"]["spec"]["nodeSelector"]
         for container in each.body["spec"]["template"]["spec"]["containers"]
     }
     assert {image for spec in found.values() for image in spec["images"]} == run
     by_name, by_label = found.values()
     assert by_name["nodeNames"] == ["endo-01", "endo-02"]
     assert by_label["labelSelector"]["matchLabels"] == {
-        "node-role.kubernetes.io/edge": "",
+        EDGE: "",
         "tiers.dev/tier": "edge",
         "tiers.dev/pool": "ultrasound",
     }

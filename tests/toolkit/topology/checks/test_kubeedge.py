@@ -43,7 +43,18 @@ def test_up_within_the_release_of_cloudcore_and_to_a_sound_version(tmp_path, clo
 
 
 @pytest.mark.parametrize(
-    "to", ["v1.23.2", "1.23", "1.23.2; reboot", "1.23.2$(reboot)", "1.23.2\\nreboot", "1.23.2-beta", "latest"]
+    "to",
+    [
+        "v1.23.2",
+        "1.23",
+        "1.23.2; reboot",
+        "1.23.2$(reboot)",
+        "1.23.2\\nreboot",
+        "1.23.2\\n",
+        "1.23.\\u0662",
+        "1.23.2-beta",
+        "latest",
+    ],
 )
 def test_a_text_that_is_no_version_is_refused(tmp_path, to):
     assert codes(tmp_path, CASE % ("1.23.1", f'to: "{to}"')) == ["E0309"]
@@ -62,7 +73,9 @@ def test_an_upgrade_needs_to_know_its_cloudcore(tmp_path):
 
 def test_versions_are_read_or_not():
     assert numbers_of("v1.23.1") == numbers_of("1.23.1") == (1, 23, 1)
-    assert [numbers_of(text) for text in ("1.23", "vv1.2.3", "1.2.3.4", "\u0661.2.3", "", "1.2.3\n")] == [None] * 6
+    assert [numbers_of(text) for text in ("1.23", "vv1.2.3", "1.2.3.4", "\u0661.2.3", "", "1.2.3\n")] == [
+        None
+    ] * 6
     sound = [(1, 23, 1), (1, 22, 2), (1, 21, 2), (1, 24, 0), (2, 0, 0)]
     assert [is_fixed(each) for each in sound] == [True] * 5
     assert not any(is_fixed(each) for each in [(1, 23, 0), (1, 22, 1), (1, 21, 1), (1, 20, 9), (0, 99, 9)])
