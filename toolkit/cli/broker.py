@@ -34,6 +34,12 @@ KeyOption = Annotated[Path, typer.Option("--key", help="The operator's private k
 KeyringOption = Annotated[
     Path | None, typer.Option("--keyring", help="Whose seals count [default: the --key's own].")
 ]
+AliveOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--alive", metavar="FILE", help="Touch this file while it works, for a probe.", show_default=False
+    ),
+]
 ReadKeyringOption = Annotated[
     Path | None, typer.Option("--keyring", help="Whose seals count; without it they are not checked.")
 ]
@@ -58,7 +64,11 @@ def link_settings(topology: Topology, url: str, client: str) -> LinkSettings:
     preset: PresetName = "aws" if broker.preset == "aws" else "default"
     if not address.startswith("mqtts:"):
         return settings_from_url(address, client, preset_name=preset)
-    tls = TlsSettings(ca_file=_file_of(broker.ca, "broker.ca") if broker.ca else "")
+    tls = TlsSettings(
+        ca_file=_file_of(broker.ca, "broker.ca") if broker.ca else "",
+        certificate_file=_file_of(broker.certificate, "broker.certificate") if broker.certificate else "",
+        key_file=_file_of(broker.key, "broker.key") if broker.key else "",
+    )
     login = broker.credentials
     variable = login.env if login else None
     settings = settings_from_url(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolkit.cli.broker import BrokerOption, link_settings
+from toolkit.cli.broker import AliveOption, BrokerOption, link_settings
 from toolkit.cli.present import say
 from toolkit.cli.registry import RegistryOption, open_registry
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
@@ -43,11 +43,13 @@ def depot(
     device_rate: DeviceRateOption = "",
     registry: RegistryOption = "",
     broker: BrokerOption = "",
+    alive: AliveOption = None,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
 ) -> None:
     """Answer devices with chunks from the registry until interrupted. Several depots share the work of a site."""
     from toolkit.fleet.depot import Depot
+    from toolkit.fleet.heartbeat import Heartbeat
     from toolkit.fleet.run import run_site
     from toolkit.link.paho_link import PahoLink
     from toolkit.protocol.supply import Limits
@@ -72,6 +74,7 @@ def depot(
         driver,
         stop,
         ready=lambda: say(f"depot {doing} {topology.name}: {source} over {settings.address}"),
+        beat=Heartbeat(alive) if alive else None,
     )
 
 

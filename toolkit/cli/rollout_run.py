@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit.cli.broker import BrokerOption, KeyOption, link_settings
+from toolkit.cli.broker import AliveOption, BrokerOption, KeyOption, link_settings
 from toolkit.cli.present import say
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
@@ -17,6 +17,7 @@ def run(
     key: KeyOption,
     keyring: Annotated[Path, typer.Option("--keyring", help="Whose rollouts count.")],
     broker: BrokerOption = "",
+    alive: AliveOption = None,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
 ) -> None:
@@ -24,6 +25,7 @@ def run(
     import signal
     import threading
 
+    from toolkit.fleet.heartbeat import Heartbeat
     from toolkit.fleet.steer import Steering
     from toolkit.link.paho_link import PahoLink
     from toolkit.registry.keys import read_key, read_keyring
@@ -39,4 +41,5 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     say(f"steers {topology.name} over {settings.address}")
-    driver.run(stop, address=f"the broker at {settings.address}")
+    beat = Heartbeat(alive) if alive else None
+    driver.run(stop, address=f"the broker at {settings.address}", beat=beat)

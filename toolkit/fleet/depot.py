@@ -124,8 +124,14 @@ class Depot:
         """How many manifests have been laid out since the start."""
         return self._layout.count
 
-    def run(self, stop: threading.Event, *, ready: Callable[[], None] | None = None) -> None:
-        """Serve until `stop` is set; `ready` is called once the depot is connected.
+    def run(
+        self,
+        stop: threading.Event,
+        *,
+        ready: Callable[[], None] | None = None,
+        beat: Callable[[], None] | None = None,
+    ) -> None:
+        """Serve until `stop` is set; `ready` is called once the depot is connected, `beat` again and again after it.
 
         Raises:
             UnreachableError: the broker cannot be reached at the start. Later it is waited for.
@@ -138,6 +144,8 @@ class Depot:
             if ready is not None:
                 ready()
             while not stop.is_set():
+                if beat is not None:
+                    beat()
                 self._turn()
         finally:
             self._link.close()

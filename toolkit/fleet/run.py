@@ -14,7 +14,12 @@ from toolkit.fleet.steer import Steering
 
 
 def run_site(
-    depot: Depot, steering: Steering | None, stop: threading.Event, *, ready: Callable[[], None] | None = None
+    depot: Depot,
+    steering: Steering | None,
+    stop: threading.Event,
+    *,
+    ready: Callable[[], None] | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> None:
     """Serve, and steer if there is a driver, until `stop` is set.
 
@@ -23,6 +28,7 @@ def run_site(
         steering: not running yet; None only serves.
         stop: set by whoever wants it to end; set at the end in any case.
         ready: called once the depot is connected.
+        beat: called again and again while the depot works; see `heartbeat`.
 
     Raises:
         UnreachableError: the broker cannot be reached at the start.
@@ -46,7 +52,7 @@ def run_site(
             ready()
 
     try:
-        depot.run(stop, ready=connected)
+        depot.run(stop, ready=connected, beat=beat)
     finally:
         stop.set()
         if driver.ident is not None:

@@ -133,12 +133,15 @@ class Steering:
         self._news = self._news or len(writable) > WRITES_PER_TICK
         return min(len(writable), WRITES_PER_TICK)
 
-    def run(self, stop: Event, *, address: str = "the broker") -> None:
+    def run(
+        self, stop: Event, *, address: str = "the broker", beat: Callable[[], None] | None = None
+    ) -> None:
         """Steer until `stop` is set, on a link of our own, which is closed at the end.
 
         Args:
             stop: set by whoever wants it to end.
             address: how to name the broker in an error.
+            beat: called again and again while it works; see `heartbeat`.
 
         Raises:
             UnreachableError: the broker cannot be reached at the start; later it is waited for.
@@ -148,6 +151,8 @@ class Steering:
         try:
             self.watch.reach(address=address)
             while not stop.is_set():
+                if beat is not None:
+                    beat()
                 self._take_events()
                 self.tick(time.monotonic())
         finally:

@@ -32,6 +32,7 @@ OPERATOR_KEY_FILE = "operator.pem"
 KEYRING_FILE = "keyring.json"
 _MAX_KEY_BYTES = 16 * 1024
 _READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_BEYOND_THE_GROUP = stat.S_IWGRP | stat.S_IRWXO
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,15 @@ def read_key(file: Path) -> Ed25519PrivateKey:
     """
     try:
         with file.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
+            facts = os.fstat(stream.fileno())
             pem = stream.read(_MAX_KEY_BYTES)
     except OSError as error:
         hint = "tiers model keygen FOLDER"
         raise RegistryError(f"key {file} cannot be read: {error.strerror}", hint=hint) from error
-    if mode & _READABLE_BY_OTHERS:
+    if open_to_others(facts.st_mode, owner=facts.st_uid, user=os.geteuid()):
         raise SignatureError(
-            f"key {file} can be read by others (mode {stat.S_IMODE(mode):o})", hint=f"chmod 600 {file}"
+            f"key {file} can be read by others (mode {stat.S_IMODE(facts.st_mode):o})",
+            hint=f"chmod 600 {file}",
         )
     try:
         key = load_pem_private_key(pem, password=None)
@@ -124,6 +126,20 @@ def read_key(file: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise _no_key(file)
     return key
+
+
+def open_to_others(mode: int, *, owner: int, user: int) -> bool:
+    """Tell whether more people than its user may read a key.
+
+    A file of the user's own is for nobody else. One that somebody else gave, as Kubernetes mounts a Secret (owner root,
+    mode 0440, the pod is of the group: kubernetes.io/docs/concepts/configuration/secret), may be read by the group.
+
+    Args:
+        mode: st_mode of the file.
+        owner: number of the user that the file belongs to.
+        user: number of the user that reads it.
+    """
+    return bool(mode & (_READABLE_BY_OTHERS if owner == user else _BEYOND_THE_GROUP))
 
 
 def make_keyring(roles_of: Mapping[Role, Iterable[KeyPair]]) -> Keyring:

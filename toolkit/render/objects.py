@@ -10,6 +10,7 @@ from toolkit.errors import RenderError
 from toolkit.render.autoscaling import autoscalers
 from toolkit.render.broker import brokers
 from toolkit.render.cluster_objects import cluster_objects
+from toolkit.render.depot import depots
 from toolkit.render.edge_agent import edge_agents
 from toolkit.render.cron_job import cron_jobs
 from toolkit.render.gang import gangs
@@ -44,6 +45,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     sync_agents,
     storages,
     brokers,
+    depots,
     monitoring_objects,
 )
 """Each gives what one subject becomes in one cluster."""

@@ -156,6 +156,13 @@ def _claims(topology: Topology, cluster: str) -> Iterator[tuple[str, str, Claim,
         for storage in tier.storage if tier_name in here else ():
             if storage.claim is not None:
                 yield f"tiers.{tier_name}.storage", tier_name, storage.claim, urlsplit(storage.url).path
+    yield from _registry_claim(topology, cluster)
+
+
+def _registry_claim(topology: Topology, cluster: str) -> Iterator[tuple[str, str, Claim, str]]:
+    depot, registry = topology.depot, topology.registry
+    if registry.claim is not None and depot is not None and _cluster_of(topology, depot.pool) == cluster:
+        yield REGISTRY, REGISTRY, registry.claim, urlsplit(registry.url).path
 
 
 def _cluster_of(topology: Topology, pool: str) -> str:

@@ -161,9 +161,10 @@ def service_account(cluster: str, source: str, metadata: Metadata) -> RenderedOb
     return RenderedObject(cluster, source, fill("kubernetes/serviceaccount.yaml.j2", metadata))
 
 
-def secret_mount(name: str, secret: str, path: str) -> Mount:
-    """Mount all keys of a Secret as files."""
-    return Mount(name, path, "secret", {"secretName": secret, "defaultMode": SECRET_MODE})
+def secret_mount(name: str, secret: str, path: str, *keys: str) -> Mount:
+    """Mount keys of a Secret as files; all of them when none is named."""
+    items = {"items": [{"key": key, "path": key} for key in keys]} if keys else {}
+    return Mount(name, path, "secret", {"secretName": secret, "defaultMode": SECRET_MODE, **items})
 
 
 def config_mount(config_map: str, path: str) -> Mount:

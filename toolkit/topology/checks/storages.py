@@ -106,8 +106,10 @@ def _storages(site: Site) -> Iterator[_Kept]:
 
 
 def _users(site: Site, kept: _Kept) -> Iterator[_User]:
-    """Give who mounts a storage: agents whose routes begin or end there, and gangs of the tier."""
+    """Give who mounts a storage: the depot, agents whose routes begin or end there, and gangs of the tier."""
     topology = site.topology
+    if kept.home == "registry" and topology.depot is not None:
+        yield _User("the depot", topology.depot.pool, topology.depot.replicas)
     for tier_name, tier in topology.tiers.items():
         if tier.agent is None:
             continue

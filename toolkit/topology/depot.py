@@ -1,0 +1,49 @@
+"""The depot, which hands models to devices, and the driver, which steers rollouts, as programs in the cluster.
+
+Stand under topology; render makes Deployments of them. Without them somebody runs the two commands by hand.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from toolkit.topology.names import Name
+from toolkit.topology.noun import Noun
+from toolkit.topology.secret import Secret
+from toolkit.topology.units import Bytes, Rate
+
+
+class Depot(Noun):
+    """Serves models from the registry; several share the work."""
+
+    pool: Name
+    """Pool whose machines may run it; a registry that is a folder must be on these machines."""
+    keyring: Secret
+    """Whose models and rollouts count: the keyring.json of `tiers model keygen`."""
+    identity: Secret | None = None
+    """Secret of the type kubernetes.io/tls with its certificate for the broker, in the name tiers:depot."""
+    replicas: Annotated[int, Field(ge=1, le=32)] = 1
+    """How many there are."""
+    rate: Rate | None = None
+    """Most that one of them sends to all devices together; nothing means no limit."""
+    device_rate: Rate | None = None
+    """Most that one of them sends to one device; nothing means no limit."""
+    memory: Bytes = Bytes.parse("1GiB")
+    """Most memory that one of them may take."""
+
+
+class Driver(Noun):
+    """Steers rollouts; one acts, others stand by."""
+
+    pool: Name
+    """Pool whose machines may run it."""
+    key: Secret
+    """The operator's private key, which seals what devices shall run: {secret: NAME/KEY}; default key: operator.pem."""
+    keyring: Secret
+    """Whose rollouts count: the keyring.json of `tiers model keygen`."""
+    identity: Secret | None = None
+    """Secret of the type kubernetes.io/tls with its certificate for the broker, in the name tiers:driver."""
+    replicas: Annotated[int, Field(ge=1, le=3)] = 1
+    """How many there are; one acts, and another takes over a minute after it has fallen silent."""
+    memory: Bytes = Bytes.parse("512MiB")
+    """Most memory that one of them may take."""
