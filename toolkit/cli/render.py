@@ -38,6 +38,10 @@ _UpgradeOption = Annotated[
 _SchedulerOption = Annotated[
     bool, typer.Option("--scheduler-config", help="Print volcano-scheduler.conf instead.")
 ]
+_MonitoringOption = Annotated[
+    Path | None,
+    typer.Option("--monitoring", metavar="DIR", help="Write Prometheus' and Alertmanager's files instead."),
+]
 _CheckOption = Annotated[
     bool,
     typer.Option("--check", help="Write nothing unless every field fits the schemas (tiers schema pull)."),
@@ -54,6 +58,7 @@ def render(
     join: _JoinOption = None,
     upgrade: _UpgradeOption = None,
     scheduler: _SchedulerOption = False,
+    monitoring: _MonitoringOption = None,
     check: _CheckOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,6 +83,11 @@ def render(
         from toolkit.render.scheduler import scheduler_config
 
         print(scheduler_config(loaded.topology), end="")
+        return
+    if monitoring is not None:
+        from toolkit.cli.monitoring_files import write_monitoring
+
+        write_monitoring(loaded.topology, monitoring, as_json=as_json)
         return
     objects = render_topology(loaded.topology, read_lock(files[0].parent / LOCK_FILE))
     refuse_unlocked(loaded.topology, objects)

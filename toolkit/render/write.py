@@ -1,4 +1,4 @@
-"""Objects → one file an object, in a folder for each cluster. Last step of `tiers render -o`.
+"""Objects → one file an object, in a folder for each cluster; monitoring → its files. Last step of `tiers render`.
 
 A file is written beside its place, flushed, and renamed; an equal one is left alone. A file that we wrote for the same
 topology and that no object stands for any more is removed; a file of anybody else is never touched.
@@ -6,7 +6,7 @@ topology and that no object stands for any more is removed; a file of anybody el
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,22 +41,55 @@ def write_folder(objects: Iterable[RenderedObject], folder: Path, topology: str)
         RenderError: a place is taken by a file that is not ours (then nothing at all is written), or the folder
             cannot be written.
     """
-    texts = {Path(each.cluster, each.file_name): _text(each, topology) for each in objects}
+    texts = {
+        Path(each.cluster, each.file_name): _text(
+            topology, f"it stands for {each.source} of tiers.yaml", to_yaml(each)
+        )
+        for each in objects
+    }
+    return _write(texts, folder, topology, "*/*.yaml", "tiers render -o DIR")
+
+
+def write_files(files: Mapping[str, str], folder: Path, topology: str) -> WrittenFolder:
+    """Make `folder` hold exactly these files of a topology, each with a name that ends in .yml and text in YAML.
+
+    Raises:
+        RenderError: as `write_folder`.
+    """
+    texts = {
+        Path(name): _text(topology, "change tiers.yaml and render again", text)
+        for name, text in files.items()
+    }
+    return _write(texts, folder, topology, "*.yml", "tiers render --monitoring DIR")
+
+
+def _write(
+    texts: Mapping[Path, str], folder: Path, topology: str, pattern: str, command: str
+) -> WrittenFolder:
+    """Write what differs, then remove what carries our header and is not among `texts`.
+
+    Args:
+        texts: path below the folder → what it shall hold.
+        folder: made when it is missing.
+        topology: whose files they are.
+        pattern: where files of ours can be.
+        command: what to type for another folder.
+    """
     header = _header(topology)
     try:
         for path in texts:
-            _refuse_foreign(folder / path, header)
+            _refuse_foreign(folder / path, header, command)
         unchanged = {path for path, text in texts.items() if _reads(folder / path, text)}
         for path in sorted(set(texts) - unchanged):
             (folder / path).parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
             write_whole(folder / path, texts[path].encode())
-        stale = [path for path in _ours(folder, header) if path not in texts]
+        stale = [path for path in _ours(folder, header, pattern) if path not in texts]
         for path in stale:
             (folder / path).unlink(missing_ok=True)
     except OSError as exc:
         place = exc.filename or folder
         raise RenderError(
-            f"cannot write {place}: {exc.strerror}", hint="choose another folder: tiers render -o DIR"
+            f"cannot write {place}: {exc.strerror}", hint=f"choose another folder: {command}"
         ) from exc
     return WrittenFolder(folder, _names(set(texts) - unchanged), _names(unchanged), _names(stale))
 
@@ -65,29 +98,24 @@ def _header(topology: str) -> str:
     return f"{_HEADER}{topology}. "
 
 
-def _text(rendered: RenderedObject, topology: str) -> str:
-    first = f"{_header(topology)}Edits here are lost; it stands for {rendered.source} of tiers.yaml."
-    return f"{first}\n{to_yaml(rendered)}"
+def _text(topology: str, why: str, text: str) -> str:
+    return f"{_header(topology)}Edits here are lost; {why}.\n{text}"
 
 
-def _refuse_foreign(path: Path, header: str) -> None:
+def _refuse_foreign(path: Path, header: str, command: str) -> None:
     if path.is_symlink() or (path.exists() and not _first_line(path).startswith(header)):
         message = f"{path} is in the way: it was not rendered from this topology"
-        raise RenderError(message, hint="move it away, or choose another folder: tiers render -o DIR")
+        raise RenderError(message, hint=f"move it away, or choose another folder: {command}")
 
 
-def _ours(folder: Path, header: str) -> list[Path]:
+def _ours(folder: Path, header: str, pattern: str) -> list[Path]:
     """List the files below `folder` that carry our header for this topology; links are not followed."""
-    clusters = (
-        [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
-        if folder.is_dir()
-        else []
-    )
     found = [
         path
-        for cluster in clusters
-        for path in cluster.glob("*.yaml")
-        if path.is_file() and not path.is_symlink()
+        for path in folder.glob(pattern)
+        if path.is_file()
+        and not path.is_symlink()
+        and (path.parent == folder or not path.parent.is_symlink())
     ]
     return sorted(path.relative_to(folder) for path in found if _first_line(path).startswith(header))
 

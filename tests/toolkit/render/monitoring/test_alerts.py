@@ -121,6 +121,7 @@ def broken(rules, alert: str, **change: str | None):
     return made
 
 
+@pytest.mark.slow
 def test_each_case_is_needed(promtool, rules, tmp_path):
     files, expected = [], []
     for each in ALERTS:
