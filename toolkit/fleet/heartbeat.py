@@ -1,7 +1,7 @@
 """A sign of life for whoever watches a process from outside: a file that is touched while the work goes on.
 
-`tiers depot` and `tiers rollout run` give it to the loops of `depot` and `steer` (option --alive); a probe of the cluster
-looks at the file's age. The file is not there before the broker has answered, and grows old when the loop hangs.
+`tiers depot` and `tiers rollout run` give it to the loops of `depot` and `steer` (option --alive); a probe looks at its
+age. The file is not there before the broker has answered, and grows old when the loop hangs.
 """
 
 from __future__ import annotations
