@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parent
 CONTROLLERS = (
     "namespace-controller,serviceaccount-controller,garbage-collector-controller,node-lifecycle-controller,"
     "taint-eviction-controller,job-controller,daemonset-controller,deployment-controller,replicaset-controller,"
-    "statefulset-controller,resourcequota-controller,disruption-controller"
+    "statefulset-controller,resourcequota-controller,disruption-controller,horizontal-pod-autoscaler-controller"
 )
 HOOKS = {  # path of Volcano's webhook -> (group, version, resource, operations), as its chart has them
     "/jobs/mutate": ("batch.volcano.sh", "v1alpha1", "jobs", ["CREATE"]),
@@ -191,6 +191,7 @@ class Plane:
             "--use-service-account-credentials=false",
             f"--cert-dir={self.folder / 'manager'}",
             f"--controllers={CONTROLLERS}",
+            "--horizontal-pod-autoscaler-sync-period=1s",  # of 15 s, so that a test sees more of it
             *FAST,
         )
         self._run(

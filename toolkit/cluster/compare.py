@@ -41,7 +41,7 @@ def is_as_wanted(live: Mapping[str, object], wanted: Mapping[str, object]) -> bo
         live: the object as the server gave it, with managedFields.
         wanted: the object as it is rendered.
     """
-    owned = owned_fields(live)
+    owned, wanted = owned_fields(live), keeping_replicas(live, wanted)
     if owned is None or not _holds(live, wanted, key=""):
         return False
     return _owns(owned, _without_names(wanted)) and not any(_unwanted(owned, wanted, live))
@@ -57,6 +57,22 @@ def owned_fields(live: Mapping[str, object]) -> Mapping[str, object] | None:
             fields = entry.get("fieldsV1")
             return fields if isinstance(fields, Mapping) else {}
     return None
+
+
+def keeping_replicas(live: Mapping[str, object], wanted: Mapping[str, object]) -> Mapping[str, object]:
+    """Give what to send: replicas that we set once and now leave to an autoscaler go along as they are.
+
+    To leave out a field of ours takes it away, and the server puts the default in its place: one server of nine would
+    stay. When the autoscaler scales for the first time, the field becomes its own, and nothing goes along any more.
+    """
+    spec, now = wanted.get("spec"), live.get("spec")
+    owned = (owned_fields(live) or {}).get("f:spec")
+    if wanted.get("kind") != "Deployment" or not isinstance(spec, Mapping) or not isinstance(now, Mapping):
+        return wanted
+    ours = isinstance(owned, Mapping) and "f:replicas" in owned
+    if "replicas" in spec or "replicas" not in now or not ours:
+        return wanted
+    return {**wanted, "spec": {**spec, "replicas": now["replicas"]}}
 
 
 def _holds(live: object, wanted: object, key: str, *, amounts: bool = False) -> bool:

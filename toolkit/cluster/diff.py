@@ -6,16 +6,22 @@ with dryRun=All, whose answer is what would really be: defaults filled in, other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from toolkit.cluster.applyset import ApplySet, Contents, applyset_of
-from toolkit.cluster.compare import MANAGER, is_as_wanted, owned_fields, without_bookkeeping
+from toolkit.cluster.compare import (
+    MANAGER,
+    is_as_wanted,
+    keeping_replicas,
+    owned_fields,
+    without_bookkeeping,
+)
 from toolkit.cluster.fields import FieldChange, changes
 from toolkit.cluster.kinds import Kinds
-from toolkit.cluster.live import PARALLEL, Key, Live, key_of, look
+from toolkit.cluster.live import PARALLEL, Key, Live, get, key_of, look
 from toolkit.cluster.prune import Seen, reason_to_stay, seen
 from toolkit.cluster.refusal import ConflictError, FieldConflict, RefusedError
 from toolkit.cluster.request import Connection, Json
@@ -164,9 +170,16 @@ def put(kinds: Kinds, rendered: RenderedObject, *, dry_run: bool, force: bool = 
     resource = kinds.resource(rendered.api_version, rendered.kind)
     query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
     query |= ({"dryRun": "All"} if dry_run else {}) | ({"force": "true"} if force else {})
-    return kinds.connection.send(
-        "PATCH", resource.path(rendered.namespace, rendered.name), query, rendered.body
-    )
+    body = rendered.body
+    if rendered.kind == "Deployment" and "replicas" not in _spec(body):
+        now = get(kinds, key_of(body))
+        body = body if now is None else keeping_replicas(now, body)
+    return kinds.connection.send("PATCH", resource.path(rendered.namespace, rendered.name), query, body)
+
+
+def _spec(body: Mapping[str, object]) -> Mapping[str, object]:
+    spec = body.get("spec")
+    return spec if isinstance(spec, Mapping) else {}
 
 
 def _compare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolkit.cluster.compare import MANAGER, is_as_wanted, without_bookkeeping
+from toolkit.cluster.compare import MANAGER, is_as_wanted, keeping_replicas, without_bookkeeping
 
 WANTED = {
     "apiVersion": "v1",
@@ -129,3 +129,16 @@ def test_an_items_key_may_be_a_default():
 
 def test_bookkeeping_is_left_out():
     assert without_bookkeeping(live()) == {**WANTED, "spec": {**WANTED["spec"], "default": True}}
+
+
+def test_replicas_of_ours_that_are_left_to_an_autoscaler_go_along_until_it_has_scaled():
+    deployment = {**WANTED, "kind": "Deployment"}
+    ours = merged(OWNED, {"f:spec": {"f:replicas": {}}})
+    before = {**live(ours, replicas=4), "kind": "Deployment"}
+    assert keeping_replicas(before, deployment)["spec"]["replicas"] == 4
+    assert is_as_wanted(before, deployment)
+    scaled = {**live(replicas=9), "kind": "Deployment"}
+    assert keeping_replicas(scaled, deployment) is deployment
+    assert is_as_wanted(scaled, deployment)
+    decided = {**deployment, "spec": {**deployment["spec"], "replicas": 2}}
+    assert keeping_replicas(before, decided) is decided
