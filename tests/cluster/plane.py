@@ -354,7 +354,11 @@ class Plane:
 
     def forget(self, topology: str) -> None:
         """Take away what a topology has outside its namespace; a queue left behind keeps machines for itself."""
-        places = ("scheduling.volcano.sh/v1beta1/queues", "apps.kubeedge.io/v1alpha1/nodegroups")
+        places = (
+            "scheduling.volcano.sh/v1beta1/queues",
+            "apps.kubeedge.io/v1alpha1/nodegroups",
+            "topology.volcano.sh/v1alpha1/hypernodes",
+        )
         for place in places:  # Volcano's webhook takes no collection
             mine = self.api.items(f"/apis/{place}?labelSelector=tiers.dev/topology={topology}")
             # A queue with queues below it stays.

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
-from toolkit.placement import WorkerSize, place_job, worker_size
+from toolkit.placement import WorkerSize, grace_seconds, place_job, worker_size
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.policies import Policy, max_retry, policies
@@ -74,6 +74,9 @@ class GangView:
     max_retry: int
     seconds_kept: int | None
     """None keeps it until its owner goes."""
+    network_mode: str
+    """Empty when it does not matter how near workers stand."""
+    highest_tier: int
     policies: tuple[Policy, ...]
     task: str
     pod_labels: Mapping[str, str]
@@ -140,6 +143,8 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
         minimum=job.gang.minimum,
         max_retry=max_retry(job),
         seconds_kept=int(job.keep.seconds),
+        network_mode=job.gang.network.mode if job.gang.network else "",
+        highest_tier=job.gang.network.highest_tier if job.gang.network else 0,
         policies=policies(job, topology.scheduler.profile),
         task=TASK,
         pod_labels=labels,
@@ -153,7 +158,7 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
         requests=quantities(cpus=size.cpus, memory=size.memory, gpus=size.gpus or None),
         limits=quantities(memory=size.memory, gpus=size.gpus or None),
         shared_memory=memory_quantity(size.shared_memory),
-        grace_seconds=max(int(job.grace.seconds), 1),
+        grace_seconds=grace_seconds(topology, name),
         user=JOB_USER,
         storage=first_volume(topology, placement.tier),
         storage_folder=STORAGE_FOLDER,

@@ -15,6 +15,7 @@ from toolkit.render.edge_agent import edge_agents
 from toolkit.render.cron_job import cron_jobs
 from toolkit.render.gang import gangs
 from toolkit.render.job_flow import job_flows
+from toolkit.render.hypernodes import hypernodes
 from toolkit.render.job_template import job_templates
 from toolkit.render.kubeedge_objects import kubeedge_objects
 from toolkit.render.lock import Lock
@@ -40,6 +41,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     vertical_autoscalers,
     gangs,
     cron_jobs,
+    hypernodes,
     job_templates,
     job_flows,
     sync_agents,

@@ -54,13 +54,16 @@ class SchedulerView:
     gpu_weight: int
     hierarchy: bool
     """Whether queues stand below queues."""
+    near: bool
+    """Whether a gang asks how near to each other its workers stand."""
 
 
 def scheduler_config(topology: Topology) -> str:
     """Give the text of volcano-scheduler.conf. Raises RenderError when the template does not fit."""
     profile = topology.scheduler.profile
     nested = any(queue.parent for queue in topology.queues.values())
-    view = SchedulerView(ACTIONS[profile], PACK, GPU, f"binpack.resources.{GPU}", GPU_WEIGHT, nested)
+    near = any(job.gang.network for job in topology.jobs.values())
+    view = SchedulerView(ACTIONS[profile], PACK, GPU, f"binpack.resources.{GPU}", GPU_WEIGHT, nested, near)
     body = fill("volcano/schedulerconfiguration.yaml.j2", Metadata("", {}), scheduler=view)
     del body["kind"]  # tells people what it is; Volcano's file has none
     header = (

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
@@ -84,6 +84,15 @@ EnvironmentValue = Annotated[
 """A text, or a reference to a secret."""
 
 
+class GangNetwork(Noun):
+    """How near to each other the workers of a gang stand, by the racks of their pool."""
+
+    mode: Literal["hard", "soft"] = "hard"
+    """`hard`: so near or not at all. `soft`: as near as there is room."""
+    highest_tier: Annotated[int, Field(ge=1, le=2)] = 1
+    """1 keeps them in one rack, 2 in one pool."""
+
+
 class Gang(Noun):
     """Workers that start together or not at all."""
 
@@ -97,6 +106,9 @@ class Gang(Noun):
     """Main memory of one worker; default: its part of the machine."""
     min: Annotated[int, Field(ge=1)] | None = None
     """Fewest workers that may run; default: all of them, which is what makes it a gang."""
+
+    network: GangNetwork | None = None
+    """How near to each other they stand; nothing means anywhere in the pool."""
 
     @property
     def minimum(self) -> int:

@@ -16,6 +16,15 @@ from toolkit.topology.units import Bytes
 
 
 class Nodes(Noun):
+class Rack(Noun):
+    """Machines that stand behind one switch."""
+
+    names: tuple[NodeName, ...] = ()
+    """Their node names."""
+    labels: Mapping[LabelKey, LabelValue] = {}
+    """Or the labels by which the cluster knows them."""
+
+
     """Which machines a pool has: a count, their names, or rows of the inventory."""
 
     count: Annotated[int, Field(ge=0)] | None = None
@@ -25,6 +34,8 @@ class Nodes(Noun):
     labels: Mapping[LabelKey, LabelValue] = {}
     """Kubernetes labels that all of them carry."""
     own_labels: Mapping[NodeName, Mapping[LabelKey, LabelValue]] = {}
+    racks: Mapping[Name, Rack] = {}
+    """Which of them stand near each other; workers of a gang with `network` are kept together."""
     """Labels of single devices, by name; rules of `overrides` go by them."""
 
     @property
