@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from toolkit.placement import ARCH_LABEL, EDGE_LABEL
 from toolkit.render.rendered import RenderedObject
 
-_ON_DEVICES = frozenset({"ImagePrePullJob", "NodeUpgradeJob"})
+_ON_DEVICES = frozenset({"ImagePrePullJob"})
 """Kinds that name images for devices without a pod."""
+_BY_VERSION = frozenset({"NodeUpgradeJob"})
+"""Kinds whose image KubeEdge itself gives a tag, so that none can be pinned; `upgrade.digests` are checked instead."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class NamedImage:
 def images_of(objects: Iterable[RenderedObject]) -> Iterator[NamedImage]:
     """Give every image that objects name, each as often as it stands there."""
     for each in objects:
+        if each.kind in _BY_VERSION:
+            continue
         for image, selector in _named(each.body, {}):
             edge = EDGE_LABEL in selector or each.kind in _ON_DEVICES
             architecture = str(selector.get(ARCH_LABEL, ""))

@@ -10,13 +10,13 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from toolkit.placement import POOL_LABEL, TIER_LABEL
 from toolkit.render.edge_lookup import edge_pool, kubeedge_of
 from toolkit.render.kubeedge_config import (
     CONTAINERD,
     WEBSOCKET_PORT,
     dialled,
     edge_config,
+    node_labels,
 )
 from toolkit.topology.topology import PlacedPool, Topology
 
@@ -38,6 +38,8 @@ class _Join:
     """The name of the device as a word of the shell."""
     known: str
     """Pattern of `case` that the names of the pool fit."""
+    apart: str
+    """Case for devices that the pool's file does not fit, because they have labels of their own; or nothing."""
     pool: str
     flags: tuple[str, ...]
     """Of keadm join, each a word of the shell; without the token."""
@@ -54,8 +56,7 @@ def join_script(topology: Topology, pool: str, device: str = "") -> str:
     placed = edge_pool(topology, pool)
     cluster = topology.cluster_of(placed)
     kubeedge = kubeedge_of(topology, cluster)
-    labels = {TIER_LABEL: "edge", POOL_LABEL: pool, **placed.pool.nodes.labels}
-    listed = ",".join(f"{key}={value}" for key, value in labels.items())
+    listed = ",".join(f"{key}={value}" for key, value in node_labels(placed, device).items())
     server = f"{dialled(kubeedge.addresses[0])}:{WEBSOCKET_PORT}"
     flags = (
         f"--kubeedge-version=v{kubeedge.version}",
@@ -73,6 +74,7 @@ def join_script(topology: Topology, pool: str, device: str = "") -> str:
             host=device or next(iter(placed.node_names), "DEVICE"),
             node=shlex.quote(device) if device else '"$(hostname)"',
             known=shlex.quote(device) if device else _pattern(placed),
+            apart="" if device else _apart(placed),
             pool=pool,
             flags=tuple(shlex.quote(flag) for flag in flags),
             config=config,
@@ -89,6 +91,13 @@ def _pattern(placed: PlacedPool) -> str:
     return f"{shlex.quote(placed.name)}-{'[0-9]' * digits}"
 
 
+def _apart(placed: PlacedPool) -> str:
+    """Write the case for devices with labels of their own: they need a script with these labels."""
+    names = "|".join(shlex.quote(name) for name in placed.pool.nodes.own_labels)
+    say = f"'$NODE' has labels of its own; render --join {placed.name}/$NODE"
+    return f'{names}) stop "{say}" ;;\n' if names else ""
+
+
 def _script(join: _Join) -> str:
     flags = " \\\n".join(
         f"    {flag}" for flag in (*join.flags, '--edgenode-name="$NODE"', '--token="$TOKEN"')
@@ -101,7 +110,7 @@ NODE={join.node}
 stop() {{ echo "join: $*" >&2; exit 1; }}
 
 case "$NODE" in
-{join.known}) ;;
+{join.apart}{join.known}) ;;
 *) stop "'$NODE' is no device of the pool {join.pool}; set its host name, or render --join {join.pool}/DEVICE" ;;
 esac
 [ "$(id -u)" = 0 ] || stop "run it as root"

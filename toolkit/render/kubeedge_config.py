@@ -20,7 +20,7 @@ from toolkit.render.metadata import Metadata
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.stream import to_yaml
 from toolkit.render.template import fill
-from toolkit.topology.topology import Topology
+from toolkit.topology.topology import PlacedPool, Topology
 
 WEBSOCKET_PORT, HTTPS_PORT = 10000, 10002
 CONTAINERD = "unix:///run/containerd/containerd.sock"
@@ -167,7 +167,7 @@ def edge_config(topology: Topology, pool: str, device: str = "") -> str:
     host = dialled(kubeedge.addresses[0])
     on = switches_for(all_for_kubeedge(topology, cluster)).edge
     view = EdgeCoreView(
-        labels={TIER_LABEL: "edge", POOL_LABEL: pool, **placed.pool.nodes.labels},
+        labels=node_labels(placed, device),
         node=device,
         cgroup_driver=kubeedge.cgroup_driver,
         runtime=CONTAINERD,
@@ -188,6 +188,11 @@ def edge_config(topology: Topology, pool: str, device: str = "") -> str:
         ),
         body,
     )
+
+
+def node_labels(placed: PlacedPool, device: str) -> dict[str, str]:
+    """Give the labels that a device registers with; without a name those that all of its pool have."""
+    return {TIER_LABEL: "edge", POOL_LABEL: placed.name, **placed.labels_of(device)}
 
 
 def dialled(address: str) -> str:

@@ -30,6 +30,7 @@ class NodeUpgradeView:
 
     version: str
     image: str
+    digests: Mapping[str, str]
     nodes: tuple[str, ...]
     """Names of the devices; empty where they are found by labels."""
     match_labels: Mapping[str, str]
@@ -68,6 +69,7 @@ def _node_upgrade(topology: Topology, cluster: str, placed: PlacedPool, upgrade:
     view = NodeUpgradeView(
         version=f"v{upgrade.to}",
         image=upgrade.image,
+        digests={str(arch): digest for arch, digest in upgrade.digests.items()},
         nodes=nodes,
         match_labels=labels,
         check=("cpu", "mem", "disk"),

@@ -4,13 +4,14 @@ Stands under cluster; render writes cloudcore.yaml and edgecore.yaml from it.
 """
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from toolkit.topology.kubeedge_version import KubeEdgeVersion
-from toolkit.topology.names import NodeName, Repository
+from toolkit.topology.names import ImageDigest, NodeName, Repository
 from toolkit.topology.noun import Noun
 from toolkit.topology.secret import Secret
 from toolkit.topology.units import Duration, Percent
@@ -62,6 +63,8 @@ class Upgrade(Noun):
     """Version that devices move to; of the same release as CloudCore, and not below it."""
     image: Repository = "kubeedge/installation-package"
     """Image with keadm and EdgeCore, without a tag: KubeEdge takes the version as tag."""
+    digests: Mapping[Literal["amd64", "arm64"], ImageDigest] = {}
+    """Digest of that image in that version, by architecture; a device refuses any other."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
     """Devices that are upgraded at the same time."""
     failures: Percent = Percent.parse("10%")

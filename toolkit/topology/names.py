@@ -101,6 +101,13 @@ def _check_repository(text: str) -> str:
 
 
 def _check_property(text: str) -> str:
+def _check_digest(text: str) -> str:
+    """Take the digest of a container image."""
+    if re.fullmatch(_DIGEST, text, re.ASCII) is None:
+        raise _refuse("E0317", f"'{text}' is not a digest: sha256: and 64 hexadecimal digits")
+    return text
+
+
     """Take the name of a sensor's property, a mapper or a setting of it."""
     if re.fullmatch(_PROPERTY, text, re.ASCII) is None:
         raise _refuse(
@@ -193,6 +200,8 @@ Repository = Annotated[
 ]
 """An image without tag and digest."""
 PropertyName = Annotated[
+ImageDigest = Annotated[str, AfterValidator(_check_digest), Field(json_schema_extra={"pattern": _DIGEST})]
+"""The digest of a container image."""
     str, AfterValidator(_check_property), Field(json_schema_extra={"pattern": _PROPERTY})
 ]
 """A property of a sensor, a mapper or a setting of it; capital letters are allowed, mappers have them."""

@@ -123,6 +123,19 @@ def test_a_machine_of_another_name_and_an_empty_token_are_refused(hospital, devi
     assert device(join_script(hospital, "ultrasound"), "ultrasound-007").returncode == 0
 
 
+def test_a_device_with_labels_of_its_own_gets_a_script_of_its_own(topology, device):
+    own = {"nodes": {"own_labels": {"endo-02": {"room": "7"}}}}
+    site = topology({"tiers": {"edge": {"pools": {"endoscopy": own}}}})
+    done = device(join_script(site, "endoscopy"), "endo-02")
+    assert done.returncode == 1
+    assert "render --join endoscopy/endo-02" in done.stderr
+    assert device(join_script(site, "endoscopy"), "endo-01").returncode == 0
+    (labels,) = [flag for flag in flags(join_script(site, "endoscopy", "endo-02")) if "--labels" in flag]
+    assert labels.endswith(",room=7")
+    assert "room: " in edge_config(site, "endoscopy", "endo-02")
+    assert "room: " not in edge_config(site, "endoscopy")
+
+
 def test_nothing_of_tiers_yaml_becomes_a_command(topology, device, tmp_path):
     context = 'x\'\ntouch "$RECORD".1 #`touch $RECORD.2` $(touch $RECORD.3)'
     nasty = topology({"clusters": {"main": {"context": context}}})

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from toolkit.errors import UsageError
+from toolkit.render.images import unpinned_on_edge
+from toolkit.render.lock import Lock
 from toolkit.render.node_upgrade import upgrade_job
 from toolkit.render.objects import render
 
@@ -31,6 +33,16 @@ def test_it_is_what_kubectl_creates(topology):
     assert (spec["version"], spec["image"]) == ("v1.23.2", "kubeedge/installation-package")
     assert (spec["concurrency"], spec["requireConfirmation"], spec["failureTolerate"]) == (3, True, "0")
     assert spec["labelSelector"]["matchLabels"]["tiers.dev/pool"] == "ultrasound"
+
+
+def test_digests_are_checked_on_the_devices_and_nothing_is_left_to_pin(topology):
+    digest = "sha256:" + "b" * 64
+    site = upgraded(topology, digests={"arm64": digest})
+    job = yaml.safe_load(upgrade_job(site, "ultrasound"))
+    assert job["spec"]["imageDigestGatter"] == {"arm64": digest}
+    assert "imageDigestGatter" not in upgrade_job(upgraded(topology), "ultrasound")
+    lock = Lock(images={"registry.example/tiers-edge:1.0": "sha256:" + "a" * 64})
+    assert unpinned_on_edge(render(site, lock)) == (), "KubeEdge makes the tag from the version"
 
 
 def test_the_command_prints_that_job_and_nothing_else():

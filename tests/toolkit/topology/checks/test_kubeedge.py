@@ -67,6 +67,14 @@ def test_an_image_is_a_bare_name(tmp_path, image):
     assert codes(tmp_path, mine) == []
 
 
+def test_a_digest_is_a_digest_of_an_architecture(tmp_path):
+    wrong = CASE % ("1.23.1", 'to: 1.23.2, digests: {arm64: "sha256:abc"}')
+    assert codes(tmp_path, wrong) == ["E0317"]
+    right = CASE % ("1.23.1", f'to: 1.23.2, digests: {{arm64: "sha256:{"a" * 64}"}}')
+    assert codes(tmp_path, right) == []
+    assert len(codes(tmp_path, right.replace("arm64", "riscv"))) == 1
+
+
 def test_an_upgrade_needs_to_know_its_cloudcore(tmp_path):
     assert codes(tmp_path, "tiers: {edge: {pools: {boxes: {upgrade: {to: 1.23.2}}}}}\n") == ["E0822"]
 
