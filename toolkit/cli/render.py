@@ -38,6 +38,10 @@ _UpgradeOption = Annotated[
 _SchedulerOption = Annotated[
     bool, typer.Option("--scheduler-config", help="Print volcano-scheduler.conf instead.")
 ]
+_DashboardsOption = Annotated[
+    Path | None,
+    typer.Option("--dashboards", metavar="DIR", help="Write Grafana's dashboards instead."),
+]
 _MonitoringOption = Annotated[
     Path | None,
     typer.Option("--monitoring", metavar="DIR", help="Write Prometheus' and Alertmanager's files instead."),
@@ -59,6 +63,7 @@ def render(
     upgrade: _UpgradeOption = None,
     scheduler: _SchedulerOption = False,
     monitoring: _MonitoringOption = None,
+    boards: _DashboardsOption = None,
     check: _CheckOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,6 +88,11 @@ def render(
         from toolkit.render.scheduler import scheduler_config
 
         print(scheduler_config(loaded.topology), end="")
+        return
+    if boards is not None:
+        from toolkit.cli.dashboard_files import write_boards
+
+        write_boards(loaded.topology, boards, as_json=as_json)
         return
     if monitoring is not None:
         from toolkit.cli.monitoring_files import write_monitoring

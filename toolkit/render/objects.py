@@ -10,12 +10,13 @@ from toolkit.errors import RenderError
 from toolkit.render.autoscaling import autoscalers
 from toolkit.render.broker import brokers
 from toolkit.render.cluster_objects import cluster_objects
+from toolkit.render.cron_job import cron_jobs
+from toolkit.render.dashboards.provision import dashboards
 from toolkit.render.depot import depots
 from toolkit.render.edge_agent import edge_agents
-from toolkit.render.cron_job import cron_jobs
 from toolkit.render.gang import gangs
-from toolkit.render.job_flow import job_flows
 from toolkit.render.hypernodes import hypernodes
+from toolkit.render.job_flow import job_flows
 from toolkit.render.job_template import job_templates
 from toolkit.render.kubeedge_objects import kubeedge_objects
 from toolkit.render.lock import Lock
@@ -40,8 +41,8 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     autoscalers,
     vertical_autoscalers,
     gangs,
-    cron_jobs,
     hypernodes,
+    cron_jobs,
     job_templates,
     job_flows,
     sync_agents,
@@ -49,6 +50,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     brokers,
     depots,
     monitoring_objects,
+    dashboards,
 )
 """Each gives what one subject becomes in one cluster."""
 

@@ -88,6 +88,8 @@ class Monitoring(Noun):
     """Who is told; nobody means that alerts show in Alertmanager only."""
     notify: Notify = Notify()
     """How messages are gathered."""
+    dashboards: bool = False
+    """Whether the operator's objects hold dashboards for Grafana's sidecar; as files: tiers render --dashboards DIR."""
     runbooks: WebUrl | None = None
     """Where your copy of docs/reference is served; alerts then link to their page."""
 

@@ -43,13 +43,13 @@ def dashboard_files(topology: Topology) -> Iterator[tuple[str, str]]:
 
 
 def dashboards(topology: Topology, _lock: Lock, cluster: str) -> Iterator[RenderedObject]:
-    """Give a ConfigMap for each dashboard, in the cluster where the Prometheus operator is; else nothing.
+    """Give a ConfigMap for each dashboard, where `monitoring.dashboards` wants them and there is an operator.
 
     Raises:
         RenderError: a template and a noun do not fit.
     """
     monitoring = topology.monitoring
-    if monitoring is None or monitoring.kind != "operator":
+    if monitoring is None or monitoring.kind != "operator" or not monitoring.dashboards:
         return
     namespace = monitoring.namespace or topology.namespace(cluster)
     for name, text in dashboard_files(topology):
@@ -59,7 +59,7 @@ def dashboards(topology: Topology, _lock: Lock, cluster: str) -> Iterator[Render
         )
         view = ConfigMapView({f"{topology.name}-{name}": text})
         body = fill("kubernetes/configmap.yaml.j2", metadata, config_map=view)
-        yield RenderedObject(cluster, "monitoring", body)
+        yield RenderedObject(cluster, "monitoring.dashboards", body)
 
 
 def for_topology(dashboard: Dashboard, topology: Topology) -> Dashboard:
