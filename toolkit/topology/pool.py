@@ -15,7 +15,6 @@ from toolkit.topology.settings import Settings
 from toolkit.topology.units import Bytes
 
 
-class Nodes(Noun):
 class Rack(Noun):
     """Machines that stand behind one switch."""
 
@@ -25,6 +24,7 @@ class Rack(Noun):
     """Or the labels by which the cluster knows them."""
 
 
+class Nodes(Noun):
     """Which machines a pool has: a count, their names, or rows of the inventory."""
 
     count: Annotated[int, Field(ge=0)] | None = None
@@ -33,9 +33,9 @@ class Rack(Noun):
     """Their Kubernetes node names; for devices this is also the MQTT user and the name in the certificate."""
     labels: Mapping[LabelKey, LabelValue] = {}
     """Kubernetes labels that all of them carry."""
-    own_labels: Mapping[NodeName, Mapping[LabelKey, LabelValue]] = {}
     racks: Mapping[Name, Rack] = {}
     """Which of them stand near each other; workers of a gang with `network` are kept together."""
+    own_labels: Mapping[NodeName, Mapping[LabelKey, LabelValue]] = {}
     """Labels of single devices, by name; rules of `overrides` go by them."""
 
     @property
