@@ -107,13 +107,20 @@ def place_pool(topology: Topology, placed: PlacedPool) -> Placement:
     if named:
         reasons.append(f"only the nodes that tiers.yaml names: {', '.join(placed.node_names)}")
     else:
-        selector |= {TIER_LABEL: placed.tier_name, POOL_LABEL: placed.name, **placed.pool.nodes.labels}
+        selector |= {TIER_LABEL: placed.tier_name, POOL_LABEL: placed.name}
+        selector |= {**placed.hardware.labels, **placed.pool.nodes.labels}
         reasons.append(f"nodes are known by {TIER_LABEL}={placed.tier_name} and {POOL_LABEL}={placed.name}")
     if on_edge:
         selector[EDGE_LABEL] = ""
         reasons.append("KubeEdge nodes only; their outages never move or delete the pod")
     else:
         reasons.append(f"never on a node with {EDGE_LABEL}: workers could not reach each other there")
+    spot = placed.pool.spot
+    if spot is not None:
+        selector[spot.mark.key] = spot.mark.value
+        reasons.append(
+            f"spot machines of {spot.provider}: it may take them back, {spot.mark.notice_seconds} s after it says so"
+        )
     return Placement(
         cluster=cluster,
         namespace=topology.namespace(cluster),
@@ -179,6 +186,18 @@ def place_service(topology: Topology, name: str) -> Placement:
     )
 
 
+def grace_seconds(topology: Topology, name: str) -> int:
+    """Say how long a worker of a job has for a last checkpoint, in seconds; on spot machines no longer than they have.
+
+    Raises:
+        KeyError: there is no such job.
+    """
+    job = topology.jobs[name]
+    spot = topology.pool(job.pool).pool.spot
+    seconds = max(int(job.grace.seconds), 1)
+    return seconds if spot is None else min(seconds, spot.mark.notice_seconds)
+
+
 def worker_size(topology: Topology, name: str) -> WorkerSize:
     """Say what one worker of a job asks for: what tiers.yaml says, else its part of the machine. Raises KeyError."""
     gang = topology.jobs[name].gang
@@ -234,5 +253,8 @@ def _tolerations(placed: PlacedPool, *, on_edge: bool) -> tuple[Toleration, ...]
         tolerated += [Toleration(taint, effect="NoExecute") for taint in OUTAGE_TAINTS]
     if placed.gpus_per_node:
         tolerated += [Toleration(GPU, effect="NoSchedule")]
+    spot = placed.pool.spot
+    if spot is not None and spot.mark.tainted:
+        tolerated += [Toleration(spot.mark.key, spot.mark.value, "NoSchedule")]
     own = placed.pool.placement.tolerations
     return (*tolerated, *(Toleration(each.key, each.value or "", each.effect or "") for each in own))

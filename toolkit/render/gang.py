@@ -145,7 +145,9 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
         seconds_kept=int(job.keep.seconds),
         network_mode=job.gang.network.mode if job.gang.network else "",
         highest_tier=job.gang.network.highest_tier if job.gang.network else 0,
-        policies=policies(job, topology.scheduler.profile),
+        policies=policies(
+            job, topology.scheduler.profile, rented=topology.pool(job.pool).pool.spot is not None
+        ),
         task=TASK,
         pod_labels=labels,
         image=lock.pinned(job.image or topology.images.jobs),

@@ -20,6 +20,8 @@ from toolkit.topology.scheduler import Profile
 PENDING_TIMEOUT = "1h"
 """Longest time for a pod of a gang to start. It runs from when the pod is made, not from when it has a machine, so
 where waiting jobs have pods there is no such policy: each hour of waiting would use one attempt."""
+TAKEN_BACK = frozenset({143, 137})
+"""Exit codes of a worker that went when it was told to, and of one that was still there when its time was over."""
 RESTART_JOB, RESTART_POD, TERMINATE, COMPLETE = "RestartJob", "RestartPod", "TerminateJob", "CompleteJob"
 
 
@@ -33,9 +35,19 @@ class Policy:
     timeout: str = ""
 
 
-def policies(job: Job, profile: Profile) -> tuple[Policy, ...]:
-    """Give the policies of a job under a scheduler's profile, in the order in which Volcano tries them."""
-    return tuple(_policies(job, waits_with_pods=profile != "queued"))
+def policies(job: Job, profile: Profile, *, rented: bool = False) -> tuple[Policy, ...]:
+    """Give the policies of a job under a scheduler's profile, in the order in which Volcano tries them.
+
+    Args:
+        job: the job.
+        profile: whether waiting jobs have pods.
+        rented: whether its machines may be taken back; kubelet then ends the pods itself while the machine goes down,
+            which to Volcano is no eviction but a failure with one of TAKEN_BACK.
+    """
+    codes = (
+        TAKEN_BACK if rented and any(cause.kind == "evicted" for cause in job.retry.after) else frozenset()
+    )
+    return tuple(_policies(job, waits_with_pods=profile != "queued", codes=codes))
 
 
 def max_retry(job: Job) -> int:
@@ -43,12 +55,13 @@ def max_retry(job: Job) -> int:
     return max(job.retry.attempts, 1)
 
 
-def _policies(job: Job, *, waits_with_pods: bool) -> Iterator[Policy]:
+def _policies(job: Job, *, waits_with_pods: bool, codes: frozenset[int]) -> Iterator[Policy]:
     retried = job.retry.after if job.retry.attempts else ()
     kinds = {cause.kind for cause in retried}
     # A worker of an elastic gang comes back alone; the others go on, led by torchrun.
     come_back = RESTART_POD if job.gang.minimum < job.gang.workers else RESTART_JOB
-    for code in sorted({cause.exit_code for cause in retried if cause.exit_code is not None}):
+    asked = {cause.exit_code for cause in retried if cause.exit_code is not None}
+    for code in sorted(asked | codes if retried else asked):
         yield Policy(RESTART_JOB, exit_code=code)
     yield Policy(come_back if "evicted" in kinds else TERMINATE, event="PodEvicted")
     yield Policy(RESTART_JOB if "evicted" in kinds else TERMINATE, event="Unknown")

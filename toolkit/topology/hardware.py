@@ -5,11 +5,13 @@ Versions of JetPack, TensorRT and compute capabilities are NVIDIA's (JetPack rel
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from toolkit.topology.names import LabelKey, LabelValue
 from toolkit.topology.noun import Noun
 from toolkit.topology.units import Bytes
 
@@ -59,6 +61,10 @@ class Hardware(Noun):
     """Engine that runs models there."""
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
     """Number formats that the machine runs faster than or as fast as fp32."""
+    labels: Mapping[LabelKey, LabelValue] = {}
+    """Node labels that every machine of this kind carries, beside those of its pool."""
+    memory_per_cpu: Bytes | None = None
+    """Main memory for each core, at least; a pool that says both is held to it."""
 
     @property
     def is_jetson(self) -> bool:
@@ -107,6 +113,11 @@ PROFILES: dict[str, Hardware] = {
     "h200-sxm-141gb": _card("NVIDIA-H200", "141GiB", "9.0"),
     "l4-24gb": _card("NVIDIA-L4", "24GiB", "8.9"),
     "cpu-node": Hardware(gpus=0),
+    # Eight GiB for each core is what the clouds sell as memory-optimised (r-, E- and m-highmem machines); a language
+    # model of a few billion weights and its batch of records fit beside each other there.
+    "cpu-memory-node": Hardware(
+        gpus=0, labels={"tiers.dev/memory": "high"}, memory_per_cpu=Bytes.parse("8GiB")
+    ),
     "nvme-node": Hardware(gpus=0),
     "cache-node": Hardware(gpus=0),
     "hdd-node": Hardware(gpus=0),

@@ -12,6 +12,7 @@ from toolkit.topology.kubeedge import Upgrade
 from toolkit.topology.names import Image, LabelKey, LabelValue, Name, NodeName
 from toolkit.topology.noun import Noun
 from toolkit.topology.settings import Settings
+from toolkit.topology.spot import Spot
 from toolkit.topology.units import Bytes
 
 
@@ -73,13 +74,6 @@ class Placement(Noun):
     """Node labels that must be there, beside the pool's own."""
     tolerations: tuple[Toleration, ...] = ()
     """Taints that are tolerated, beside the pool's own."""
-
-
-class Spot(Noun):
-    """Machines that the cloud may take back at any time."""
-
-    provider: Literal["gke", "aks", "eks", "karpenter"]
-    """Whose labels and taints mark such a machine."""
 
 
 class Pool(Noun):

@@ -117,6 +117,11 @@ _ROWS = (
     Row("E0801", "an authority that servers cannot read", "the servers would not start", "kubectl create secret generic client-ca --from-file=ca.crt=FILE, then client_ca: {secret: client-ca/ca.crt}"),
     Row("E0803", "more than a quota lets through", "the API server would refuse the pods above it, and a gang of which some are there holds machines and never starts", "raise the quota, or ask for less"),
     Row("W0804", "gangs that do not fit into their quota together", "each may get some of its pods and wait for the rest, so that none of them starts; Volcano looks at no quota with a priority", "raise the quota to the sum, run them one after the other in a flow, or limit them by a queue"),
+    Row("E0805", "devices that a cloud may take back", "no cloud knows a machine beside a patient", "remove spot"),
+    Row("E0806", "critical work on machines that may go", "a cloud takes such machines back within seconds, all of them at once", "choose a pool without spot, and leave this one to jobs of a lower priority"),
+    Row("W0807", "a job that does not survive the loss of a machine", "on machines that the cloud may take back it would begin from nothing each time, or end for good", "add checkpoints: {to: warm, path: checkpoints/NAME} and 'evicted' to retry.after"),
+    Row("W0808", "more time for the last checkpoint than there is", "the machine is gone before the time is over, and the checkpoint stays half-written", "make grace no longer, and checkpoints.every shorter than what may be lost"),
+    Row("E0809", "a memory-optimised pool with little memory", "what is placed there for its memory would not fit", "correct cpus or memory, or use cpu-node"),
     Row("W0802", "work in a queue that may end nobody", "Volcano asks the PriorityClass also before it takes back what a queue lent, so the lender waits until the borrower is done", "remove preempts: false, or take the job out of the queue"),
     # ------------------------------------------------------------------ E088 scaling of services
     Row("E0880", "scaling without room", "the number of servers could never change", "make replicas.max more than replicas.min, or remove scale"),

@@ -23,6 +23,7 @@ from toolkit.topology.checks import (
     routes,
     sensors,
     services,
+    spot,
     storages,
 )
 from toolkit.topology.checks.site import Site
@@ -48,6 +49,10 @@ RULES: tuple[Callable[[Site], None], ...] = (
     pools.shares_of_gpus_make_sense,
     pools.device_settings_have_a_device,
     pools.old_jetsons_are_noted,
+    pools.memory_is_what_the_hardware_has,
+    spot.devices_are_not_rented,
+    spot.critical_work_keeps_its_machines,
+    spot.jobs_survive_the_loss_of_a_machine,
     overrides.overrides_say_something,
     overrides.overrides_match_somebody,
     overrides.labels_belong_to_devices,

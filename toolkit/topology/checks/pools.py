@@ -110,6 +110,17 @@ def old_jetsons_are_noted(site: Site) -> None:
             site.report("W0701", (*_path(placed), "hardware"), message)
 
 
+def memory_is_what_the_hardware_has(site: Site) -> None:
+    """E0809: a pool that says cores and memory has for each core what its hardware is chosen for."""
+    for placed in site.pools().values():
+        cpus = placed.pool.cpus or placed.hardware.cpus
+        memory = placed.pool.memory or placed.hardware.memory
+        least = placed.hardware.memory_per_cpu
+        if least is not None and cpus and memory and memory.count < cpus * least.count:
+            message = f"{memory} for {cpus} cores, '{placed.pool.hardware}' has at least {least} for each"
+            site.report("E0809", (*_path(placed), "memory" if placed.pool.memory else "hardware"), message)
+
+
 _FIRST_JETPACK = 6
 _WHICH_MACHINES = "write count: N, or names: [a, b], or give the devices in the inventory"
 
