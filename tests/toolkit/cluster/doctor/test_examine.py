@@ -231,6 +231,8 @@ def test_missing_switches_of_cloudcore(ward):
     [
         ("rules.kubeedge.io/v1", "Rule", "router"),
         ("operations.kubeedge.io/v1alpha2", "ImagePrePullJob", "taskManager"),
+        ("operations.kubeedge.io/v1alpha2", "NodeUpgradeJob", "taskManager"),
+        ("devices.kubeedge.io/v1beta1", "Device", "deviceController"),
         ("policy.kubeedge.io/v1alpha1", "ServiceAccountAccess", "dynamicController"),
     ],
 )
