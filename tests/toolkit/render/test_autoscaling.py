@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.toolkit.render.replica_arithmetic import SYNC, Controller
+from toolkit.render.autoscaling import METRICS
+from toolkit.render.monitoring.scale import (
+    ERRORS,
+    GPU_USE,
+    LATENCY,
+    PRESSURE,
+    QUEUE_DEPTH,
+    SCALE_IN,
+    SCALE_OUT,
+    SETTLED,
+)
 from toolkit.render.objects import render
 
 NAME = "medical-ai"
@@ -236,3 +250,19 @@ def test_floors_hold_and_go(controller):
     assert run(held, 120, lambda *_: 0.5, floors=(6,))[-1] == 6
     assert set(run(held, 3600, lambda *_: 0.5, floors=(6, 4), begin=120)) == {6}
     assert run(held, 3600, lambda *_: 0.5, begin=3720)[-1] == 2
+
+
+# ---------------------------------------------------------------- the guide
+def test_the_guide_names_the_records_and_the_adapter_s_rules_as_they_are():
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "scale.md").read_text()
+    (rules,) = re.findall(r"```yaml\n(externalRules:.*?)```", guide, re.DOTALL)
+    named = {
+        each["seriesQuery"].split('"')[1]: each["name"]["as"]
+        for each in yaml.safe_load(rules)["externalRules"]
+    }
+    assert named == METRICS
+    (queries,) = re.findall(r"```promql\n(.*?)```", guide, re.DOTALL)
+    asked = [re.search(r'__name__=~"([^"]+)"', each)[1] for each in queries.splitlines() if "=~" in each]
+    records = (GPU_USE, QUEUE_DEPTH, LATENCY, ERRORS, SETTLED, SCALE_OUT, SCALE_IN)
+    assert all(any(re.fullmatch(each, record) for each in asked) for record in records)
+    assert PRESSURE in queries

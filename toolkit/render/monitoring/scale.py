@@ -12,7 +12,7 @@ its last record, `docs/guides/scale.md` says how to ask it why. For each service
 
 The autoscaler repeats a step as long as the pressure lasts; it multiplies what is *ready*, so servers that load hold it
 back. An input that is missing never asks for more servers, and nothing is taken away on it: what is unknown is not low.
-ScaleInputMissing tells somebody. Without requests there is no latency and no error, which is not missing: both are 0.
+TiersScaleInputMissing tells somebody. Without requests there is no latency and no error: that is 0, and not missing.
 
 Under MIG, DCGM has no GPU_UTIL for an instance; GR_ENGINE_ACTIVE, the same as a ratio, stands in for it, series by
 series.
@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from toolkit.placement import place_service
+from toolkit.render.metadata import NAME_LABEL
 from toolkit.render.monitoring.labels import CLUSTER, POOL, SERVICE, SERVICE_JOB, TIER, TOPOLOGY
 from toolkit.render.monitoring.model import Group, Rule
 from toolkit.topology.service import Scale
@@ -41,7 +42,7 @@ PRESSURE: Final = "tiers_service:scale_pressure"
 NEEDED: Final = "tiers_service:servers_needed"
 FORECAST: Final = "tiers_service:servers_needed:last_week"
 
-MISSING_ALERT: Final = "ScaleInputMissing"
+MISSING_ALERT: Final = "TiersScaleInputMissing"
 _HOLD: Final = "10m"
 """How long an input may be missing: longer than the roll-out of a new Prometheus."""
 WEEK: Final = Duration.parse("1w")
@@ -79,8 +80,9 @@ def _service(topology: Topology, name: str) -> Iterator[Rule]:
     labels = tuple(zip((TOPOLOGY, CLUSTER, TIER, POOL, SERVICE), values, strict=True))
     for record, expr in (*_inputs(scale, ours), *_decisions(scale, ours), *_prediction(scale, ours)):
         yield Rule(expr=expr, record=record, labels=labels)
+    look = f"kubectl -n {placement.namespace} get pods -l {NAME_LABEL}={name}"
     for key, what, expr in _missing(scale, ours):
-        yield _alert((("input", key), *labels), name, what, expr)
+        yield _alert((("input", key), *labels), f"The service {name} is scaled without {what}", expr, look)
 
 
 def _inputs(scale: Scale, ours: str) -> Iterator[tuple[str, str]]:
@@ -138,18 +140,18 @@ def _missing(scale: Scale, ours: str) -> Iterator[tuple[str, str, str]]:
         yield "gpu", "the use of its GPUs", f"absent({GPU_USE}{{{ours}}})"
 
 
-def _alert(labels: tuple[tuple[str, str], ...], name: str, what: str, expr: str) -> Rule:
+def _alert(labels: tuple[tuple[str, str], ...], summary: str, expr: str, look: str) -> Rule:
+    known = f"Not seen for {_HOLD}. Until it is, no server is taken away, and none is added on its account."
     return Rule(
         expr=expr,
         alert=MISSING_ALERT,
         hold=_HOLD,
         labels=(("severity", "warning"), *labels),
         annotations=(
-            ("summary", f"The service {name} is scaled without {what}"),
-            (
-                "description",
-                f"Prometheus has not seen {what} for {_HOLD}; until it does, no server is taken away.",
-            ),
+            ("summary", summary),
+            ("description", known),
+            ("next", look),
+            ("runbook", "docs/guides/scale.md"),
         ),
     )
 
