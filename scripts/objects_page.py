@@ -91,9 +91,19 @@ def key_of(source: str, schema: Mapping[str, object]) -> str:
         here = _plain(here, schema)
         properties = here.get("properties", {})
         known = isinstance(properties, Mapping) and word in properties
-        here = properties[word] if known else here.get("additionalProperties", {})
+        here = properties[word] if known else _of_any_name(here)
         words.append(word if known else "NAME")
     return ".".join(words)
+
+
+def _of_any_name(node: Mapping[str, object]) -> object:
+    """Give the schema of what stands under a name of the topology's own."""
+    patterns = node.get("patternProperties")
+    return (
+        next(iter(patterns.values()), {})
+        if isinstance(patterns, Mapping)
+        else node.get("additionalProperties", {})
+    )
 
 
 def _plain(node: object, schema: Mapping[str, object]) -> Mapping[str, object]:
