@@ -65,8 +65,9 @@ def shell_blocks(page: Path) -> list[str]:
 
 
 RUN_PAGES = [page for page in PAGES if shell_blocks(page)]
-ON_A_CLUSTER = {"apply.md", "devices.md"}
+ON_A_CLUSTER = {"apply.md", "devices.md", "serve.md"}
 """Pages whose reader has a cluster, such as that of `make cluster`."""
+WITH_PROMETHEUS = {"monitor.md"}
 END_WHAT_THE_PAGE_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
 
 
@@ -83,6 +84,8 @@ def test_the_commands_of_a_page_work(tmp_path, page, request):
     copy = tmp_path / "tiers"
     shutil.copytree(REPOSITORY, copy, ignore=MADE_HERE)
     path, cluster = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), {}
+    if page.name in WITH_PROMETHEUS:
+        request.getfixturevalue("require")("prometheus")
     if page.name in ON_A_CLUSTER:
         cluster = {"KUBECONFIG": str(request.getfixturevalue("plane").kubeconfig)}
         path = os.pathsep.join([path, str(programs.find("kubectl").parent)])
