@@ -37,6 +37,7 @@ from toolkit.render.worker_pod import (
 from toolkit.topology.secret import SecretReference
 from toolkit.topology.topology import Topology
 
+DEPOT_NOUN, DRIVER_NOUN = "depot", "driver"
 PRIORITY = "normal"
 """The entry of `priorities` that they get, when there is one."""
 SITE_FOLDER, SITE_FILE = "/etc/tiers/site", "tiers.yaml"
@@ -115,14 +116,16 @@ def _members(topology: Topology) -> Iterator[_Member]:
         options = tuple(word for name, rate in rates if rate for word in (name, str(rate)))
         kept = tuple(storage_mounts([(REGISTRY, topology.registry)], read_only=True))
         memory, words = depot.memory.count, ("depot", *options)
-        yield _Member("depot", depot.pool, depot.replicas, memory, depot.identity, depot.keyring, words, kept)
+        yield _Member(
+            DEPOT_NOUN, depot.pool, depot.replicas, memory, depot.identity, depot.keyring, words, kept
+        )
     if driver is not None:
         key = driver.key.key or OPERATOR_KEY
         words = ("rollout", "run", "--key", f"{KEY_FOLDER}/{key}")
         kept = (secret_mount("key", driver.key.name or "", KEY_FOLDER, key),)
         memory = driver.memory.count
         yield _Member(
-            "driver", driver.pool, driver.replicas, memory, driver.identity, driver.keyring, words, kept
+            DRIVER_NOUN, driver.pool, driver.replicas, memory, driver.identity, driver.keyring, words, kept
         )
 
 

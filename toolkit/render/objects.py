@@ -21,6 +21,7 @@ from toolkit.render.job_template import job_templates
 from toolkit.render.kubeedge_objects import kubeedge_objects
 from toolkit.render.lock import Lock
 from toolkit.render.monitoring.operator import monitoring_objects
+from toolkit.render.network_policies import network_policies
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduler import scheduler_configs
 from toolkit.render.service import services
@@ -49,6 +50,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     storages,
     brokers,
     depots,
+    network_policies,
     monitoring_objects,
     dashboards,
 )

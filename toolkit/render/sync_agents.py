@@ -23,7 +23,15 @@ from toolkit.render.quantities import memory_quantity
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.storage import storage_mounts
 from toolkit.render.template import fill
-from toolkit.render.worker_pod import PodView, Program, config_mount, pod, service_account, worker
+from toolkit.render.worker_pod import (
+    PodView,
+    Program,
+    config_mount,
+    pod,
+    secret_mount,
+    service_account,
+    worker,
+)
 from toolkit.routes import sync_tasks
 from toolkit.sync.task import SyncTask
 from toolkit.topology.names import TierName
@@ -42,6 +50,14 @@ RARE_SECONDS = 3600
 """From this period on a route is a CronJob."""
 _HOUR, _DAY, _WEEK = 3600, 86400, 604800
 _LATE_SECONDS = 900
+CERTIFICATE_FOLDER = "/etc/tiers/certificate"
+METRICS_PORT, METRICS_PORT_NAME = 9108, "metrics"
+_EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 -- of a pod; it speaks TLS
+_COMMAND = ("python", "-m", "cloud_jobs.sync_agent")
+_WATCHED = (
+    *("--metrics", f"{_EVERY_ADDRESS}:{METRICS_PORT}"),
+    *("--certificate", f"{CERTIFICATE_FOLDER}/tls.crt", "--key", f"{CERTIFICATE_FOLDER}/tls.key"),
+)
 _ONCE: dict[bool, tuple[str, ...]] = {True: ("--once",), False: ()}
 _REQUESTS = {"cpu": "250m", "memory": "256Mi"}
 
@@ -103,15 +119,20 @@ def _agents(
     yield RenderedObject(placement.cluster, source, body)
 
     def view(file: str, *, tasks: list[SyncTask], once: bool) -> PodView:
+        mounts = [config_mount(metadata.name, TASKS_FOLDER)]
+        watched = agent.certificate.name if agent.certificate and not once else None
+        if watched:
+            mounts.append(secret_mount("certificate", watched, CERTIFICATE_FOLDER, "tls.crt", "tls.key"))
         storages = storage_mounts(_storages(topology, tasks))
         program = Program(
             name="agent",
             image=lock.pinned(topology.images.jobs),
-            command=("python", "-m", "cloud_jobs.sync_agent", *_ONCE[once], f"{TASKS_FOLDER}/{file}"),
+            command=(*_COMMAND, *_ONCE[once], *(_WATCHED if watched else ()), f"{TASKS_FOLDER}/{file}"),
             requests=_REQUESTS,
             limits={"memory": memory_quantity(agent.memory.count)},
-            mounts=(config_mount(metadata.name, TASKS_FOLDER), *storages),
+            mounts=(*mounts, *storages),
             config=files[file],
+            ports={METRICS_PORT_NAME: METRICS_PORT} if watched else {},
             env={"HOME": "/tmp"},  # noqa: S108 -- an emptyDir of the pod; the user has no home
         )
         return pod(

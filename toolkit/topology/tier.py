@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from toolkit.topology.names import Name
 from toolkit.topology.noun import Noun
 from toolkit.topology.pool import Pool
+from toolkit.topology.secret import Secret
 from toolkit.topology.settings import Settings
 from toolkit.topology.storage import Storages
 from toolkit.topology.units import Bytes
@@ -20,6 +21,8 @@ class Agent(Noun):
     """Pool of the tier whose machines they run on; a storage that is a folder must be on these machines."""
     memory: Bytes = Bytes.parse("2GiB")
     """Most memory that one of them may take."""
+    certificate: Secret | None = None
+    """Secret of the type kubernetes.io/tls with which the one that stays answers Prometheus; nothing: nobody asks."""
 
 
 class Tier(Noun):

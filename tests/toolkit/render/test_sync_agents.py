@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import ssl
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
+from tests.cluster.certificates import Authority
 from toolkit.errors import TopologyError
 from toolkit.render.lock import Lock
 from toolkit.render.objects import render
@@ -156,6 +160,44 @@ def test_the_agents_command_runs_over_what_is_mounted(topology, tmp_path):
     for number in range(3):
         copied = warm / "checkpoints" / f"step-{number}" / "model.pt"
         assert copied.read_bytes() == bytes([number]) * 1000
+
+
+def test_the_one_that_stays_answers_prometheus_over_tls(topology, tmp_path, free_port, wait_until):
+    tiers = {"hot": {"agent": {"pool": "a100", "certificate": {"secret": "agent-tls"}}}}
+    objects = agents(topology, {"tiers": tiers})
+    pod = pod_of(one(objects, "Deployment", "tiers-sync-hot"))
+    (container,) = pod["containers"]
+    assert container["ports"] == [{"name": "metrics", "containerPort": 9108}]
+    port, authority = free_port(), Authority(tmp_path)
+    for there, here in zip(("tls.crt", "tls.key"), authority.server("agent"), strict=True):
+        here.rename(tmp_path / there)
+    (tmp_path / "tasks.json").write_text(one(objects, "ConfigMap", "tiers-sync-hot")["data"]["tasks.json"])
+    places = {
+        "0.0.0.0:9108": f"127.0.0.1:{port}",
+        "/etc/tiers/certificate": str(tmp_path),
+        "/etc/tiers/tasks": str(tmp_path),
+    }
+    words = container["command"][1:]
+    for there, here in places.items():
+        words = [word.replace(there, here) for word in words]
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def figures() -> str:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"https://127.0.0.1:{port}/metrics", context=context, timeout=5) as answer,
+        ):
+            return answer.read().decode()
+        return ""
+
+    try:
+        wait_until(
+            lambda: 'tiers_sync_period_seconds{route="checkpoints"} 600.0' in figures(), "figures", seconds=20
+        )
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) == 0
 
 
 def test_an_agent_of_another_tiers_pool_is_refused(topology):

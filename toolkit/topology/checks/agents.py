@@ -25,9 +25,11 @@ def agents_stand_in_their_tier(site: Site) -> None:
 
 
 def agents_can_log_in(site: Site) -> None:
-    """E0907: the logins of storages that an agent works on are Secrets of the cluster."""
+    """E0907: an agent's certificate, and the logins of the storages that it works on, are Secrets of the cluster."""
     tiers = site.topology.tiers
     for tier_name, tier in tiers.items():
+        if tier.agent is not None:
+            in_cluster(site, ("tiers", tier_name, "agent", "certificate"), tier.agent.certificate)
         used = {tier_name} if tier.agent else set()
         used |= {
             route.source
