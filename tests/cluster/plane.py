@@ -73,7 +73,9 @@ class Plane:
         self.took: dict[str, float] = {}
         self.authority = Authority(folder)
         self.tokens = {user: secrets.token_hex(16) for user in ("admin", "system", "tiers", "guest")}
-        (self.etcd_port, self.peer_port, port, *self.ports) = free_ports(10)
+        (self.etcd_port, self.peer_port, port, *self.ports) = free_ports(12)
+        self.metrics_ports = tuple(self.ports[7:9])
+        """Where Volcano's scheduler and its controllers answer Prometheus."""
         self.url = f"https://127.0.0.1:{port}"
         self.api = self.user("admin")
         self.kubeconfig = self.write_kubeconfig("tiers")
@@ -230,6 +232,8 @@ class Plane:
                 "--disable-default-scheduler-config=true",
                 "--schedule-period=200ms",
                 f"--healthz-address=127.0.0.1:{scheduler}",
+                "--enable-metrics=true",
+                f"--listen-address=127.0.0.1:{self.metrics_ports[0]}",
                 "--cache-dumper=false",
                 "--plugins-dir=",
             ): scheduler,
@@ -238,6 +242,8 @@ class Plane:
                 *shared,
                 "--leader-elect=false",
                 f"--healthz-address=127.0.0.1:{controllers}",
+                "--enable-metrics=true",
+                f"--listen-address=127.0.0.1:{self.metrics_ports[1]}",
             ): controllers,
         }
         certificate, key = self.authority.server("webhook")
