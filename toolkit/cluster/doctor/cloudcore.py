@@ -16,6 +16,7 @@ from toolkit.lint import kubeedge_config
 from toolkit.lint.document import Document, mapping, sequence, text
 from toolkit.lint.kubeedge_config import DEFAULT_NODE_LIMIT, configurations
 from toolkit.lint.pod_templates import pod_templates
+from toolkit.render.kubeedge_config import HTTPS_PORT, WEBSOCKET_PORT
 from toolkit.render.kubeedge_switches import CLOUD_MODULES, CONTROLLED
 
 CONTROLLER_MANAGER = "^controller-?manager$"
@@ -57,6 +58,13 @@ TOO_FEW = error(
     "CloudCore takes fewer devices than tiers.yaml has.",
     why="devices beyond the limit cannot connect",
     cure="raise modules.cloudHub.nodeLimit; CloudCore derives its other numbers from it",
+)
+
+NOT_AS_SAID = error(
+    "D407",
+    "CloudCore does not answer where tiers.yaml says.",
+    why="devices dial an address or port that CloudCore does not have, or that its certificate does not hold",
+    cure="tiers render --cloud-config CLUSTER --as-config-map, apply it by kubectl and restart CloudCore",
 )
 
 
@@ -113,6 +121,24 @@ def every_device_may_connect(patient: Patient) -> Iterator[Problem]:
         yield TOO_FEW.at(place, f"nodeLimit is {limit}, tiers.yaml has {devices} devices")
 
 
+def devices_find_it(patient: Patient) -> Iterator[Problem]:
+    """CloudCore has the addresses, names and ports that devices dial, in its certificate and where it listens."""
+    said = patient.topology.clusters[patient.connection.cluster].kubeedge
+    place, modules = _modules(patient)
+    if said is None or modules is None:
+        return
+    hub = mapping(modules.get("cloudHub"))
+    for key, wanted in (("advertiseAddress", said.addresses), ("dnsNames", said.names)):
+        missing = [each for each in wanted if each not in sequence(hub.get(key))]
+        if missing:
+            message = f"modules.cloudHub.{key} lacks {some(missing)}"
+            yield NOT_AS_SAID.at(place, message)
+    for way, port in (("websocket", WEBSOCKET_PORT), ("https", HTTPS_PORT)):
+        found = mapping(hub.get(way)).get("port", port)
+        if found != port:
+            yield NOT_AS_SAID.at(place, f"modules.cloudHub.{way}.port is {found}, devices dial {port}")
+
+
 def configuration_is_sound(patient: Patient) -> Iterator[Problem]:
     """Cloudcore.yaml has no key that nobody reads and no number that CloudCore rewrites: the rules of lint."""
     if not _devices(patient):
@@ -157,6 +183,7 @@ CHECKS = (
     switches_are_on,
     controller_manager_runs,
     every_device_may_connect,
+    devices_find_it,
     configuration_is_sound,
 )
 """Every check of this subject."""

@@ -219,11 +219,25 @@ def test_missing_switches_of_cloudcore(ward):
     ):
         codes = ward.codes()
     assert "D406" in codes
-    assert set(codes) <= {"D406", "L235"}, "the rules of lint say what CloudCore will rewrite"
+    assert set(codes) <= {"D406", "D407", "L235"}, "the rules of lint say what CloudCore will rewrite"
     with ward.changed(config_map(CLOUD), cloudcore(ward, rooter={"enable": True})):
         assert ward.codes() == ["L232"]
     with ward.without(config_map(CLOUD)):
         assert ward.codes() == ["D403"]
+
+
+def test_a_cloudcore_that_answers_elsewhere(ward):
+    ours = {"advertiseAddress": ["192.0.2.10"], "dnsNames": ["cloud.hospital.example"]}
+    for wrong, said in (
+        ({"advertiseAddress": ["192.0.2.11"]}, "advertiseAddress lacks 192.0.2.10"),
+        ({"dnsNames": []}, "dnsNames lacks cloud.hospital.example"),
+        ({"https": {"port": 30002}}, "https.port is 30002, devices dial 10002"),
+    ):
+        with ward.changed(config_map(CLOUD), cloudcore(ward, cloudHub=ours | wrong)):
+            (problem,) = [each for each in ward.examine().problems if each.code == "D407"]
+        assert said in problem.message
+    with ward.changed(config_map(CLOUD), cloudcore(ward, cloudHub=ours)):
+        assert "D407" not in ward.codes()
 
 
 @pytest.mark.parametrize(
