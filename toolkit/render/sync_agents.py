@@ -84,6 +84,21 @@ def sync_agents(topology: Topology, lock: Lock, cluster: str) -> Iterator[Render
             yield from _agents(topology, lock, name, tier.agent, placement)
 
 
+def agent_name(tier: TierName) -> str:
+    """Name the Deployment of a tier's agent; NAME.NAMESPACE is what its certificate for Prometheus is made for."""
+    return fitted_name("tiers-sync", tier)
+
+
+def always_runs(topology: Topology, tier: TierName) -> bool:
+    """Tell whether a tier has routes that come too often for a CronJob, so that an agent stays.
+
+    Raises:
+        UsageError, IntegrityError: a route cannot be carried out, see `routes.sync_task`.
+    """
+    tasks = [task for task in sync_tasks(topology, tier) if task.trigger == "schedule"]
+    return any(not cron_schedule(task.route, task.every_seconds) for task in tasks)
+
+
 def cron_schedule(route: str, seconds: float) -> str:
     """Write a period as a line of cron; empty when cron cannot say it. Routes are spread over the hour by name.
 
@@ -111,7 +126,7 @@ def _agents(
     rare = {task.route: cron_schedule(task.route, task.every_seconds) for task in tasks}
     frequent = [task for task in tasks if not rare[task.route]]
     source, labels = f"tiers.{tier}.agent", owner_labels(topology.name, NOUN, tier)
-    metadata = Metadata(fitted_name("tiers-sync", tier), labels, placement.namespace)
+    metadata = Metadata(agent_name(tier), labels, placement.namespace)
     yield service_account(placement.cluster, source, metadata)
     files = {TASKS_FILE: _readable(frequent)} if frequent else {}
     files |= {_file_of(task): _readable([task]) for task in tasks if rare[task.route]}

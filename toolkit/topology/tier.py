@@ -22,7 +22,8 @@ class Agent(Noun):
     memory: Bytes = Bytes.parse("2GiB")
     """Most memory that one of them may take."""
     certificate: Secret | None = None
-    """Secret of the type kubernetes.io/tls with which the one that stays answers Prometheus; nothing: nobody asks."""
+    """Secret of the type kubernetes.io/tls with which the one that stays answers Prometheus; nothing: nobody asks.
+    Made for the name tiers-sync-TIER.NAMESPACE."""
 
 
 class Tier(Noun):

@@ -33,6 +33,8 @@ EDGE_JOB: Final = "tiers-edge"
 """Value of `job` for the daemons on devices."""
 SERVICE_JOB: Final = "tiers-service"
 """Value of `job` for the servers of services."""
+AGENT_JOB: Final = "tiers-agent"
+"""Value of `job` for the agents that run routes in the cluster."""
 GPU_JOB: Final = "tiers-gpu"
 """Value of `job` for the DCGM exporters."""
 

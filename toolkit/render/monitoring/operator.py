@@ -87,9 +87,9 @@ def _rules(topology: Topology, monitoring: Monitoring, cluster: str) -> Rendered
 
 def _monitors(topology: Topology, monitoring: Monitoring, cluster: str) -> Iterator[RenderedObject]:
     for job in scrape_jobs(topology, monitoring, cluster):
-        of = job.source.rpartition(".")[2]
+        of = job.source.removesuffix(".agent").rpartition(".")[2]
         metadata = _metadata(topology, monitoring, cluster, job.name, of)
-        if job.kind == "service":  # the operator reads Secrets only from the monitor's own namespace
+        if job.beside:
             metadata = replace(metadata, namespace=job.namespace)
         elsewhere = job.namespace if job.namespace != metadata.namespace else ""
         view = MonitorView(elsewhere, job.selector, _endpoint(job, monitoring))

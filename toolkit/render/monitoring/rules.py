@@ -23,7 +23,7 @@ from toolkit.render.monitoring.limits import prometheus_duration
 from toolkit.render.monitoring.model import Alert, Group, Recording, Rule, Subject
 from toolkit.render.monitoring.recordings import RECORDINGS
 from toolkit.render.monitoring.scale import scale_groups
-from toolkit.render.monitoring.scrape import has_cards
+from toolkit.render.monitoring.scrape import has_cards, watched_agents
 from toolkit.topology.monitoring import Monitoring
 from toolkit.topology.topology import Topology
 
@@ -72,8 +72,7 @@ def subjects(topology: Topology, monitoring: Monitoring, clusters: frozenset[str
         Subject.ANY_GPU: cards or (asked and any(placed.gpus_per_node for placed in edge)),
         Subject.GANGS: gangs,
         Subject.NODES: monitoring.kind == "operator",
-        Subject.ROUTES: asked
-        and any(each.source == "edge" and each.cadence for each in topology.routes.values()),
+        Subject.ROUTES: pods and any(watched_agents(topology, cluster) for cluster in clusters),
     }
     return frozenset(subject for subject, there in found.items() if there)
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from toolkit.placement import fitted_name
 from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL
 from toolkit.render.monitoring.labels import (
+    AGENT_JOB,
     CLUSTER,
     EDGE_JOB,
     GPU_JOB,
@@ -24,7 +25,9 @@ from toolkit.render.monitoring.labels import (
     TOPOLOGY,
 )
 from toolkit.render.service_secrets import CERTIFICATE_KEY, SCRAPE_KEY, server_names, serving_secret
+from toolkit.render.sync_agents import METRICS_PORT_NAME, agent_name, always_runs
 from toolkit.topology.monitoring import DeviceTargets, Monitoring
+from toolkit.topology.names import TierName
 from toolkit.topology.secret import SecretReference
 from toolkit.topology.topology import PlacedPool, Topology
 
@@ -81,6 +84,8 @@ class ScrapeJob:
     metric_relabels: tuple[Relabel, ...] = ()
     honor_labels: bool = False
     access: Access = Access()
+    beside: bool = False
+    """Whether the monitor has to stand in the pods' namespace, because the operator reads its Secrets only there."""
 
 
 def scrape_jobs(topology: Topology, monitoring: Monitoring, cluster: str) -> Iterator[ScrapeJob]:
@@ -91,6 +96,8 @@ def scrape_jobs(topology: Topology, monitoring: Monitoring, cluster: str) -> Ite
     for name in sorted(topology.services):
         if any(placed.name == topology.services[name].pool for placed in pools):
             yield _service(topology, cluster, name)
+    for tier_name in watched_agents(topology, cluster):
+        yield _agent(topology, cluster, tier_name)
     if any(has_cards(placed) for placed in pools):
         yield _gpus(topology, monitoring, cluster)
 
@@ -98,6 +105,16 @@ def scrape_jobs(topology: Topology, monitoring: Monitoring, cluster: str) -> Ite
 def has_cards(placed: PlacedPool) -> bool:
     """Tell whether the machines of a pool have GPUs that DCGM knows: a Jetson's it does not."""
     return bool(placed.gpus_per_node) and placed.tier_name != "edge" and not placed.hardware.is_jetson
+
+
+def watched_agents(topology: Topology, cluster: str) -> tuple[TierName, ...]:
+    """Name the tiers whose agent in a cluster stays and answers Prometheus."""
+    there = {placed.name for placed in topology.pools_in(cluster)}
+    return tuple(
+        name
+        for name, tier in topology.tiers.items()
+        if tier.agent and tier.agent.certificate and tier.agent.pool in there and always_runs(topology, name)
+    )
 
 
 def device_address(targets: DeviceTargets, name: str) -> str:
@@ -147,6 +164,7 @@ def _service(topology: Topology, cluster: str, name: str) -> ScrapeJob:
             Relabel(NODE, sources=(_POD_NODE,)),
         ),
         access=_service_access(name, topology.namespace(cluster)),
+        beside=True,
     )
 
 
@@ -158,6 +176,33 @@ def _service_access(name: str, namespace: str) -> Access:
         ca=SecretReference(secret=f"{secret}/{CERTIFICATE_KEY}"),
         token=SecretReference(secret=f"{secret}/{SCRAPE_KEY}"),
         server_name=server_names(namespace, name)[-2],
+    )
+
+
+def _agent(topology: Topology, cluster: str, tier_name: TierName) -> ScrapeJob:
+    agent = topology.tiers[tier_name].agent
+    if agent is None or agent.certificate is None:
+        raise KeyError(tier_name)
+    namespace, name = topology.namespace(cluster), agent_name(tier_name)
+    return ScrapeJob(
+        kind="pods",
+        name=fitted_name(topology.name, "agent", tier_name),
+        job=AGENT_JOB,
+        source=f"tiers.{tier_name}.agent",
+        cluster=cluster,
+        namespace=namespace,
+        selector={TOPOLOGY_LABEL: topology.name, NOUN_LABEL: "agent", NAME_LABEL: tier_name},
+        port=METRICS_PORT_NAME,
+        relabels=(
+            *_fixed(topology, cluster, AGENT_JOB),
+            Relabel(TIER, tier_name),
+            Relabel(POOL, agent.pool),
+            Relabel(NODE, sources=(_POD_NODE,)),
+        ),
+        access=Access(
+            "https", SecretReference(secret=f"{agent.certificate.name}/tls.crt"), None, f"{name}.{namespace}"
+        ),
+        beside=True,
     )
 
 
