@@ -24,6 +24,7 @@ from toolkit.render.quantities import memory_quantity
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.storage import REGISTRY, storage_mounts
 from toolkit.render.template import fill
+from toolkit.render.vertical import fitted_worker
 from toolkit.render.worker_pod import (
     Mount,
     Probe,
@@ -66,6 +67,7 @@ class _Member:
     words: tuple[str, ...]
     """Of the command, beside those that both have."""
     mounts: tuple[Mount, ...]
+    vertical: bool = False
 
 
 def depots(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
@@ -117,7 +119,15 @@ def _members(topology: Topology) -> Iterator[_Member]:
         kept = tuple(storage_mounts([(REGISTRY, topology.registry)], read_only=True))
         memory, words = depot.memory.count, ("depot", *options)
         yield _Member(
-            DEPOT_NOUN, depot.pool, depot.replicas, memory, depot.identity, depot.keyring, words, kept
+            DEPOT_NOUN,
+            depot.pool,
+            depot.replicas,
+            memory,
+            depot.identity,
+            depot.keyring,
+            words,
+            kept,
+            depot.vertical,
         )
     if driver is not None:
         key = driver.key.key or OPERATOR_KEY
@@ -161,6 +171,8 @@ def _objects(topology: Topology, lock: Lock, cluster: str, member: _Member) -> I
     set_of = worker(labels, replicas=member.replicas)
     body = fill("kubernetes/worker_deployment.yaml.j2", metadata, worker=set_of, pod=view)
     yield RenderedObject(cluster, member.noun, body)
+    if member.vertical:
+        yield fitted_worker(cluster, member.noun, metadata, member.noun, _REQUESTS, member.memory)
 
 
 def _broker_mounts(topology: Topology, member: _Member) -> Iterator[Mount]:

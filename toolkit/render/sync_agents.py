@@ -23,6 +23,7 @@ from toolkit.render.quantities import memory_quantity
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.storage import storage_mounts
 from toolkit.render.template import fill
+from toolkit.render.vertical import fitted_worker
 from toolkit.render.worker_pod import (
     PodView,
     Program,
@@ -40,6 +41,7 @@ from toolkit.topology.tier import Agent
 from toolkit.topology.topology import Topology
 
 NOUN = "agent"
+CONTAINER = "agent"
 PRIORITY = "batch"
 """The entry of `priorities` that agents get, when there is one."""
 TASKS_FOLDER = "/etc/tiers/tasks"
@@ -140,7 +142,7 @@ def _agents(
             mounts.append(secret_mount("certificate", watched, CERTIFICATE_FOLDER, "tls.crt", "tls.key"))
         storages = storage_mounts(_storages(topology, tasks))
         program = Program(
-            name="agent",
+            name=CONTAINER,
             image=lock.pinned(topology.images.jobs),
             command=(*_COMMAND, *_ONCE[once], *(_WATCHED if watched else ()), f"{TASKS_FOLDER}/{file}"),
             requests=_REQUESTS,
@@ -165,6 +167,9 @@ def _agents(
             "kubernetes/worker_deployment.yaml.j2", metadata, worker=worker(labels, alone=True), pod=always
         )
         yield RenderedObject(placement.cluster, source, body)
+        if agent.vertical:
+            memory = agent.memory.count
+            yield fitted_worker(placement.cluster, source, metadata, CONTAINER, _REQUESTS, memory)
     for task in tasks:
         if rare[task.route]:
             name = fitted_name(metadata.name, task.route, longest=LONGEST_CRON_JOB_NAME)

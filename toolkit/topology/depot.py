@@ -30,6 +30,8 @@ class Depot(Noun):
     """Most that one of them sends to one device; nothing means no limit."""
     memory: Bytes = Bytes.parse("1GiB")
     """Most memory that one of them may take."""
+    vertical: bool = False
+    """Whether a VerticalPodAutoscaler fits what it asks for to what it uses."""
 
 
 class Driver(Noun):

@@ -21,6 +21,8 @@ class Agent(Noun):
     """Pool of the tier whose machines they run on; a storage that is a folder must be on these machines."""
     memory: Bytes = Bytes.parse("2GiB")
     """Most memory that one of them may take."""
+    vertical: bool = False
+    """Whether a VerticalPodAutoscaler fits what the one that stays asks for to what it uses."""
     certificate: Secret | None = None
     """Secret of the type kubernetes.io/tls with which the one that stays answers Prometheus; nothing: nobody asks.
     Made for the name tiers-sync-TIER.NAMESPACE."""

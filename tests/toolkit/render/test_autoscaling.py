@@ -168,6 +168,28 @@ def test_nobody_is_sized_unasked(topology):
     assert rendered(topology, "VerticalPodAutoscaler") == []
 
 
+def test_an_agent_and_a_depot_are_sized_up_to_their_limits(topology):
+    agent = {"pool": "nvme", "memory": "3GiB", "vertical": True}
+    depot = {"pool": "nvme", "keyring": {"secret": "keyring"}, "memory": "2GiB", "vertical": True}
+    routes = {"frames": None, "copies": {"from": "warm", "to": "cold", "path": "x", "every": "5m"}}
+    changed = topology(
+        {"registry": "s3://models", "tiers": {"warm": {"agent": agent}}, "depot": depot, "routes": routes}
+    )
+    bodies = {(each.kind, each.name): each for each in render(changed)}
+    sized = {name: each for (kind, name), each in bodies.items() if kind == "VerticalPodAutoscaler"}
+    assert {name: each.source for name, each in sized.items()} == {
+        "tiers-sync-warm": "tiers.warm.agent.vertical",
+        "tiers-depot": "depot.vertical",
+    }
+    for name, each in sized.items():
+        pod = bodies["Deployment", name].body["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        (policy,) = each.body["spec"]["resourcePolicy"]["containerPolicies"]
+        assert policy["containerName"] == container["name"]
+        assert policy["maxAllowed"]["memory"] == container["resources"]["limits"]["memory"]
+        assert policy["minAllowed"] == container["resources"]["requests"]
+
+
 # ---------------------------------------------------------------- how many follow
 @pytest.fixture(params=["keda", "hpa"])
 def controller(topology, request):
