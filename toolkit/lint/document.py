@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -53,18 +54,18 @@ class Document:
     where: str = ""
     node: yaml.Node | None = None
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """The object's kind, such as `DaemonSet`; empty when it has none."""
         return text(self.body.get("kind"))
 
-    @property
+    @cached_property
     def group(self) -> str:
         """The API group without its version: `batch.volcano.sh`, `apps`, or empty for the core group."""
         group, _, version = text(self.body.get("apiVersion")).partition("/")
         return group if version else ""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """metadata.name."""
         return text(mapping(self.body.get("metadata")).get("name"))
@@ -75,7 +76,7 @@ class Document:
         namespace = text(mapping(self.body.get("metadata")).get("namespace"))
         return f"{self.kind} {namespace}/{self.name}" if namespace else f"{self.kind} {self.name}".rstrip()
 
-    @property
+    @cached_property
     def spec(self) -> Mapping[str, object]:
         """The object's spec."""
         return mapping(self.body.get("spec"))

@@ -22,7 +22,7 @@ from toolkit.lint.document import (
     text,
     written,
 )
-from toolkit.lint.neighbours import Neighbours
+from toolkit.lint.neighbours import Neighbours, once_a_run
 from toolkit.lint.promql import Expression, duration, read
 from toolkit.lint.rule import Finding
 
@@ -85,6 +85,7 @@ def alerts(document: Document) -> Iterator[Part]:
     return (each for each in rules(document) if "alert" in each.body)
 
 
+@once_a_run
 def recorded(around: Neighbours) -> frozenset[str]:
     """Name every series that a rule of the run records."""
     kinds = ("PrometheusRule", RULES_KIND, "ConfigMap")
@@ -92,6 +93,7 @@ def recorded(around: Neighbours) -> frozenset[str]:
     return frozenset(text(part.body.get("record")) for each in documents for part in rules(each))
 
 
+@once_a_run
 def shortest_interval(around: Neighbours) -> float | None:
     """Give the shortest interval (s) in which anything of the run is scraped; None where nobody says."""
     found = [*_monitored(around), *_configured(around)]

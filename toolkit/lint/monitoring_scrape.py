@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from toolkit.errors import Severity
 from toolkit.lint.document import Document, ValuePath, mapping, sequence, text
 from toolkit.lint.monitoring_document import ENDPOINTS, alerts, rules, shortest_interval
-from toolkit.lint.neighbours import metadata, namespace_of, selects
+from toolkit.lint.neighbours import Neighbours, metadata, namespace_of, once_a_run, selects
 from toolkit.lint.promql import duration
 from toolkit.lint.rule import Finding, rule, rule_around
 from toolkit.lint.surroundings import Surroundings
@@ -65,17 +65,10 @@ def range_of_samples(document: Document, around: Surroundings) -> Iterator[Findi
 )
 def whose_pod(document: Document, around: Surroundings) -> Iterator[Finding]:
     """A rule over GPUs means the pod that uses one, under the name that the monitor of dcgm-exporter leaves it."""
-    honours = {
-        mapping(endpoint).get("honorLabels") is True
-        for kind, key in ENDPOINTS.items()
-        for each in around.neighbours.of(kind)
-        if _of_dcgm(each)
-        for endpoint in sequence(each.spec.get(key))
-        if not _renames(mapping(endpoint))
-    }
+    honours = _honours(around.neighbours)
     if len(honours) != 1:
         return
-    honoured = honours.pop()
+    (honoured,) = honours
     for part in rules(document):
         if not any(each.metric.startswith("DCGM_") for each in part.expression.selectors):
             continue
@@ -100,8 +93,9 @@ def port_of_the_service(document: Document, around: Surroundings) -> Iterator[Fi
     selector = document.spec.get("selector")
     chosen = [
         each
-        for each in around.neighbours.of("Service")
-        if namespace_of(each) in where and selects(selector, mapping(metadata(each).get("labels")))
+        for namespace in sorted(where)
+        for each in around.neighbours.of("Service", namespace)
+        if selects(selector, mapping(metadata(each).get("labels")))
     ]
     there = {text(mapping(port).get("name")) for each in chosen for port in sequence(each.spec.get("ports"))}
     for index, endpoint in enumerate(map(mapping, sequence(document.spec.get("endpoints")))):
@@ -125,6 +119,19 @@ def time_to_scrape(document: Document) -> Iterator[Finding]:
         if waits and every and waits > every:
             path = ("spec", str(key), index, "scrapeTimeout")
             yield Finding(path, f"scrapeTimeout {endpoint['scrapeTimeout']} is above {endpoint['interval']}")
+
+
+@once_a_run
+def _honours(around: Neighbours) -> frozenset[bool]:
+    """Say whether monitors of dcgm-exporter honour its labels: one answer, or two where they differ, or none."""
+    return frozenset(
+        mapping(endpoint).get("honorLabels") is True
+        for kind, key in ENDPOINTS.items()
+        for each in around.of(kind)
+        if _of_dcgm(each)
+        for endpoint in sequence(each.spec.get(key))
+        if not _renames(mapping(endpoint))
+    )
 
 
 def _of_dcgm(monitor: Document) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from toolkit.lint.document import mapping
-from toolkit.lint.neighbours import Neighbours
+from toolkit.lint.neighbours import Neighbours, once_a_run
 
 _DEVICE = (
     "SM_CLOCK", "MEM_CLOCK", "MEMORY_TEMP", "GPU_TEMP", "POWER_USAGE", "TOTAL_ENERGY_CONSUMPTION",
@@ -69,6 +69,7 @@ GAUGES = VOLCANO_GAUGES | (DCGM_ON - _DCGM_COUNTERS)
 _CSV_LINE = re.compile(r"^\s*(DCGM_\w+)\s*,", re.MULTILINE)
 
 
+@once_a_run
 def dcgm_listed(around: Neighbours) -> frozenset[str]:
     """Name the metrics that ConfigMaps of the run turn on in dcgm-exporter; empty when none holds such a list."""
     return frozenset(

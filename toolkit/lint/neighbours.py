@@ -6,13 +6,15 @@ Between `document` and the rules that compare one object with others (`autoscali
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from toolkit.lint.document import Document, mapping, sequence, text
 
 _TOPOLOGY_LABEL = "tiers.dev/topology"
+_Fact = TypeVar("_Fact")
+_Key = TypeVar("_Key")
 _WORKLOADS = frozenset({"Deployment", "DaemonSet", "StatefulSet", "ReplicaSet"})
 
 
@@ -30,19 +32,25 @@ class Neighbours:
     """The objects of one run, found by what they are."""
 
     by_kind: Mapping[str, tuple[Document, ...]] = field(default_factory=dict)
+    by_place: Mapping[tuple[str, str], tuple[Document, ...]] = field(default_factory=dict)
+    """Kind and namespace → objects."""
     workloads: Mapping[Target, Document] = field(default_factory=dict)
+    workloads_in: Mapping[str, tuple[Document, ...]] = field(default_factory=dict)
+    """Namespace → its workloads."""
     scalers: Mapping[Target, tuple[Document, ...]] = field(default_factory=dict)
     """Target → the HorizontalPodAutoscalers, VerticalPodAutoscalers and ScaledObjects that name it."""
+    facts: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
+    """What `once_a_run` has found out about these objects."""
 
-    def of(self, kind: str, namespace: str | None = None) -> Iterator[Document]:
+    def of(self, kind: str, namespace: str | None = None) -> tuple[Document, ...]:
         """Give the objects of a kind, of one namespace or of all."""
-        for each in self.by_kind.get(kind, ()):
-            if namespace is None or namespace_of(each) == namespace:
-                yield each
+        if namespace is None:
+            return self.by_kind.get(kind, ())
+        return self.by_place.get((kind, namespace), ())
 
-    def workloads_of(self, namespace: str) -> Iterator[Document]:
+    def workloads_of(self, namespace: str) -> tuple[Document, ...]:
         """Give the workloads of a namespace."""
-        return (each for target, each in self.workloads.items() if target.namespace == namespace)
+        return self.workloads_in.get(namespace, ())
 
     def knows_all(self, kinds: Iterable[str], asker: Document) -> bool:
         """Whether every object of these kinds in the asker's namespace is in the run, as far as that can be told.
@@ -60,22 +68,40 @@ NO_NEIGHBOURS = Neighbours()
 """Nothing else is known: every rule that compares stays silent."""
 
 
+def once_a_run(find: Callable[[Neighbours], _Fact]) -> Callable[[Neighbours], _Fact]:
+    """Find something out about all objects of a run the first time only: a rule asks it for each of its objects."""
+
+    def found(around: Neighbours) -> _Fact:
+        if find not in around.facts:
+            around.facts[find] = find(around)
+        return cast("_Fact", around.facts[find])
+
+    return found
+
+
 def neighbours(documents: Iterable[Document]) -> Neighbours:
     """Sort the objects of a run."""
     by_kind: dict[str, list[Document]] = {}
+    by_place: dict[tuple[str, str], list[Document]] = {}
     workloads: dict[Target, Document] = {}
     scalers: dict[Target, list[Document]] = {}
     for each in documents:
         by_kind.setdefault(each.kind, []).append(each)
+        by_place.setdefault((each.kind, namespace_of(each)), []).append(each)
         if each.kind in _WORKLOADS and each.group == "apps":
             workloads[Target("apps", each.kind, namespace_of(each), each.name)] = each
         target = target_of(each)
         if target is not None:
             scalers.setdefault(target, []).append(each)
+    workloads_in: dict[str, list[Document]] = {}
+    for target, each in workloads.items():
+        workloads_in.setdefault(target.namespace, []).append(each)
     return Neighbours(
-        {kind: tuple(found) for kind, found in by_kind.items()},
-        workloads,
-        {target: tuple(found) for target, found in scalers.items()},
+        by_kind=_tuples(by_kind),
+        by_place=_tuples(by_place),
+        workloads=workloads,
+        workloads_in=_tuples(workloads_in),
+        scalers=_tuples(scalers),
     )
 
 
@@ -136,6 +162,10 @@ def selects(selector: object, labels: Mapping[str, object]) -> bool:
 def pod_labels(workload: Document) -> Mapping[str, object]:
     """Give the labels of the pods that a workload makes."""
     return mapping(mapping(mapping(workload.spec.get("template")).get("metadata")).get("labels"))
+
+
+def _tuples(lists: Mapping[_Key, list[Document]]) -> dict[_Key, tuple[Document, ...]]:
+    return {key: tuple(listed) for key, listed in lists.items()}
 
 
 def _meets(expression: Mapping[str, object], labels: Mapping[str, object]) -> bool:

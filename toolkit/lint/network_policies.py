@@ -109,7 +109,7 @@ def chosen_pods(document: Document, around: Surroundings) -> Iterator[Finding]:
     if not is_network_policy(document) or not mapping(selector):
         return
     namespace, theirs = namespace_of(document), mapping(mapping(selector).get("matchLabels"))
-    others = any(True for kind in _MAKE_PODS for _ in around.neighbours.of(kind, namespace))
+    others = any(around.neighbours.of(kind, namespace) for kind in _MAKE_PODS)
     if others or any(key.startswith(_GIVEN) for key in theirs):
         return
     known = around.neighbours.knows_all(_WORKLOADS, document)
