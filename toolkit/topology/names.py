@@ -21,6 +21,7 @@ _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 _VERSION = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?@[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 _IMAGE = r"^[a-z0-9][a-z0-9._:/-]*[a-z0-9](:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 _REPOSITORY = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$"
+_DIGEST = r"^sha256:[0-9a-f]{64}$"
 _PROPERTY = r"^[A-Za-z]([-_A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
 _UNIT = r"^[!-~\u00b0\u00b5]{1,32}$"
 _HTTP_PATH = r"^(/[A-Za-z0-9._~-]+)+$"
@@ -100,7 +101,6 @@ def _check_repository(text: str) -> str:
     return text
 
 
-def _check_property(text: str) -> str:
 def _check_digest(text: str) -> str:
     """Take the digest of a container image."""
     if re.fullmatch(_DIGEST, text, re.ASCII) is None:
@@ -108,6 +108,7 @@ def _check_digest(text: str) -> str:
     return text
 
 
+def _check_property(text: str) -> str:
     """Take the name of a sensor's property, a mapper or a setting of it."""
     if re.fullmatch(_PROPERTY, text, re.ASCII) is None:
         raise _refuse(
@@ -199,17 +200,15 @@ Repository = Annotated[
     str, AfterValidator(_check_repository), Field(json_schema_extra={"pattern": _REPOSITORY})
 ]
 """An image without tag and digest."""
-PropertyName = Annotated[
 ImageDigest = Annotated[str, AfterValidator(_check_digest), Field(json_schema_extra={"pattern": _DIGEST})]
 """The digest of a container image."""
+PropertyName = Annotated[
     str, AfterValidator(_check_property), Field(json_schema_extra={"pattern": _PROPERTY})
 ]
 """A property of a sensor, a mapper or a setting of it; capital letters are allowed, mappers have them."""
 Unit = Annotated[str, AfterValidator(_check_unit), Field(json_schema_extra={"pattern": _UNIT})]
 """A unit of measure."""
-HttpPath = Annotated[
-    str, AfterValidator(_check_http_path), Field(json_schema_extra={"pattern": _HTTP_PATH})
-]
+HttpPath = Annotated[str, AfterValidator(_check_http_path), Field(json_schema_extra={"pattern": _HTTP_PATH})]
 """A path of HTTP."""
 Topic = Annotated[str, AfterValidator(_check_topic), Field(json_schema_extra={"pattern": _TOPIC})]
 """A topic of MQTT without wildcards."""
