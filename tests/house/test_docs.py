@@ -65,7 +65,7 @@ def shell_blocks(page: Path) -> list[str]:
 
 
 RUN_PAGES = [page for page in PAGES if shell_blocks(page)]
-ON_A_CLUSTER = {"apply.md", "devices.md", "serve.md"}
+ON_A_CLUSTER = {"apply.md", "operate.md", "devices.md", "serve.md"}
 """Pages whose reader has a cluster, such as that of `make cluster`."""
 WITH_PROMETHEUS = {"monitor.md"}
 END_WHAT_THE_PAGE_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
