@@ -216,9 +216,9 @@ def _size(placed: PlacedPool, gpus: int, pods: int, cpus: int | None, memory: in
     """Give a pod what is asked for it, else its part of the machine: by GPUs, or by pods spread over the machines."""
     parts, of = 1, -(-pods // max(placed.pool.nodes.total, 1))
     if gpus and placed.gpus_per_node:
-        parts, of = gpus, placed.gpus_per_node
+        parts, of = gpus, placed.gpus_per_node * placed.gpu_shares
     reasons = [
-        f"{gpus} of {placed.gpus_per_node} GPUs of a machine" if gpus else f"1/{of} of a machine without GPUs"
+        f"{gpus} of {of} {'shares of ' if placed.pool.gpu else ''}GPUs of a machine" if gpus else f"1/{of} of a machine without GPUs"
     ]
     if cpus is None:
         machine = placed.pool.cpus or placed.hardware.cpus

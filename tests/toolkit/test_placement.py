@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from toolkit.placement import (
+    place_service,
+)
     DEFAULT_QUEUE,
     OUTAGE_TAINTS,
     Toleration,
@@ -71,8 +73,10 @@ def test_a_job_without_a_queue_waits_in_volcanos_own(topology):
 
 
 def test_shared_gpus_lose_the_product_label_that_sharing_renames(topology):
-    shared = topology({"tiers": {"hot": {"pools": {"a100": {"gpu": {"share": "timeslice"}}}}}})
-    assert "nvidia.com/gpu.product" not in place_job(shared, "seg3d").node_selector
+    gpu = {"tiers": {"hot": {"pools": {"a100": {"gpu": {"share": "timeslice"}}}}}}
+    shared = topology({**gpu, "jobs": {"seg3d": None, "digits": None}})  # a gang takes whole GPUs
+    assert "nvidia.com/gpu.product" in place_service(topology(), "medical-ai").node_selector
+    assert "nvidia.com/gpu.product" not in place_service(shared, "medical-ai").node_selector
 
 
 def test_what_a_pool_adds_is_added(topology):

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
 from toolkit.placement import WorkerSize, grace_seconds, place_job, worker_size
+from toolkit.render.gpu_request import gpu_request
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.policies import Policy, max_retry, policies
@@ -136,6 +137,7 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
     job, placement, size = topology.jobs[name], place_job(topology, name), worker_size(topology, name)
     labels = owner_labels(topology.name, "job", name)
     storage = first_storage(topology, placement.tier)
+    gpus = gpu_request(topology.pool(job.pool), size.gpus)
     return GangView(
         queue=placement.queue,
         priority_class=placement.priority_class,
@@ -157,8 +159,8 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
         node_selector=placement.node_selector,
         affinity=affinity(placement),
         tolerations=tolerations(placement),
-        requests=quantities(cpus=size.cpus, memory=size.memory, gpus=size.gpus or None),
-        limits=quantities(memory=size.memory, gpus=size.gpus or None),
+        requests=quantities(cpus=size.cpus, memory=size.memory) | gpus,
+        limits=quantities(memory=size.memory) | gpus,
         shared_memory=memory_quantity(size.shared_memory),
         grace_seconds=grace_seconds(topology, name),
         user=JOB_USER,

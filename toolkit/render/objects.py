@@ -15,6 +15,7 @@ from toolkit.render.dashboards.provision import dashboards
 from toolkit.render.depot import depots
 from toolkit.render.edge_agent import edge_agents
 from toolkit.render.gang import gangs
+from toolkit.render.gpu_sharing import device_plugins
 from toolkit.render.hypernodes import hypernodes
 from toolkit.render.job_flow import job_flows
 from toolkit.render.job_template import job_templates
@@ -42,6 +43,7 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     autoscalers,
     vertical_autoscalers,
     gangs,
+    device_plugins,
     hypernodes,
     cron_jobs,
     job_templates,

@@ -56,14 +56,17 @@ class SchedulerView:
     """Whether queues stand below queues."""
     near: bool
     """Whether a gang asks how near to each other its workers stand."""
+    vgpu: bool
+    """Whether GPUs of a pool are given away as vGPUs."""
 
 
 def scheduler_config(topology: Topology) -> str:
     """Give the text of volcano-scheduler.conf. Raises RenderError when the template does not fit."""
     profile = topology.scheduler.profile
     nested = any(queue.parent for queue in topology.queues.values())
+    vgpu = any(placed.pool.gpu is not None and placed.pool.gpu.share == "vgpu" for placed in topology.pools())
     near = any(job.gang.network for job in topology.jobs.values())
-    view = SchedulerView(ACTIONS[profile], PACK, GPU, f"binpack.resources.{GPU}", GPU_WEIGHT, nested, near)
+    view = SchedulerView(ACTIONS[profile], PACK, GPU, f"binpack.resources.{GPU}", GPU_WEIGHT, nested, near, vgpu)
     body = fill("volcano/schedulerconfiguration.yaml.j2", Metadata("", {}), scheduler=view)
     del body["kind"]  # tells people what it is; Volcano's file has none
     header = (

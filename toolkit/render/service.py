@@ -40,6 +40,7 @@ from toolkit.render.edge_agent import (
     PREPARE_ANNOTATION,
     ConfigMapView,
 )
+from toolkit.render.gpu_request import gpu_request, mps_limit
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL, Metadata, owner_labels
 from toolkit.render.quantities import memory_quantity, quantities
@@ -85,6 +86,8 @@ class ServiceView:
     start_tries: int
     requests: Mapping[str, str]
     limits: Mapping[str, str]
+    mps_limit: str
+    """What a client of MPS may use of a GPU's memory; empty without a limit of its own."""
     shared_memory: str
     state_folder: str
     identity_secret: str
@@ -136,6 +139,8 @@ def _view(topology: Topology, lock: Lock, name: str, placement: Placement, diges
     service, size = topology.services[name], server_size(topology, name)
     selector = {TOPOLOGY_LABEL: topology.name, NOUN_LABEL: NOUN, NAME_LABEL: name}
     tls = topology.broker.url.startswith("mqtts:")
+    placed = topology.pool(service.pool)
+    gpus = gpu_request(placed, size.gpus)
     return ServiceView(
         replicas=None if service.scale else service.replicas.min,
         selector=selector,
@@ -154,8 +159,9 @@ def _view(topology: Topology, lock: Lock, name: str, placement: Placement, diges
         user=DEVICE_USER,
         port=service.port,
         start_tries=START_TRIES,
-        requests=quantities(cpus=size.cpus, memory=size.memory, gpus=size.gpus or None),
-        limits=quantities(memory=size.memory, gpus=size.gpus or None),
+        requests=quantities(cpus=size.cpus, memory=size.memory) | gpus,
+        limits=quantities(memory=size.memory) | gpus,
+        mps_limit=mps_limit(placed) if size.gpus else "",
         shared_memory=memory_quantity(size.shared_memory),
         state_folder=STATE_FOLDER,
         identity_secret=identity_secret(name),

@@ -93,6 +93,9 @@ class Pool(Noun):
     """Image of the edge daemon on this pool, instead of images.edge."""
     gpu: GpuSharing | None = None
     """How several pods share one GPU; nothing means that a pod has it alone."""
+    device_plugin: bool | None = None
+    """Whether tiers brings the program that offers the GPUs to Kubernetes; default: only where they are shared. Say
+    false where NVIDIA's GPU operator does it, true for Jetsons without it."""
     spot: Spot | None = None
     """Says that the cloud may take these machines back."""
     upgrade: Upgrade | None = None

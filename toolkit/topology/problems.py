@@ -154,6 +154,10 @@ _ROWS = (
     Row("E0850", "a rack that says the wrong machines", "workers would be kept together on machines that are not near each other", "give names of machines of this pool, each in one rack, or else labels"),
     Row("E0851", "workers that cannot stand so near to each other", "the gang would wait for ever, or be placed as if all machines were equally near", "describe racks under the pool's nodes that are large enough, or use mode: soft"),
     Row("E0852", "near workers under a scheduler that preempts single workers", "Volcano's preempt passes over such a gang, so it would never take the place of others", "write scheduler: {profile: whole-gang}, or remove network"),
+    Row("E0853", "GPUs of a Jetson that are shared", "a Jetson's plugin knows neither time slices nor MPS, and its GPU has no memory of its own; the daemon there serves many models by itself", "remove gpu; device_plugin: true offers the whole GPU"),
+    Row("E0854", "more than a share of a GPU", "two shares may be of one GPU, so they are no more than one; a gang that computes on shares is as slow as its neighbours let it be", "ask for one GPU a server, run the gang on a pool without gpu, or share by vgpu"),
+    Row("E0855", "shares that do not fit into a GPU", "the last ones would find no memory", "lower memory or replicas"),
+    Row("E0856", "a second device plugin on one machine", "both would offer the same GPUs, and Kubernetes would give them away twice", "remove device_plugin; where GPUs are shared, their plugin comes with it"),
     # ------------------------------------------------------------------ E082 KubeEdge: jobs on devices, sensors, messages
     Row("E0820", "a KubeEdge with known holes", "who writes such a job may run commands on every device as root (CVE-2026-62371, CVE-2026-62182)", "move to a version that the message names"),
     Row("E0821", "an upgrade that does not go up", "EdgeCore ahead of CloudCore speaks a protocol that it does not know, and an older EdgeCore may not read the newer one's database", "name a version of CloudCore's release that is not below it; move CloudCore up first: clusters.NAME.kubeedge.version"),

@@ -72,6 +72,11 @@ class PlacedPool:
         return self.pool.gpus if self.pool.gpus is not None else self.hardware.gpus or 0
 
     @property
+    def gpu_shares(self) -> int:
+        """How many pods one GPU takes."""
+        return self.pool.gpu.replicas if self.pool.gpu else 1
+
+    @property
     def gpus(self) -> int:
         """GPUs in all machines of the pool."""
         return self.gpus_per_node * self.pool.nodes.total

@@ -35,7 +35,8 @@ def services_fit_their_pool(site: Site) -> None:
             continue
         if not service.gpus_per_replica:
             continue
-        room = placed.gpus_per_node // service.gpus_per_replica * placed.pool.nodes.total
+        each = placed.gpus_per_node * placed.gpu_shares
+        room = each // service.gpus_per_replica * placed.pool.nodes.total
         if service.replicas.max > room:
             message = (
                 f"{counted(service.replicas.max, 'server')} with {counted(service.gpus_per_replica, 'GPU')} each: "
