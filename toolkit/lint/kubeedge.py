@@ -197,7 +197,7 @@ def scoped_manifests(document: Document) -> Iterator[Finding]:
         return
     manifests = sequence(mapping(document.spec.get("workloadTemplate")).get("manifests"))
     for index, manifest in enumerate(map(mapping, manifests)):
-        if manifest.get("kind") in _UNSCOPED:
+        if text(manifest.get("kind")) in _UNSCOPED:
             message = f"a {manifest['kind']} in an EdgeApplication is not limited to its node groups"
             yield Finding(("spec", "workloadTemplate", "manifests", index), message)
 

@@ -132,7 +132,7 @@ def login_has_a_namespace(document: Document) -> Iterator[Finding]:
 def digest_getter_as_it_is_spelled(document: Document) -> Iterator[Finding]:
     """The CRD has a typing mistake that became its name."""
     if is_job(document, "NodeUpgradeJob"):
-        for key in document.spec:
+        for key in map(str, document.spec):
             if key.lower().startswith("imagedigest") and key != _GETTER:
                 yield Finding(("spec", key), f"there is no '{key}'; it is called {_GETTER}")
 
@@ -170,7 +170,7 @@ def limits_can_be_read(document: Document) -> Iterator[Finding]:
     if share is not None and not _is_share(share):
         yield Finding((*path, "failureTolerate"), f"'{share}' is no share from 0 to 1")
     for index, each in enumerate(sequence(task.get("checkItems"))):
-        if each not in _CHECKED:
+        if text(each) not in _CHECKED:
             yield Finding((*path, "checkItems", index), f"'{each}' is none of cpu, mem and disk")
 
 
