@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from toolkit.placement import (
-    place_service,
-)
     DEFAULT_QUEUE,
     OUTAGE_TAINTS,
     Toleration,
@@ -15,6 +13,7 @@ from toolkit.placement import (
     place_job,
     place_model,
     place_pool,
+    place_service,
     worker_size,
 )
 
