@@ -16,6 +16,7 @@ from toolkit.render import broker as broker_room
 from toolkit.render import depot as depot_room
 from toolkit.render import service as service_room
 from toolkit.render import sync_agents as agent_room
+from toolkit.render.gpu_sharing import NOUN as PLUGIN_NOUN
 from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL
 from toolkit.render.monitoring.scrape import GPU_NOUN, GPU_PORT, has_cards
 from toolkit.routes import sync_tasks
@@ -26,6 +27,7 @@ from toolkit.topology.topology import Topology
 
 JOB_NOUN, POOL_NOUN = "job", "pool"
 _STORAGE_PORTS = {"s3": 443, "sftp": 22}
+_API_SERVER_PORTS = (443, 6443)
 _WEB_PORTS = {"https": 443, "http": 80}
 
 
@@ -147,6 +149,13 @@ def _in_gangs(site: _Site) -> Iterator[Flow]:
         if site.is_here(job.pool):
             part = site.part(JOB_NOUN, name)
             yield Flow(part, part, ())
+
+
+def _to_api_server(site: _Site) -> Iterator[Flow]:
+    """Volcano's vGPU plugin writes annotations. Where the API server listens no policy can say but by its port."""
+    for placed in site.topology.pools_in(site.cluster):
+        if placed.pool.gpu is not None and placed.pool.gpu.share == "vgpu":
+            yield Flow(site.part(PLUGIN_NOUN, placed.name), Networks(()), _API_SERVER_PORTS)
 
 
 def _calls(site: _Site, part: Part, storages: Iterable[Storage]) -> Iterator[Flow]:

@@ -175,6 +175,12 @@ def test_a_site_with_services_watched_by_prometheus_has_exactly_the_designed_flo
     assert matrix(site) == designed(rows, pods)
 
 
+def test_a_plugin_that_asks_the_api_server_reaches_it(topology):
+    hot = {"pools": {"h100": {"gpu": {"share": "vgpu"}}}}
+    site = topology({"network": {"policies": {}}, "tiers": {"hot": hot}})
+    assert matrix(site)["device-plugin h100", "internet"] == {443, 6443}
+
+
 def test_without_the_key_nothing_is_closed(hospital):
     assert not [each for each in render(hospital) if each.kind == "NetworkPolicy"]
 
