@@ -133,9 +133,11 @@ def _selector(reference: SecretReference, key: str) -> dict[str, str]:
 
 
 def _relabeling(each: Relabel) -> dict[str, object]:
+    """Write one step with its default action: the server would write it in, into a list that is ours as a whole."""
+    written: dict[str, object] = {"action": "replace", "targetLabel": each.target}
     if not each.sources:
-        return {"targetLabel": each.target, "replacement": each.replacement}
-    written: dict[str, object] = {"sourceLabels": list(each.sources), "targetLabel": each.target}
+        return written | {"replacement": each.replacement}
+    written["sourceLabels"] = list(each.sources)
     if each.regex != "(.*)":
         written["regex"] = each.regex
     if each.replacement != "$1":
