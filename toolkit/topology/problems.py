@@ -123,6 +123,10 @@ _ROWS = (
     Row("W0808", "more time for the last checkpoint than there is", "the machine is gone before the time is over, and the checkpoint stays half-written", "make grace no longer, and checkpoints.every shorter than what may be lost"),
     Row("E0809", "a memory-optimised pool with little memory", "what is placed there for its memory would not fit", "correct cpus or memory, or use cpu-node"),
     Row("W0802", "work in a queue that may end nobody", "Volcano asks the PriorityClass also before it takes back what a queue lent, so the lender waits until the borrower is done", "remove preempts: false, or take the job out of the queue"),
+    # ------------------------------------------------------------------ E086 watching
+    Row("E0860", "a limit that nothing passes", "the alert would never come, however bad it is", "set a limit below what the message names"),
+    Row("E0861", "figures too seldom or too often", "rules look at five minutes and need several figures in them; below a second Prometheus measures itself", "choose an interval from 1s to 1m, such as 15s"),
+    Row("E0862", "a secret that who watches cannot read", "Prometheus and Alertmanager would not start, or ask without it and be refused", "keep it in a Kubernetes Secret: {secret: NAME/KEY}; programs without an operator also read {file: PATH}"),
     # ------------------------------------------------------------------ E088 scaling of services
     Row("E0880", "scaling without room", "the number of servers could never change", "make replicas.max more than replicas.min, or remove scale"),
     Row("E0881", "scaling from no servers", "with no server there is no queue and no latency, so nothing would ever start one", "set replicas.min to 1 or more"),

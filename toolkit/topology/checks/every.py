@@ -16,6 +16,7 @@ from toolkit.topology.checks import (
     kubeedge,
     messages,
     models,
+    monitoring,
     overrides,
     pools,
     queues,
@@ -106,6 +107,10 @@ RULES: tuple[Callable[[Site], None], ...] = (
     services.fewer_servers_stay_below_the_limit,
     services.what_grows_shrinks_again,
     services.autoscalers_know_their_hours,
+    monitoring.limits_can_be_passed,
+    monitoring.figures_come_often_enough,
+    monitoring.receivers_have_one_address,
+    monitoring.secrets_can_be_read,
 )
 """Every rule, in the order of the file."""
 
