@@ -89,6 +89,7 @@ def flows(topology: Topology, cluster: str, policies: Policies) -> tuple[Flow, .
         *_to_services(site),
         *_to_metrics(site),
         *_to_storages(site),
+        *_to_api_server(site),
         *_in_gangs(site),
     ]
     return tuple(dict.fromkeys(found))
