@@ -23,6 +23,8 @@ class Settings:
     config: DeviceConfig
     """With the name of the device filled in."""
     keyring: Keyring
+    instance: str = ""
+    """Tells processes apart that are one device to the fleet, such as the pods of a service; empty for a device."""
 
 
 def read_settings(file: Path, node_name: str) -> Settings:
@@ -33,7 +35,8 @@ def read_settings(file: Path, node_name: str) -> Settings:
 
     Args:
         file: JSON, see `wire.device_config`; relative paths in it are relative to its folder.
-        node_name: name of the device if the file gives none, as a DaemonSet passes it in NODE_NAME.
+        node_name: name of the device if the file gives none, as a DaemonSet passes it in NODE_NAME; where the file
+            gives one, the name of this instance.
 
     Raises:
         UsageError: a file cannot be read, or the device has no name.
@@ -65,7 +68,12 @@ def read_settings(file: Path, node_name: str) -> Settings:
         if (path := getattr(serving, key))
     }
     serving = msgspec.structs.replace(serving, **files)
-    return Settings(msgspec.structs.replace(config, device=name, state=state, serving=serving), keyring)
+    instance = node_name if node_name != name else ""
+    if instance:
+        check_label(instance, what="NODE_NAME")
+    return Settings(
+        msgspec.structs.replace(config, device=name, state=state, serving=serving), keyring, instance
+    )
 
 
 def _read_config(file: Path) -> DeviceConfig:

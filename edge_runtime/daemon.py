@@ -138,7 +138,7 @@ class Daemon:
     def _make_control(self, loop: asyncio.AbstractEventLoop) -> Control:
         config = self._settings.config
         topics = Topics(config.site)
-        line = Line(config.device, topics, lambda: open_link(config, topics))
+        line = Line(config.device, topics, lambda: open_link(config, topics, self._settings.instance))
         shelf = Shelf(self._store, self._folders)
         around = Surroundings(
             device=config.device,
@@ -202,15 +202,17 @@ class Daemon:
         )
 
 
-def open_link(config: DeviceConfig, topics: Topics) -> Link:
-    """Make the device's link, with the last will that says offline.
+def open_link(config: DeviceConfig, topics: Topics, instance: str = "") -> Link:
+    """Make the device's link, with the last will that says offline; a broker lets each client id in once.
 
     Raises:
         UnreachableError: the password file cannot be read.
     """
     will = Presence(device=config.device, state="offline")
     return PahoLink(
-        settings_from_config(config.broker, f"edge-{config.site}-{config.device}"),
+        settings_from_config(
+            config.broker, "-".join(each for each in ("edge", config.site, config.device, instance) if each)
+        ),
         will=LastWill(topics.presence(config.device), encode_json(will)),
     )
 

@@ -13,6 +13,7 @@ import re
 import ssl
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from toolkit.wire.document import encode_json
 
 pytestmark = pytest.mark.broker
 
-SERVICE = "reading"
+SERVICE = DEVICE  # to the fleet a service is a device
 TIERS_YAML = """
 version: 1
 name: {site}
@@ -69,6 +70,7 @@ class Pod:
         self.config.parent.mkdir(parents=True)
         self.config.write_text(config)
         self.process: subprocess.Popen[bytes] | None = None
+        self.serving: Mounted | None = None
 
     def place(self, volume: str) -> Path:
         return Path(f"{self.folder}{self.paths[volume]}")
@@ -77,14 +79,14 @@ class Pod:
         named = {name.replace(".", "_"): data for name, data in files.items()}
         return Mounted(self.place(volume), **named)
 
-    def start(self) -> None:
+    def start(self, name: str) -> None:
         words = self.container["command"]
         assert words == ["tiers-edge", "run", "--config", f"{self.paths['config']}/config.json"]
-        (name,) = [each["name"] for each in self.container["env"]]
+        (variable,) = [each["name"] for each in self.container["env"]]
         log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "edge_runtime", "run", "--config", str(self.config)],
-            env={**os.environ, name: DEVICE},
+            env={**os.environ, variable: name},
             stderr=log,
         )
         log.close()
@@ -121,10 +123,14 @@ class Pod:
         finally:
             client.close()
 
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
     def stop(self) -> int:
         assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(30)
+        process, self.process = self.process, None
+        process.terminate()
+        return process.wait(30)
 
 
 def prepared(pod: Pod, folder: Path) -> dict[str, bytes]:
@@ -138,48 +144,88 @@ def prepared(pod: Pod, folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def test_a_rendered_server_starts_and_answers_those_who_prove_themselves(
-    tmp_path, mosquitto, free_port, wait_until
-):
-    pod, keys = Pod(tmp_path / "pod", mosquitto.port, free_port()), Keys()
-    files = prepared(pod, tmp_path / "made")
-    serving = pod.mount("serving", files)
-    doctors = Authority(tmp_path)
-    pod.mount("client-ca", {"ca.crt": doctors.ca.read_bytes()})
-    pod.mount("identity", {"keyring.json": encode_json(keys.keyring)})
-    trust, token = tmp_path / "made" / "tls.crt", files["token"].decode().strip()
-    depot = Depot(f"mqtt://127.0.0.1:{mosquitto.port}", keys)
-    try:
-        pod.start()
-        wait_until(lambda: pod.probe("startup") == 200, "the start is seen", 30)
-        assert pod.probe("readiness") == 503, "no model yet"
-        depot.offer(keys.model("v1"))
-        wait_until(lambda: pod.probe("readiness") == 200, "it is ready", 60)
-        assert pod.probe("liveness") == 200
+class Ward:
+    """A service with its Secrets, the depot of its site, and who signs the certificates of doctors."""
 
-        assert pod.ask(INFER, body=BODY, trust=trust)[0] == 401
-        assert pod.ask(INFER, "f" * 64, BODY, trust=trust)[0] == 401
-        assert pod.ask("/metrics", trust=trust)[0] == 401
-        status, text = pod.ask(INFER, token, BODY, trust=trust)
-        assert (status, json.loads(text)["outputs"][0]["data"]) == (200, [0.0, 1.0, 2.0])
-        assert pod.ask("/metrics", files["scrape-token"].decode().strip(), trust=trust)[0] == 200
-        assert pod.ask(INFER, body=BODY, trust=trust, certificate=doctors.server("doctor"))[0] == 200
+    def __init__(self, folder: Path, broker: int, free_port: Callable[[], int]) -> None:
+        self.folder, self.broker, self.free_port = folder, broker, free_port
+        self.keys, self.doctors, self.pods = Keys(), Authority(folder), []
+        self.depot = Depot(f"mqtt://127.0.0.1:{broker}", self.keys)
+        self.files: dict[str, bytes] = {}
 
-        again = prepared(pod, tmp_path / "again")
-        serving.turn(**{name.replace(".", "_"): data for name, data in again.items()})
-        fresh, renewed = tmp_path / "again" / "tls.crt", again["token"].decode().strip()
-        wait_until(lambda: pod.probe("liveness") == 200 and _trusted(pod, fresh), "the new certificate", 30)
-        assert pod.ask(INFER, renewed, BODY, trust=fresh)[0] == 200
-        assert pod.ask(INFER, token, BODY, trust=fresh)[0] == 401
-        assert not _trusted(pod, trust)
-        log = (tmp_path / "pod" / "log").read_text()
-        assert token not in log
-        assert renewed not in log
-    finally:
-        depot.close()
-        if pod.process is not None:
-            code = pod.stop()
-    assert code == 0
+    def pod(self, name: str) -> Pod:
+        """Start a replica; gives it and its Secret of what it serves with."""
+        pod = Pod(self.folder / name, self.broker, self.free_port())
+        self.files = self.files or prepared(pod, self.folder / "made")
+        pod.mount("client-ca", {"ca.crt": self.doctors.ca.read_bytes()})
+        pod.mount("identity", {"keyring.json": encode_json(self.keys.keyring)})
+        pod.serving = pod.mount("serving", self.files)
+        self.pods.append(pod)
+        pod.start(f"{SERVICE}-{name}")
+        return pod
+
+    @property
+    def trust(self) -> Path:
+        return self.folder / "made" / "tls.crt"
+
+    @property
+    def token(self) -> str:
+        return self.files["token"].decode().strip()
+
+    def close(self) -> None:
+        self.depot.close()
+        codes = [pod.stop() for pod in self.pods if pod.process is not None]
+        assert codes == [0] * len(codes)
+
+
+@pytest.fixture
+def ward(tmp_path, mosquitto, free_port):
+    ward = Ward(tmp_path, mosquitto.port, free_port)
+    yield ward
+    ward.close()
+
+
+def test_a_rendered_server_starts_and_answers_those_who_prove_themselves(ward, wait_until):
+    pod = ward.pod("x2b7q")
+    wait_until(lambda: pod.probe("startup") == 200, "the start is seen", 30)
+    assert pod.probe("readiness") == 503, "no model yet"
+    ward.depot.offer(ward.keys.model("v1"))
+    wait_until(lambda: pod.probe("readiness") == 200, "it is ready", 60)
+    assert pod.probe("liveness") == 200
+
+    trust, token = ward.trust, ward.token
+    assert pod.ask(INFER, body=BODY, trust=trust)[0] == 401
+    assert pod.ask(INFER, "f" * 64, BODY, trust=trust)[0] == 401
+    assert pod.ask("/metrics", trust=trust)[0] == 401
+    status, text = pod.ask(INFER, token, BODY, trust=trust)
+    assert (status, json.loads(text)["outputs"][0]["data"]) == (200, [0.0, 1.0, 2.0])
+    assert pod.ask("/metrics", ward.files["scrape-token"].decode().strip(), trust=trust)[0] == 200
+    assert pod.ask(INFER, body=BODY, trust=trust, certificate=ward.doctors.server("doctor"))[0] == 200
+
+
+def test_another_replica_gets_ready_by_itself_beside_the_first(ward, wait_until):
+    first = ward.pod("x2b7q")
+    ward.depot.offer(ward.keys.model("v1"))
+    wait_until(lambda: first.probe("readiness") == 200, "it is ready", 60)
+    second = ward.pod("k4mzt")
+    wait_until(lambda: second.probe("readiness") == 200, "the other one is ready too", 60)
+    for pod in (first, second):
+        assert pod.ask(INFER, ward.token, BODY, trust=ward.trust)[0] == 200
+        assert "no connection" not in pod.log(), "the broker knows them apart"
+
+
+def test_certificate_and_token_are_renewed_in_a_running_pod(ward, tmp_path, wait_until):
+    pod = ward.pod("x2b7q")
+    wait_until(lambda: pod.probe("startup") == 200, "the start is seen", 30)
+    again = prepared(pod, tmp_path / "again")
+    pod.serving.turn(**{name.replace(".", "_"): data for name, data in again.items()})
+    fresh, renewed = tmp_path / "again" / "tls.crt", again["token"].decode().strip()
+    wait_until(lambda: _trusted(pod, fresh), "the new certificate", 30)
+    assert pod.ask("/v2", renewed, trust=fresh)[0] == 200
+    assert pod.ask("/v2", ward.token, trust=fresh)[0] == 401
+    assert not _trusted(pod, ward.trust)
+    assert ward.token not in pod.log()
+    assert renewed not in pod.log()
 
 
 def _trusted(pod: Pod, trust: Path) -> bool:

@@ -34,8 +34,9 @@ def test_generated_pages_are_fresh():
 
 
 def test_a_stale_page_is_noticed_and_made_again(tmp_path):
-    for folder in ("docs", "scripts"):
+    for folder in ("docs", "scripts", "templates", "tests/golden"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    shutil.copy(REPOSITORY / "tiers.yaml", tmp_path)
     assert make_pages(tmp_path).returncode == 0
     page = tmp_path / "docs/reference/errors.md"
     fresh = page.read_text()

@@ -96,6 +96,11 @@ def candidates(topology: Topology, name: str, chosen: Sequence[str] = ()) -> Can
     return Candidates(devices, held)
 
 
+def followers(topology: Topology, name: str) -> tuple[str, ...]:
+    """Give the services that answer for a model: their servers get a version when all devices have it."""
+    return tuple(sorted(each for each, service in topology.services.items() if name in service.models))
+
+
 def waves_of(settings: Settings, total: int) -> tuple[Wave, ...]:
     """Give the waves as numbers of devices: the canary, then each share rounded up, at last everybody."""
     reach = [share.of(total) for share in (settings.canary, *settings.waves)]

@@ -18,6 +18,7 @@ from toolkit.errors import RolloutError, UnreachableError
 from toolkit.fleet.intent import (
     candidates,
     default_name,
+    followers,
     is_under_way,
     model_named,
     next_number,
@@ -108,7 +109,8 @@ def start(
     notes = _notes(request, model, who.held)
     retained = watch.retained
     newest = leading(retained.rollouts.values()).get(request.model)
-    same = newest is not None and _same(newest, artifact, who.devices)
+    behind = followers(topology, request.model)
+    same = newest is not None and _same(newest, artifact, who.devices, behind)
     if newest is not None and same and is_under_way(newest, retained.reports, retained.desired):
         _publish_manifest(watch, artifact)
         return Started(newest, repeated=True, notes=notes)
@@ -137,6 +139,7 @@ def start(
         previous_artifact=before.artifact,
         soak_seconds=model.rollout.soak.seconds,
         max_failed=request.max_failed,
+        followers=behind,
     )
     rollout = Rollout(name=name, number=number, seq=1, spec=spec)
     _publish_manifest(watch, artifact)
@@ -216,8 +219,9 @@ def _notes(request: StartRequest, model: Model, held: Sequence[str]) -> tuple[st
     return tuple(notes)
 
 
-def _same(rollout: Rollout, artifact: Artifact, devices: tuple[str, ...]) -> bool:
-    return rollout.spec.artifact == artifact.id and set(rollout.spec.devices) == set(devices)
+def _same(rollout: Rollout, artifact: Artifact, devices: tuple[str, ...], behind: tuple[str, ...]) -> bool:
+    spec = rollout.spec
+    return spec.artifact == artifact.id and set(spec.devices) == set(devices) and spec.followers == behind
 
 
 def _label(rollout: Rollout) -> str:

@@ -187,7 +187,7 @@ class Steering:
                     decided.progress.wave,
                 )
             self.progress[rollout.name] = decided.progress
-            for device in rollout.spec.devices:
+            for device in (*rollout.spec.devices, *rollout.spec.followers):
                 models = wanted.get(device, self._models(device))
                 wanted[device] = changed(models, rollout, decided, device)
         return {device: models for device, models in wanted.items() if self._differs(device, models)}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from msgspec.structs import replace as with_changes
 
-from toolkit.protocol.waves import Progress, Step
+from toolkit.protocol.waves import Progress, RolloutState, Step
 from toolkit.wire.desired import Desired, DesiredModel
 from toolkit.wire.digest import parse_digest
 from toolkit.wire.report import ModelReport, Report
@@ -76,15 +76,16 @@ def changed(
         models: what stands in its desired state.
         rollout: the leading rollout of a model.
         decided: what `waves.step` said of it.
-        device: one of its devices.
+        device: one of its devices or followers; a follower gets the version when the rollout has succeeded.
     """
     spec = rollout.spec
     others = tuple(entry for entry in models if entry.model != spec.model)
-    if device in decided.shall_have:
+    follows = device in spec.followers
+    if device in decided.shall_have or (follows and decided.progress.state is RolloutState.SUCCEEDED):
         mine = DesiredModel(
             model=spec.model, version=spec.version, artifact=spec.artifact, rollout=rollout.name
         )
-    elif device in decided.take_back and any(
+    elif (device in decided.take_back or (follows and decided.take_back)) and any(
         entry.model == spec.model and entry.artifact == spec.artifact for entry in models
     ):
         if not spec.previous_artifact:

@@ -50,7 +50,7 @@ def device_config(topology: Topology, placed: PlacedPool, settings: Settings | N
 
 
 def service_config(topology: Topology, name: str) -> DeviceConfig:
-    """Write the configuration that the servers of a service start with.
+    """Write the configuration that the servers of a service start with: to the fleet they are one device of its name.
 
     Raises:
         KeyError: there is no such service.
@@ -60,6 +60,7 @@ def service_config(topology: Topology, name: str) -> DeviceConfig:
     placed = topology.pool(service.pool)
     return DeviceConfig(
         site=topology.name,
+        device=name,
         state=STATE_FOLDER,
         keyring_file=f"{IDENTITY_FOLDER}/keyring.json",
         broker=_broker(topology),

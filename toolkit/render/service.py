@@ -10,9 +10,12 @@ all of six empty machines, with either scheduler and with binpack, whose points 
 wish of `scheduling.beside` they took one or two (docs/cluster-tests.md). Nothing may take a server's place
 (`volcano.sh/preemptable`): the queue `default` deserves nothing, so reclaim would end servers before anything else.
 
-A server is a device of its own for the broker, with the name of its pod and the identity in the Secret NAME-identity.
-It listens on the pod's address, so it speaks TLS and wants a token, both from the Secret NAME-serving. The annotation
-`tiers.dev/prepare` says how both are made; nothing of them is ever rendered.
+To the fleet all servers of a service are one device with the service's name and the identity in the Secret
+NAME-identity: pods come and go, and a version for one of them alone would be no use. They follow the rollouts of their
+models: when all devices have a version, the servers get it too.
+
+A server listens on the pod's address, so it speaks TLS and wants a token, both from the Secret NAME-serving. The
+annotation `tiers.dev/prepare` says how both are made; nothing of them is ever rendered.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     devices: int
 
 
-class RolloutSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RolloutSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the operator wants; figures come from `rollout:` in tiers.yaml."""
 
     model: str
@@ -38,6 +38,8 @@ class RolloutSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How long a finished wave must stay good before the next one begins."""
     max_failed: int = 0
     """The rollout fails when more devices than this refuse the version or roll it back."""
+    followers: tuple[str, ...] = ()
+    """Names that get the version when all devices have it, such as the servers of a service; nobody waits for them."""
 
 
 class Rollout(Document, frozen=True, kw_only=True):
@@ -64,6 +66,6 @@ def decode_rollout(data: bytes) -> Rollout:
     parse_digest(rollout.spec.artifact, what=f"rollout {rollout.name}: artifact")
     if rollout.spec.previous_artifact:
         parse_digest(rollout.spec.previous_artifact, what=f"rollout {rollout.name}: previous artifact")
-    for device in rollout.spec.devices:
+    for device in (*rollout.spec.devices, *rollout.spec.followers):
         check_label(device, what=f"rollout {rollout.name}: device")
     return rollout

@@ -88,6 +88,16 @@ def test_start_leaves_a_sealed_rollout_and_the_very_manifest_of_the_registry(off
     )
 
 
+def test_services_that_answer_for_the_model_follow_and_a_new_one_is_a_new_rollout(office: Office) -> None:
+    assert office.start().rollout.spec.followers == ()
+    service = office.topology.services["medical-ai"].model_copy(update={"models": ("digits",)})
+    office.topology = office.topology.model_copy(update={"services": {"answers": service}})
+    later = office.start()
+    assert (later.repeated, later.rollout.spec.followers) == (False, ("answers",))
+    assert "answers" not in later.rollout.spec.devices, "nobody waits for servers"
+    assert office.start().repeated
+
+
 def test_the_next_one_has_the_next_number_knows_the_last_and_says_drift(office: Office) -> None:
     office.start()
     second = office.start(version="2")

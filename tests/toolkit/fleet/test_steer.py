@@ -141,6 +141,37 @@ def test_a_rollback_without_a_previous_version_removes_the_model(world: World) -
     assert all(device.obeyed[-1].models == () for device in world.devices.values())
 
 
+def test_followers_come_after_everybody_and_go_back_with_the_others(world: World) -> None:
+    """Servers of a service: a version that some device refuses never reaches those whom people ask directly."""
+    world.add("answers")
+    driver = world.driver()
+    publish(world.operator, intent(followers=("answers",)))
+    for _ in range(12):
+        world.turn(driver)
+        versions = world.versions()
+        if versions.pop("answers") == "2":
+            assert set(versions.values()) == {"2"}
+            break
+    else:
+        pytest.fail("the follower never got it")
+    assert driver.progress["digits-2"].state is RolloutState.SUCCEEDED
+    publish(world.operator, intent(action="rollback", seq=2, followers=("answers",)))
+    world.until_quiet(driver)
+    assert set(world.versions().values()) == {"1"}
+    assert len(world.devices["answers"].seen) == 2
+
+
+def test_a_rollout_that_failed_leaves_its_followers_alone(world: World) -> None:
+    world.add("answers")
+    refuser = intent().spec.devices[0]
+    world.devices[refuser].refuses.add(NEW)
+    driver = world.driver()
+    publish(world.operator, intent(followers=("answers",)))
+    world.until_quiet(driver)
+    assert driver.progress["digits-2"].state is RolloutState.FAILED
+    assert world.devices["answers"].seen == []
+
+
 def test_pause_holds_the_next_wave_until_resume(world: World) -> None:
     driver = world.driver()
     publish(world.operator, intent(soak_seconds=30.0))
