@@ -54,13 +54,19 @@ def named_directions(document: Document) -> Iterator[Finding]:
     cure="name who may (podSelector, namespaceSelector, ipBlock), or take the policy away",
 )
 def open_to_all(document: Document) -> Iterator[Finding]:
-    """A rule names peers or ports; an empty one allows everything."""
+    """A policy closes something: one whose rules are empty opens everything, and closes nothing in return."""
     if not is_network_policy(document):
         return
-    for key, peers in _DIRECTIONS.values():
-        for index, each in enumerate(map(mapping, sequence(document.spec.get(key)))):
-            if not sequence(each.get(peers)) and not sequence(each.get("ports")):
-                yield Finding(("spec", key, index), f"an empty {key} rule allows everything")
+    rules = [
+        (("spec", key, index), bool(sequence(each.get(peers)) or sequence(each.get("ports"))))
+        for key, peers in _DIRECTIONS.values()
+        for index, each in enumerate(map(mapping, sequence(document.spec.get(key))))
+    ]
+    directions = map(str, sequence(document.spec.get("policyTypes")))
+    shut = any(each in _DIRECTIONS and not sequence(document.spec.get(each.lower())) for each in directions)
+    if rules and not shut and not any(named for _, named in rules):
+        for path, _ in rules:
+            yield Finding(path, f"an empty {path[1]} rule allows everything")
 
 
 @rule(

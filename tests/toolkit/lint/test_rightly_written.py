@@ -84,3 +84,25 @@ def test_what_is_kubernetes_own_may_be_requested_without_a_limit(good, resource,
 )
 def test_the_root_queue_may_have_an_affinity(spec, expected):
     assert [each.code for each in lint(from_objects([{**ROOT, "spec": spec}]))] == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (
+            {"ingress": [{"ports": [{"port": 8080}]}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]},
+            [],
+        ),
+        ({"egress": [{}], "policyTypes": ["Ingress", "Egress"]}, []),
+        ({"ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]}, ["L451", "L451"]),
+    ],
+)
+def test_a_policy_that_closes_one_way_may_leave_the_other_open(spec, expected):
+    """Kube-prometheus writes `egress: [{}]` beside its ingress rules."""
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "prometheus"},
+    }
+    body = policy | {"spec": {"podSelector": {"matchLabels": {"app": "prometheus"}}, **spec}}
+    assert [each.code for each in lint(from_objects([body]))] == expected
