@@ -20,6 +20,8 @@ from toolkit.render.kubeedge_config import (
 )
 from toolkit.topology.topology import PlacedPool, Topology
 
+_FOLDER = "/etc/kubeedge"
+"""What keadm fills; it refuses to join where something is in it."""
 _CONFIG = "/etc/kubeedge/config/edgecore.yaml"
 _CERTIFICATE = "/etc/kubeedge/certs/server.crt"
 _END = "END-OF-EDGECORE"
@@ -115,6 +117,7 @@ case "$NODE" in
 esac
 [ "$(id -u)" = 0 ] || stop "run it as root"
 if [ ! -s {_CERTIFICATE} ]; then
+  [ -z "$(ls -A {_FOLDER} 2>/dev/null)" ] || stop "a join broke off here; first: keadm reset --force"
   [ -S {shlex.quote(CONTAINERD.removeprefix("unix://"))} ] || stop "containerd does not run"
   ! pgrep -x kubelet >/dev/null || stop "a kubelet runs here; EdgeCore refuses to start beside it"
   command -v keadm >/dev/null || stop "keadm is not installed"

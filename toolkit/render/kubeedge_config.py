@@ -74,6 +74,8 @@ class EdgeCoreView:
     https: str
     websocket: str
     mqtt_mode: int
+    event_bus: bool
+    """Whether something needs the device's broker; EdgeCore asks for one without end where it is not there."""
     tasks: bool
     service_bus: bool
     """Whether messages go to an HTTP service on the device."""
@@ -175,6 +177,7 @@ def edge_config(topology: Topology, pool: str, device: str = "") -> str:
         https=f"https://{host}:{HTTPS_PORT}",
         websocket=f"{host}:{WEBSOCKET_PORT}",
         mqtt_mode=_MQTT_MODES[kubeedge.mqtt],
+        event_bus="eventBus" in on or "mqtt" in kubeedge.model_fields_set,
         tasks="taskManager" in on,
         service_bus="serviceBus" in on,
     )

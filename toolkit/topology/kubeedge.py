@@ -85,7 +85,7 @@ class KubeEdge(Noun):
     version: KubeEdgeVersion = "1.23.1"
     """Version of CloudCore and EdgeCore."""
     mqtt: Literal["internal", "both", "external"] = "external"
-    """Broker of each device: EdgeCore's own, one that stands beside it, or both."""
+    """Broker of each device for messages: EdgeCore's own, one that stands beside it, or both."""
     cgroup_driver: Literal["systemd", "cgroupfs"] = "systemd"
     """What the container runtime of the devices uses."""
     prepull: Annotated[

@@ -16,6 +16,7 @@ room-1|room-2) ;;
 esac
 [ "$(id -u)" = 0 ] || stop "run it as root"
 if [ ! -s /etc/kubeedge/certs/server.crt ]; then
+  [ -z "$(ls -A /etc/kubeedge 2>/dev/null)" ] || stop "a join broke off here; first: keadm reset --force"
   [ -S /run/containerd/containerd.sock ] || stop "containerd does not run"
   ! pgrep -x kubelet >/dev/null || stop "a kubelet runs here; EdgeCore refuses to start beside it"
   command -v keadm >/dev/null || stop "keadm is not installed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 
@@ -19,6 +20,7 @@ SAMPLE = "27a37ef1.eyJhbGciOiJIUzI1NiJ9"
 KEADM = """#!/bin/bash
 printf '%s\\n' "$@" >> "$RECORD"
 mkdir -p {root}/certs {root}/config
+[ -z "$BREAKS" ] || exit 1
 echo certificate > {root}/certs/server.crt
 echo 'modules: {{edgeHub: {{token: secret}}}}' > {root}/config/edgecore.yaml
 """
@@ -52,11 +54,16 @@ def device(tmp_path):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
 
-    def run(script: str, host: str = "endo-01", token: str = SAMPLE):
+    def run(script: str, host: str = "endo-01", token: str = SAMPLE, *, breaks: bool = False):
         moved = script.replace("/etc/kubeedge", str(root))
         moved = moved.replace("[ -S /run/containerd/containerd.sock ]", f"[ -S {tmp_path}/c.sock ]")
         path = os.pathsep.join([str(programs), os.environ["PATH"]])
-        environment = {"PATH": path, "RECORD": str(tmp_path / "record"), "HOST": host}
+        environment = {
+            "PATH": path,
+            "RECORD": str(tmp_path / "record"),
+            "HOST": host,
+            "BREAKS": "1" if breaks else "",
+        }
         (tmp_path / "join.sh").write_text(moved)
         return subprocess.run(
             ["bash", str(tmp_path / "join.sh")], input=token, capture_output=True, text=True,
@@ -110,6 +117,16 @@ def test_a_second_run_joins_no_second_time(hospital, device, tmp_path):
     assert device(script, token="").returncode == 0
     assert recorded(tmp_path).count("join") == 1
     assert recorded(tmp_path).count("systemctl restart edgecore") == 2
+
+
+def test_a_join_that_broke_off_is_told_with_its_cure(hospital, device, tmp_path):
+    script = join_script(hospital, "endoscopy", "endo-01")
+    assert device(script, breaks=True).returncode == 1
+    done = device(script)
+    assert (done.returncode, "keadm reset --force" in done.stderr) == (1, True)
+    assert recorded(tmp_path).count("join") == 1
+    shutil.rmtree(tmp_path / "kubeedge")
+    assert device(script).returncode == 0
 
 
 def test_a_machine_of_another_name_and_an_empty_token_are_refused(hospital, device, tmp_path):

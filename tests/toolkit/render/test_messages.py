@@ -60,13 +60,14 @@ def test_a_message_is_not_taken_for_another_on_a_device(with_messages):
     assert set(bodies(with_messages(**hidden), "Rule")) == {"door-endo-01", "door.endo-01", "door.endo-02"}
 
 
-def test_the_router_is_on_with_messages_and_the_service_bus_with_services(with_messages, hospital):
+def test_the_router_is_on_with_messages_and_the_service_bus_with_services(with_messages, hospital, topology):
     def on(site):
         cloud = yaml.safe_load(cloud_config(site, "main"))["modules"]
         edge = yaml.safe_load(edge_config(site, "endoscopy"))["modules"]
         return cloud["router"]["enable"], edge["eventBus"]["enable"], edge["serviceBus"]["enable"]
 
-    assert on(hospital) == (False, True, False)
+    assert on(hospital) == (False, False, False)
+    assert on(topology({"clusters": {"main": {"kubeedge": {"mqtt": "internal"}}}})) == (False, True, False)
     assert on(with_messages(hint=HINT)) == (True, True, False)
     assert on(with_messages(lamp=LAMP)) == (True, True, True)
     assert bodies(hospital, "RuleEndpoint") == {}
