@@ -66,12 +66,17 @@ def replicas_are_in_order(site: Site) -> None:
 
 
 def names_are_service_names(site: Site) -> None:
-    """E0603: a name that Kubernetes takes for a Service and that no job's Service has."""
+    """E0603: a name that Kubernetes takes for a Service and that no job's Service has; E0502: nor any device."""
+    edge = [placed for placed in site.pools().values() if placed.tier_name == "edge"]
+    devices = {device: placed.name for placed in edge for device in placed.node_names}
     for name, _ in site.sound("services", site.topology.services):
         if re.fullmatch(_SERVICE_NAME, name, re.ASCII) is None:
             site.report("E0603", ("services", name), f"'{name}' does not begin with a letter", key=True)
         if name in site.topology.jobs:
             site.report("E0603", ("services", name), f"there is also a job '{name}'", key=True)
+        if name in devices:
+            message = f"there is also a device '{name}' in '{devices[name]}'; to the fleet a service is one"
+            site.report("E0502", ("services", name), message, key=True)
 
 
 def authorities_are_secrets(site: Site) -> None:
