@@ -274,6 +274,11 @@ def test_floors_hold_and_go(controller):
     assert run(held, 3600, lambda *_: 0.5, begin=3720)[-1] == 2
 
 
+def test_when_a_floor_ends_half_go_each_minute(controller):
+    history = run(controller(16), 600, lambda *_: None, floors=(0,))
+    assert [(history.index(count) * SYNC, count) for count in (8, 4, 2)] == [(300, 8), (360, 4), (420, 2)]
+
+
 # ---------------------------------------------------------------- the guide
 def test_the_guide_names_the_records_and_the_adapter_s_rules_as_they_are():
     guide = (Path(__file__).parents[3] / "docs" / "guides" / "scale.md").read_text()
