@@ -18,6 +18,8 @@ from toolkit.topology.kubeedge_version import first_fixed, is_fixed, numbers_of
 GROUP = "operations.kubeedge.io"
 _JOBS = ("NodeUpgradeJob", "ImagePrePullJob", "ConfigUpdateJob")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+_VENDORS = re.compile(r"[-+][0-9A-Za-z.+-]+$")
+"""What vendors put behind the three numbers, such as -acme.5; a shell leaves it alone."""
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9]*(\.[A-Za-z][A-Za-z0-9]*)+")
 _VALUE = re.compile(r"[A-Za-z0-9_./:,@\[\] -]*")
 """What a shell leaves alone; a value may hold no quote, $, backtick, semicolon, pipe or newline."""
@@ -63,10 +65,15 @@ def upgrade_is_no_command(document: Document) -> Iterator[Finding]:
     if not is_job(document, "NodeUpgradeJob"):
         return
     version, image = document.spec.get("version"), document.spec.get("image")
-    if numbers_of(text(version)) is None:
+    if _numbers(version) is None:
         yield Finding(("spec", "version"), f"'{version}' is no version")
     if image is not None and not _REPOSITORY.fullmatch(text(image)):
         yield Finding(("spec", "image"), f"'{image}' is no image")
+
+
+def _numbers(version: object) -> tuple[int, int, int] | None:
+    """Read the numbers of a version, a vendor's too; None for whatever else it is."""
+    return numbers_of(_VENDORS.sub("", text(version), count=1))
 
 
 @rule(
@@ -77,7 +84,7 @@ def upgrade_is_no_command(document: Document) -> Iterator[Finding]:
 )
 def upgrade_to_a_sound_version(document: Document) -> Iterator[Finding]:
     """Who may write such jobs could run commands on every device."""
-    numbers = numbers_of(text(document.spec.get("version"))) if is_job(document, "NodeUpgradeJob") else None
+    numbers = _numbers(document.spec.get("version")) if is_job(document, "NodeUpgradeJob") else None
     if numbers is not None and not is_fixed(numbers):
         yield Finding(
             ("spec", "version"), f"{document.spec['version']} has known holes; sound are {first_fixed()}"

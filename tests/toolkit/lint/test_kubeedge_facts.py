@@ -227,3 +227,21 @@ def test_every_line_of_the_checklist_stands_here_with_rules_that_there_are():
     numbered = {int(found[0]) for line in ALONE if (found := re.match(r"\d+", line.says))}
     assert numbered == set(range(1, 10))
     assert {code for line in LINES for code in line.rules} <= {rule.code for rule in RULES}
+
+
+@pytest.mark.parametrize(
+    ("version", "found"),
+    [
+        ("v1.23.1", set()),
+        ("1.23.1", set()),
+        ("v1.23.1-acme.5", set()),
+        ("v1.23.0-acme.5", {"L242"}),
+        ("v1.23.1-$(reboot)", {"L241"}),
+        ("v1.23.1-a;b", {"L241"}),
+        ("v1.23.1\n", {"L241"}),
+        (1.23, {"L241"}),
+    ],
+)
+def test_a_vendors_version_is_a_version_and_a_command_is_none(version, found):
+    body = pull() | {"kind": "NodeUpgradeJob", "spec": {"version": version, "nodeNames": ["box-1"]}}
+    assert codes(body) == found
