@@ -4,6 +4,7 @@ Between topology.network and the template kubernetes/networkpolicy.yaml.j2; `flo
 
     clients → services            devices, services, depot, driver → broker      agents, depot, gangs → their storages
     Prometheus → metrics          workers of one gang → each other               all → the cluster's DNS
+    Volcano's vGPU plugin → the API server
 
 What policies do not govern: pods in the host's network, such as the daemons of devices that serve models; folders and
 NFS volumes, which the machine mounts; and NCCL over InfiniBand or RoCE, which passes the pod's network by. Volcano's

@@ -124,6 +124,8 @@ def secrets(tmp_path, broker):
 @pytest.mark.broker
 def test_the_depot_answers_a_device_over_the_rendered_broker(tmp_path, broker, secrets, wait_until):
     pod = Pod("tiers-depot", tmp_path / "depot", broker, secrets)
+    registry = Path(pod.files["/srv/registry"])
+    before = sorted(registry.rglob("*"))
     pod.start()
     try:
         wait_until(lambda: pod.passes("startupProbe"), "the depot shows a sign of life", seconds=30)
@@ -136,6 +138,7 @@ def test_the_depot_answers_a_device_over_the_rendered_broker(tmp_path, broker, s
         answer = decode_frame(arrival(device, TOPICS.data("cart-1")).payload)
         assert answer.refusal is Refusal.UNKNOWN_ARTIFACT
         device.close()
+        assert sorted(registry.rglob("*")) == before, "its mount is for reading only"
         assert pod.process is not None
         pod.process.send_signal(signal.SIGSTOP)
         os.utime(pod.here(ALIVE_FILE), (1, 1))
