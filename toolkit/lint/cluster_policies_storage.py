@@ -24,7 +24,7 @@ _ONE_NODE = frozenset({"ReadWriteOnce", "ReadWriteOncePod"})
 
 @rule_around(
     "L439",
-    Severity.ERROR,
+    Severity.WARNING,
     why="the disk is on one machine: pods of other machines stay Pending, or the claim is never bound",
     cure="write ReadWriteOnce, or use storage that machines share (NFS, CephFS)",
 )

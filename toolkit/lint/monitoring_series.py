@@ -1,7 +1,7 @@
 """The names of series that exist: dcgm-exporter's, as far as its own list turns them on, and Volcano's.
 
 Used by `monitoring_metrics`. Sources: dcgm-exporter 4.5.3-4.8.2, etc/dcp-metrics-included.csv; volcano-sh/volcano
-v1.15.1, pkg/scheduler/metrics, pkg/controllers, pkg/agentscheduler/metrics, pkg/agent/metrics.
+v1.15.1, every promauto.New… below pkg (a test reads them again, tests/toolkit/lint/test_lint_upstream.py).
 """
 
 from __future__ import annotations
@@ -54,7 +54,12 @@ _QUEUE = [
     for what in ("allocated", "request", "deserved", "capacity", "real_capacity")
     for unit in ("milli_cpu", "memory_bytes", "scalar_resources")
 ] + [f"queue_pod_group_{state}_count" for state in ("inqueue", "pending", "running", "unknown", "completed")]
-VOLCANO_GAUGES = frozenset(f"volcano_{name}" for name in (*_GAUGES, *_QUEUE))
+_SHARED_GPU = (
+    "vgpu_device_memory_limit", "vgpu_device_shared_number", "vgpu_device_allocated_memory",
+    "vgpu_device_allocated_cores", "vgpu_device_memory_allocation_for_a_certain_pod",
+    "vgpu_device_core_allocation_for_a_certain_pod",
+)  # fmt: skip
+VOLCANO_GAUGES = frozenset(f"volcano_{name}" for name in (*_GAUGES, *_QUEUE, *_SHARED_GPU))
 """Volcano's series that go up and down."""
 VOLCANO = frozenset(
     VOLCANO_GAUGES

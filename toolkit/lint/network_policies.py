@@ -105,7 +105,7 @@ def names_resolve(document: Document, around: Surroundings) -> Iterator[Finding]
 
 @rule_around(
     "L454",
-    Severity.ERROR,
+    Severity.WARNING,
     why="the policy holds for nobody: the pods that it is meant for stay open",
     cure="write the labels of the pods (spec.template.metadata.labels of their workload)",
 )

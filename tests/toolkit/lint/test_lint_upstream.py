@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.lint.monitoring_series import VOLCANO, VOLCANO_DEAD, VOLCANO_GAUGES
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAGE = REPOSITORY / "docs" / "lint-upstream.md"
 ARGUED = re.compile(r"^\d+\. `([^`]+:\d+)` (L\d+) — ", re.MULTILINE)
@@ -46,6 +48,27 @@ def test_each_finding_that_is_argued_is_found(page):
     assert len(set(argued)) == 20
     assert set(argued) <= found
     assert set(BESIDE.findall(page)) <= {place for place, _ in found}
+
+
+DECLARED = re.compile(r'(?:promauto|metrics)\.New(\w+?)(?:Vec)?\(\s*&?\w+\.\w+Opts\{[^}]*?Name:\s+"(\w+)"')
+AGENT = "pkg/agent/metrics/metrics.go"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("page")
+def test_the_series_of_volcano_are_those_of_its_sources():
+    """Each metric that v1.15.1 declares, with its type, against the names that L468 and L470 go by."""
+    folder = Path(run("--where").stdout.strip())
+    series, gauges = set(), set()
+    for file in sorted((folder / "pkg").rglob("*.go")):
+        prefix = "volcano_agent_" if file.match(AGENT) else "volcano_"
+        for kind, name in DECLARED.findall(file.read_text(encoding="utf-8")):
+            parts = [f"_{part}" for part in ("bucket", "sum", "count")] if kind == "Histogram" else [""]
+            series |= {f"{prefix}{name}{part}" for part in parts}
+            gauges |= {f"{prefix}{name}"} if kind == "Gauge" else set()
+    assert series - {VOLCANO_DEAD} == VOLCANO
+    assert gauges == VOLCANO_GAUGES
+    assert VOLCANO_DEAD in series
 
 
 def test_another_option_is_refused():
