@@ -1,7 +1,7 @@
-"""Are the operators there that parts of tiers.yaml lean on: KEDA, the VPA, the Prometheus operator? One check.
+"""Is there what parts of tiers.yaml lean on: KEDA, the VPA, the Prometheus operator, an adapter for metrics?
 
-An operator counts as there when the cluster has its CRDs and a pod of it is available. Only what tiers.yaml asks for is
-looked at.
+An operator counts as there when the cluster has its CRDs and a pod of it is available, an adapter when the API server
+reaches it. Only what tiers.yaml asks for is looked at.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from toolkit.cluster.doctor.finding import some, warning
 from toolkit.cluster.doctor.patient import Patient
 from toolkit.errors import Problem
+from toolkit.lint.document import mapping, sequence, text
 
 MISSING = warning(
     "D611",
@@ -25,6 +26,14 @@ NOT_RUNNING = warning(
     why="its objects are accepted and nothing happens",
     cure="kubectl describe it; its pods say why",
 )
+
+NO_FIGURES = warning(
+    "D613",
+    "Nobody serves the figures that a HorizontalPodAutoscaler goes by.",
+    why="the number of servers stays as it is, whatever the load",
+    cure="install prometheus-adapter with the rules of docs/guides/scale.md, or write by: keda",
+)
+FIGURES = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,12 @@ class Operator:
 
 
 def _scaled(patient: Patient) -> list[str]:
-    return [f"services.{name}.scale" for name, each in patient.topology.services.items() if each.scale]
+    return _scaled_by(patient, "keda")
+
+
+def _scaled_by(patient: Patient, who: str) -> list[str]:
+    services = patient.topology.services.items()
+    return [f"services.{name}.scale" for name, each in services if each.scale and each.scale.by == who]
 
 
 def _watched(patient: Patient) -> list[str]:
@@ -94,5 +108,23 @@ def operators_are_there(patient: Patient) -> Iterator[Problem]:
             yield NOT_RUNNING.at(part.title, f"no pod of it is available, and {some(wanted)} needs it")
 
 
-CHECKS = (operators_are_there,)
+def figures_are_served(patient: Patient) -> Iterator[Problem]:
+    """Where a service is scaled by a plain HPA, an adapter answers for external.metrics.k8s.io."""
+    wanted = _scaled_by(patient, "hpa")
+    if not wanted:
+        return
+    found = patient.found(FIGURES)
+    if found is None:
+        yield NO_FIGURES.at(
+            "external.metrics.k8s.io", f"no APIService leads to it, and {some(wanted)} needs it"
+        )
+        return
+    conditions = map(mapping, sequence(mapping(found.get("status")).get("conditions")))
+    available = [each for each in conditions if each.get("type") == "Available"]
+    if not available or available[0].get("status") != "True":
+        said = text(available[0].get("message")) if available else "nobody has looked yet"
+        yield NO_FIGURES.at("external.metrics.k8s.io", f"it does not answer: {said}")
+
+
+CHECKS = (operators_are_there, figures_are_served)
 """Every check of this subject."""

@@ -9,6 +9,7 @@ import pytest
 import urllib3
 import yaml
 
+from tests.cluster.external_metrics import GROUP, registration
 from toolkit.cli import main
 from toolkit.cluster.applyset import Contents, applyset_of
 from toolkit.cluster.doctor.examine import CHECKS, ailments, examine
@@ -21,6 +22,7 @@ from toolkit.render.rendered import RenderedObject
 
 SCHEDULER, CONFIG = "volcano-system/volcano-scheduler", "volcano-system/volcano-scheduler-configmap"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+APIS = "/apis/apiregistration.k8s.io/v1/apiservices"
 CLOUD = "kubeedge/cloudcore"
 NODE = "/api/v1/nodes/"
 
@@ -356,12 +358,29 @@ def test_operators_are_looked_for_only_when_needed(ward):
     with ward.changed(ward.deployment("keda/keda-operator"), image("example.org/own:1")):
         assert ward.codes() == ["D611"]
         assert ward.codes(fixed) == []
-    plain = {"monitoring": {"kind": "prometheus"}}
+    plain = {"monitoring": {"kind": "prometheus", "discovery": "kubernetes"}}
     with ward.changed(ward.deployment("monitoring/prometheus-operator"), image("example.org/own:1")):
         (problem,) = ward.examine().problems
         assert (problem.code, problem.severity) == ("D611", Severity.WARNING)
         assert "monitoring.kind: operator" in problem.message
         assert ward.codes(plain) == []
+
+
+def test_a_plain_hpa_needs_an_adapter_and_no_keda(ward):
+    by_hpa = {"services": {"medical-ai": {"scale": {"by": "hpa", "peaks": None}}}}
+    with ward.changed(ward.deployment("keda/keda-operator"), image("example.org/own:1")):
+        (problem,) = ward.examine(by_hpa).problems
+        assert (problem.code, problem.severity) == ("D613", Severity.WARNING)
+        assert "services.medical-ai.scale" in problem.message
+        for place, body in zip(("/api/v1/namespaces/default/services", APIS), registration(1), strict=True):
+            ward.api.create(place, body)
+        try:
+            (problem,) = ward.examine(by_hpa).problems
+            assert problem.code == "D613"
+            assert "does not answer" in problem.message
+        finally:
+            ward.api.delete(f"{APIS}/v1beta1.{GROUP}")
+            ward.api.delete("/api/v1/namespaces/default/services/metrics-adapter")
 
 
 def test_a_user_without_rights_learns_which_and_how_to_get_them(ward):
