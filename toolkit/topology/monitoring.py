@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from toolkit.topology.names import LabelKey, LabelValue, Name, WebUrl
+from toolkit.topology.names import Image, LabelKey, LabelValue, Name, WebUrl
 from toolkit.topology.noun import Noun
 from toolkit.topology.secret import Secret
 from toolkit.topology.units import Duration
@@ -78,6 +78,8 @@ class Monitoring(Noun):
     """Time between two questions to the same target, and between two evaluations of the rules; at most 1m."""
     honor_labels: bool = False
     """Whether an exporter's `pod` and `namespace` beat those of the exporter itself, as some sites have it for DCGM."""
+    exporter: Image = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
+    """Image of NVIDIA's DCGM exporter, which gives the figures of servers' GPUs; another place for a site's mirror."""
     devices: DeviceTargets | None = None
     """How devices are asked; nothing means that they are not, and that there are no alerts about single devices."""
     discovery: Literal["file", "kubernetes"] = "file"

@@ -24,7 +24,6 @@ from toolkit.render.scheduling import affinity, tolerations
 from toolkit.render.template import fill
 from toolkit.topology.topology import PlacedPool, Topology
 
-IMAGE: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 CSV_FILE: Final = "metrics.csv"
 CSV_FOLDER: Final = "/etc/tiers/dcgm"
 PROFILING: Final = "DCGM_FI_PROF_"
@@ -66,8 +65,9 @@ def metrics_csv(*, profiling: bool) -> str:
 def exporters(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
     """Give the ConfigMap with the CSV and one DaemonSet for each pool of GPU servers in a cluster."""
     pools = [placed for placed in topology.pools_in(cluster) if has_cards(placed)]
-    if not pools:
+    if not pools or topology.monitoring is None:
         return
+    image = lock.pinned(topology.monitoring.exporter)
     profiling = any(service.scale and service.scale.gpu for service in topology.services.values())
     name = fitted_name("tiers", "dcgm", "metrics")
     metadata = Metadata(
@@ -80,18 +80,18 @@ def exporters(topology: Topology, lock: Lock, cluster: str) -> Iterator[Rendered
     )
     yield RenderedObject(cluster, "monitoring", config_map)
     for placed in pools:
-        yield _exporter(topology, lock, placed, name, profiling=profiling)
+        yield _exporter(topology, placed, image, name, profiling=profiling)
 
 
 def _exporter(
-    topology: Topology, lock: Lock, placed: PlacedPool, config: str, *, profiling: bool
+    topology: Topology, placed: PlacedPool, image: str, config: str, *, profiling: bool
 ) -> RenderedObject:
     placement = place_pool(topology, placed)
     labels = owner_labels(topology.name, GPU_NOUN, placed.name)
     view = DcgmView(
         selector={TOPOLOGY_LABEL: topology.name, NOUN_LABEL: GPU_NOUN, NAME_LABEL: placed.name},
         pod_labels=labels,
-        image=lock.pinned(IMAGE),
+        image=image,
         config=config,
         csv_folder=CSV_FOLDER,
         csv_file=f"{CSV_FOLDER}/{CSV_FILE}",

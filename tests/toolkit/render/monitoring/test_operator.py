@@ -9,7 +9,7 @@ import yaml
 
 from toolkit.placement import GPU
 from toolkit.render.lock import Lock
-from toolkit.render.monitoring.dcgm import CSV_FILE, IMAGE
+from toolkit.render.monitoring.dcgm import CSV_FILE
 from toolkit.render.monitoring.plain import monitoring_files
 from toolkit.render.objects import render
 from toolkit.topology.load import load
@@ -157,7 +157,8 @@ def test_it_may_profile_only_where_a_service_scales_by_its_gpus(objects, hospita
     assert capabilities(render(topology({"services": by_queue}))) == {"drop": ["ALL"]}
 
 
-def test_its_image_is_pinned_by_the_lock(hospital):
-    digest = "sha256:" + "d" * 64
-    (container,) = exporter(render(hospital, Lock(images={IMAGE: digest})))["containers"]
-    assert container["image"] == f"{IMAGE}@{digest}"
+def test_its_image_comes_from_where_the_site_keeps_it_and_is_pinned_by_the_lock(topology):
+    image, digest = "mirror.example/dcgm-exporter:4.5", "sha256:" + "d" * 64
+    mirrored = topology({"monitoring": {"exporter": image}})
+    (container,) = exporter(render(mirrored, Lock(images={image: digest})))["containers"]
+    assert container["image"] == f"{image}@{digest}"
