@@ -101,12 +101,11 @@ def _inputs(scale: Scale, ours: str) -> Iterator[tuple[str, str]]:
 
 
 def _decisions(scale: Scale, ours: str) -> Iterator[tuple[str, str]]:
-    # A model that some servers serve and others do not yet, or not for long, is being loaded.
-    loading = (
-        f"max(max by (model) (edge_model_ready{{{ours}}})"
-        f" - min by (model) (min_over_time(edge_model_ready{{{ours}}}[5m])))"
-    )
-    answering = f'min(min_over_time(up{{{ours}, job="{SERVICE_JOB}"}}[5m]))'
+    # A model that some servers serve and others do not yet, or not for long, is being loaded. `and`: a server that has
+    # gone leaves its last minutes behind, and they say nothing about those that are there.
+    ready, up = f"edge_model_ready{{{ours}}}", f'up{{{ours}, job="{SERVICE_JOB}"}}'
+    loading = f"max(max by (model) ({ready}) - min by (model) (min_over_time({ready}[5m]) and {ready}))"
+    answering = f"min(min_over_time({up}[5m]) and {up})"
     yield SETTLED, f"(1 - {loading}) * {answering} or vector(0)"
     high = " + ".join(
         f"({_one(record, ours)} > bool {limit} or vector(0))" for record, limit in _limits_out(scale)

@@ -6,6 +6,7 @@ Each case is a small fleet of series for ten minutes and what the rule says then
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,7 @@ from toolkit.render.monitoring.scale import (
     SETTLED,
     scale_groups,
 )
+from toolkit.render.monitoring.series import BY_NAME
 from toolkit.topology.checks.services import LONGEST_MEASURED
 
 MINUTES = 20
@@ -122,6 +124,10 @@ CASES = {
     "one has loaded a moment ago": (replace(IDLE, ready=(1, "0x7 1x20")), HOLD),
     "one has loaded five minutes ago": (replace(IDLE, ready=(1, "0x3 1x20")), IN),
     "one does not answer yet": (replace(IDLE, up=(1, 0)), HOLD),
+    "one has gone": (
+        replace(IDLE, queue=(4, 4, 4), up=(1, 1, "1x6 0 stale"), ready=(1, 1, "1x5 0 stale")),
+        IN,
+    ),
     "a model that nobody has got yet": (replace(IDLE, ready=(0, 0)), IN),
     # ------------------------------------------------------------ what is missing is neither high nor low
     "no gpu figures, calm": (replace(CALM, gpu=()), HOLD),
@@ -305,6 +311,14 @@ def test_last_week_s_hour_counts_with_a_margin(topology, promtool):
     ]
     tests = [{"interval": "10m", "input_series": series, "promql_expr_test": told}]
     assert promtool(changed, tests, every="10m") == ""
+
+
+def test_every_series_that_a_rule_reads_is_one_that_somebody_exports(scaled):
+    (group,) = scale_groups(scaled, frozenset(scaled.clusters))
+    read = {name for rule in group.rules for name in re.findall(r"([A-Za-z_:0-9]+)\{", rule.expr)}
+    raw = {name.removesuffix("_bucket") for name in read if ":" not in name}
+    assert {"up", "DCGM_FI_DEV_GPU_UTIL", "edge_model_ready"} < raw
+    assert raw <= set(BY_NAME)
 
 
 def test_only_what_is_measured_has_rules(topology):
