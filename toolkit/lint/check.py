@@ -41,6 +41,10 @@ from toolkit.lint import (
     scheduler_effects,
     volcano,
     volcano_admission,
+    volcano_cron,
+    volcano_flows,
+    volcano_gpus,
+    volcano_network,
 )
 from toolkit.lint.document import Document, from_objects
 from toolkit.lint.known_from_objects import known_from_objects
@@ -53,6 +57,10 @@ _SUBJECTS = (
     job_names,
     job_queue,
     volcano,
+    volcano_flows,
+    volcano_cron,
+    volcano_network,
+    volcano_gpus,
     queues,
     queue_tree,
     gang_starts,

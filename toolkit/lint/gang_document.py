@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from toolkit.lint.document import Document, ValuePath, mapping, sequence, text
-from toolkit.lint.pod_templates import VOLCANO_BATCH
+from toolkit.lint.pod_templates import VOLCANO_JOBS
 from toolkit.lint.quantity import whole
 
 NEED_SERVICE = frozenset({"svc", "pytorch", "tensorflow", "mpi", "ray"})
@@ -17,8 +17,8 @@ NEED_SERVICE = frozenset({"svc", "pytorch", "tensorflow", "mpi", "ray"})
 
 
 def is_gang(document: Document) -> bool:
-    """Whether an object is a Volcano Job (and not the Job of Kubernetes' own batch group)."""
-    return document.kind == "Job" and document.group == VOLCANO_BATCH
+    """Whether an object is a Volcano Job or JobTemplate (and not the Job of Kubernetes' own batch group)."""
+    return (document.kind, document.group) in VOLCANO_JOBS
 
 
 def tasks(document: Document) -> list[Mapping[str, object]]:

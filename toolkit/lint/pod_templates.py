@@ -1,4 +1,4 @@
-"""Where pods hide in objects: the pod spec of a Pod, a Deployment, a DaemonSet, a CronJob, each task of a Volcano Job.
+"""Where pods hide in objects: in a Pod, a Deployment, a DaemonSet, a CronJob, each task of a Volcano Job or JobTemplate.
 
 Between `document` and the rules about pods: those never need to know which kind carries a pod.
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from toolkit.lint.document import Document, ValuePath, mapping, sequence, text
 
 VOLCANO_BATCH = "batch.volcano.sh"
+VOLCANO_JOBS = frozenset({("Job", VOLCANO_BATCH), ("JobTemplate", "flow.volcano.sh")})
+"""What has the spec of a Volcano Job: one, or what a flow makes one of."""
 _WORKLOADS = frozenset({"Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job"})
 EDGE_LABELS = ("node-role.kubernetes.io/edge", "node-role.kubernetes.io/agent")
 TIER_LABEL = "tiers.dev/tier"
@@ -61,7 +63,7 @@ def pod_templates(document: Document) -> Iterator[PodTemplate]:
     elif document.kind == "CronJob" and document.group == "batch":
         path: ValuePath = ("spec", "jobTemplate", "spec", "template", "spec")
         yield PodTemplate(_at(document.body, path), path)
-    elif document.group == VOLCANO_BATCH and document.kind == "Job":
+    elif (document.kind, document.group) in VOLCANO_JOBS:
         for index, _ in enumerate(sequence(document.spec.get("tasks"))):
             path = ("spec", "tasks", index, "template", "spec")
             yield PodTemplate(_at(document.body, path), path)

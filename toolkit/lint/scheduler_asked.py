@@ -9,10 +9,13 @@ from collections.abc import Iterator
 
 from toolkit.errors import Severity
 from toolkit.lint.document import Document, mapping
-from toolkit.lint.gang_document import is_gang
+from toolkit.lint.gang_document import events, is_gang, policies
 from toolkit.lint.known_from_objects import is_queue
+from toolkit.lint.pod_templates import pod_templates, resources
 from toolkit.lint.rule import Finding, rule_around
+from toolkit.lint.scheduler_words import EVICTING
 from toolkit.lint.surroundings import Surroundings
+from toolkit.lint.volcano_gpus import VGPU
 
 
 @rule_around(
@@ -72,6 +75,42 @@ def topology_does_not_preempt(document: Document, around: Surroundings) -> Itera
         yield Finding(("spec", "networkTopology"), "preempt passes over jobs with networkTopology")
 
 
+@rule_around(
+    "L189",
+    Severity.ERROR,
+    why="the scheduler knows nothing of vGPUs, and the pod waits for ever or gets a card that is full",
+    cure="add the plugin deviceshare with deviceshare.VGPUEnable: true",
+)
+def shares_need_their_plugin(document: Document, around: Surroundings) -> Iterator[Finding]:
+    """What asks for vGPUs is placed by the plugin deviceshare alone."""
+    scheduler = around.scheduler
+    for template in pod_templates(document) if scheduler and "deviceshare" not in scheduler.plugins else ():
+        for path, container in template.containers():
+            if VGPU in resources(container, "limits"):
+                yield Finding(
+                    (*path, "resources"), f"asks for {VGPU}, and the scheduler has no plugin deviceshare"
+                )
+
+
+@rule_around(
+    "L190",
+    Severity.WARNING,
+    why="with these actions the scheduler evicts nobody, so only the loss of a machine does",
+    cure="use the actions preempt and reclaim, or gangpreempt and gangreclaim",
+)
+def evictions_come_from_somewhere(document: Document, around: Surroundings) -> Iterator[Finding]:
+    """A policy for PodEvicted means that others may take the place; somebody has to do it."""
+    scheduler = around.scheduler
+    if not scheduler or scheduler.actions & EVICTING:
+        return
+    for path, listed in policies(document):
+        for index, policy in enumerate(listed):
+            if "PodEvicted" in events(policy):
+                yield Finding(
+                    (*path, index), "a policy for PodEvicted, and no action of the scheduler evicts"
+                )
+
+
 def _wants_topology(document: Document) -> bool:
     return is_gang(document) and bool(mapping(document.spec.get("networkTopology")))
 
@@ -81,5 +120,7 @@ RULES = (
     affinity_needs_node_groups,
     topology_needs_its_plugin,
     topology_does_not_preempt,
+    shares_need_their_plugin,
+    evictions_come_from_somewhere,
 )
 """What a configuration lacks for the objects beside it, in order of code."""

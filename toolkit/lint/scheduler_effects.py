@@ -14,10 +14,12 @@ from toolkit.lint.pod_templates import GPU
 from toolkit.lint.rule import Finding, rule
 from toolkit.lint.scheduler_document import configurations
 from toolkit.lint.scheduler_words import (
+    ACTIONS,
     BINPACK_RESOURCES,
     BINPACK_WEIGHT,
     DESERVING,
     ENOUGH,
+    EVICTING,
     SPREADING,
     WEIGHTS,
 )
@@ -123,6 +125,52 @@ def nothing_outweighs_binpack(document: Document) -> Iterator[Finding]:
             yield found.finding((*order.path, "name"), f"{' and '.join(heavy)} outweigh {BINPACK_WEIGHT}")
 
 
+@rule(
+    "L191",
+    Severity.WARNING,
+    why="what a queue has lent never comes back, and an urgent job waits like any other",
+    cure='write actions: "allocate, backfill, preempt, reclaim"',
+)
+def somebody_gives_way(document: Document) -> Iterator[Finding]:
+    """Shares and priorities are held against those who run by preempt and reclaim alone."""
+    for found in configurations(document):
+        shares = [name for name in (*DESERVING, "drf") if found.named(name)]
+        if shares and set(found.actions) <= set(ACTIONS) - EVICTING:
+            yield found.finding(("actions",), f"{shares[0]} without an action that takes anything back")
+
+
+@rule(
+    "L192",
+    Severity.WARNING,
+    why="small jobs take a part of every machine, and gangs that want whole ones wait",
+    cure=f"add binpack with {BINPACK_RESOURCES}: {GPU} and a weight above that of what spreads",
+)
+def something_packs(document: Document) -> Iterator[Finding]:
+    """Nodeorder gives the emptiest machine the most points, and nothing speaks against it."""
+    for found in configurations(document):
+        order = found.named("nodeorder")
+        if order is None or found.named("binpack") or found.named("resource-strategy-fit"):
+            continue
+        if any(order.number(each, WEIGHTS[each]) > 0 for each in SPREADING):
+            yield found.finding(
+                (*order.path, "name"), "nodeorder spreads pods over all machines, and nothing packs"
+            )
+
+
+@rule(
+    "L193",
+    Severity.WARNING,
+    why="a gang that has lost a machine is asked last, and stays below its minimum while others start (issue 5805)",
+    cure="remove drf, or write enableJobOrder: false at it",
+)
+def drf_does_not_order_gangs(document: Document) -> Iterator[Finding]:
+    """Drf puts jobs with a small share first: a gang of which a part runs has a large one."""
+    for found in configurations(document):
+        drf = found.named("drf")
+        if drf and found.named("gang") and not drf.switched_off("enableJobOrder"):
+            yield found.finding((*drf.path, "name"), "drf orders gangs by their share")
+
+
 RULES = (
     urgent_jobs_have_pods,
     victims_are_chosen_in_one_tier,
@@ -130,5 +178,8 @@ RULES = (
     reclaim_sees_free_machines,
     binpack_counts_gpus,
     nothing_outweighs_binpack,
+    somebody_gives_way,
+    something_packs,
+    drf_does_not_order_gangs,
 )
 """What does not do what was meant, in order of code."""

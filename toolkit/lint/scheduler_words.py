@@ -16,6 +16,8 @@ ACTIONS = (
     "gangreclaim",
     "shuffle",
 )
+EVICTING = frozenset({"preempt", "reclaim", "gangpreempt", "gangreclaim", "shuffle"})
+"""Actions that take pods away."""
 PLUGINS = (
     "binpack", "capacity", "cdp", "conformance", "deviceshare", "drf", "extender", "gang",
     "network-topology-aware", "nodegroup", "nodeorder", "numa-aware", "overcommit", "pdb", "predicates", "priority",

@@ -174,8 +174,8 @@ def torch_master(document: Document) -> Iterator[Finding]:
     cure="write ttlSecondsAfterFinished: 86400",
 )
 def kept_for_ever(document: Document) -> Iterator[Finding]:
-    """Finished jobs and their pods stay until somebody deletes them."""
-    if is_gang(document) and document.spec.get("ttlSecondsAfterFinished") is None:
+    """Finished jobs and their pods stay until somebody deletes them; those of a flow go with it (L139)."""
+    if is_gang(document) and document.kind == "Job" and document.spec.get("ttlSecondsAfterFinished") is None:
         yield Finding(("spec",), "no ttlSecondsAfterFinished")
 
 

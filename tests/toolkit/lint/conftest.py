@@ -24,6 +24,7 @@ POD: Body = {
     "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
     "containers": [CONTAINER],
 }
+WORKER_POD: Body = {**POD, "restartPolicy": "Never", "terminationGracePeriodSeconds": 120}
 EDGE_POD: Body = {
     **POD,
     "nodeSelector": {"kubernetes.io/arch": "arm64", "node-role.kubernetes.io/edge": ""},
@@ -46,7 +47,7 @@ GANG: Body = {
             {"event": "PodEvicted", "action": "RestartJob"},
             {"event": "PodFailed", "action": "TerminateJob"},
         ],
-        "tasks": [{"name": "worker", "replicas": 4, "template": {"spec": {**POD, "restartPolicy": "Never"}}}],
+        "tasks": [{"name": "worker", "replicas": 4, "template": {"spec": WORKER_POD}}],
     },
 }
 QUEUE: Body = {

@@ -42,6 +42,10 @@ def extra(tier, **entry):
     return lambda body: body["tiers"][tier]["plugins"].append(entry)
 
 
+def drf(**switches):
+    return extra(1, name="drf", **switches)
+
+
 def entry(name, **changes):
     return lambda body: plugin(body, name).update(changes)
 
@@ -86,7 +90,7 @@ WRONG = {
     "proportion": ("L176", extra(0, name="proportion"), "exclude each other"),
     "drf hierarchy": (
         "L176",
-        both(without("capacity"), extra(0, name="proportion"), extra(1, name="drf", enableHierarchy=True)),
+        both(without("capacity"), extra(0, name="proportion"), drf(enableHierarchy=True, enableJobOrder=False)),
         "drf with a hierarchy",
     ),
     "preempt and gangpreempt": ("L177", actions("allocate, preempt, gangpreempt"), "preempt and gangpreempt"),
@@ -144,7 +148,7 @@ def test_what_is_no_configuration_is_told_so(content):
 
 
 def test_volcanos_own_default_has_but_warnings():
-    """What its chart brings: no eviction at all, so nothing of that can be wrong."""
+    """What its chart brings: no eviction at all, and drf, which starves gangs that have lost a machine."""
     default = """
 actions: "enqueue, allocate, backfill"
 tiers:
@@ -162,7 +166,12 @@ tiers:
   - name: nodeorder
   - name: binpack
 """
-    assert [each.code for each in check_configuration(default, PLACE)] == ["L183", "L184"]
+    assert [each.code for each in check_configuration(default, PLACE)] == [
+        "L183",
+        "L184",
+        "L191",
+        "L193",
+    ]
 
 
 def test_a_bare_file_gets_positions(ours):
