@@ -235,13 +235,14 @@ def _gpus(topology: Topology, monitoring: Monitoring, cluster: str) -> ScrapeJob
 def _users(topology: Topology, cluster: str, *, honor: bool) -> Iterator[Relabel]:
     """Say which service uses a GPU: DCGM names the pod, a Deployment's pods are NAME-HASH-RANDOM.
 
+    The name of a pod has 63 characters at most; of a longer one NAME-HASH- is cut to 58, so the second dash may go.
     The pod and namespace of the exporter itself push DCGM's own labels aside, unless these are honoured.
     """
     pools = {placed.name for placed in topology.pools_in(cluster)}
     names = sorted(name for name, service in topology.services.items() if service.pool in pools)
     if names:
         prefix = "" if honor else "exported_"
-        regex = f"{topology.namespace(cluster)};({'|'.join(names)})-[a-z0-9]+-[a-z0-9]+"
+        regex = f"{topology.namespace(cluster)};({'|'.join(names)})-[a-z0-9]+-?[a-z0-9]{{5}}"
         yield Relabel(SERVICE, sources=(f"{prefix}namespace", f"{prefix}pod"), regex=regex)
 
 

@@ -108,7 +108,7 @@ def test_pods_are_asked_only_when_prometheus_can_find_them(topology):
         {
             "source_labels": ["exported_namespace", "exported_pod"],
             "target_label": "tiers_service",
-            "regex": "medical-imaging;(medical-ai)-[a-z0-9]+-[a-z0-9]+",
+            "regex": "medical-imaging;(medical-ai)-[a-z0-9]+-?[a-z0-9]{5}",
         }
     ]
 

@@ -25,10 +25,13 @@ from toolkit.render.monitoring.scale import (
     SETTLED,
     scale_groups,
 )
+from toolkit.render.monitoring.scrape import scrape_jobs
 from toolkit.render.monitoring.series import BY_NAME
 from toolkit.topology.checks.services import LONGEST_MEASURED
 
 MINUTES = 20
+LONG = "s" * 50
+"""The longest name that a service may have."""
 SERVICE = "medical-ai"
 LIMITS = {
     "gpu": {"out": "80%", "in": "30%"},
@@ -330,3 +333,22 @@ def test_only_what_is_measured_has_rules(topology):
 
 def test_a_latency_limit_is_one_that_the_daemon_can_show():
     assert max(SECONDS) == LONGEST_MEASURED.seconds
+
+
+@pytest.mark.parametrize(
+    ("pod", "service"),
+    [
+        ("seg-7d9f8b6c5d-x2x4z", "seg"),
+        ("seg-lite-7d9f8b6c5d-x2x4z", "seg-lite"),
+        (f"{LONG}-7d9f8b6x2x4z", LONG),  # NAME-HASH- has 62 characters, is cut to 58 and gets five more
+        ("seg-other-7d9f8b6c5d-x2x4z", None),
+        ("other-7d9f8b6c5d-x2x4z", None),
+    ],
+)
+def test_a_gpu_belongs_to_the_service_whose_pod_uses_it(topology, pod, service):
+    each = {"pool": "a100", "models": ["us-segmentation"], "replicas": {"min": 1, "max": 2}}
+    changed = topology({"services": {SERVICE: None, "seg": each, "seg-lite": each, LONG: each}})
+    jobs = scrape_jobs(changed, changed.monitoring, "main")
+    (relabel,) = [step for job in jobs for step in job.metric_relabels if step.target == "tiers_service"]
+    found = re.fullmatch(relabel.regex, f"medical-imaging;{pod}")
+    assert (found[1] if found else None) == service
