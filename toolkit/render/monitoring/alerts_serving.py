@@ -66,7 +66,7 @@ SERVING_ALERTS: Final = (
         subject=Subject.DAEMONS,
         expr=(
             'sum by ($place, model) (increase(edge_model_loads_total{$ours, result="failed"}[15m]))'
-            " / (sum by ($place, model) (increase(edge_model_loads_total{$ours}[15m])) > 0) > $limit"
+            " / sum by ($place, model) (increase(edge_model_loads_total{$ours}[15m])) > $limit"
         ),
         hold="0s",
         summary="{{ $labels.model }} does not load on a part of {{ $labels.tiers_pool }}",

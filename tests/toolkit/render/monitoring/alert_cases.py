@@ -151,8 +151,8 @@ CASES: tuple[Fires | Silent, ...] = (
     Silent("TiersQueueWillOverflow", 15, waiting("100x20")),
     Silent("TiersQueueWillOverflow", 6, waiting("0+3x6")),
     # ------------------------------------------------------------------
-    Fires("TiersModelLoadFailures", 10, DEVICES | MODEL, loads("0+1x20", "0 1x19")),
-    Silent("TiersModelLoadFailures", 10, loads("0+1x20", "0x20")),
+    Fires("TiersModelLoadFailures", 16, DEVICES | MODEL, loads("0+20x20", "0x9 5x10")),
+    Silent("TiersModelLoadFailures", 16, loads("0+20x20", "0x9 2x10")),
     Silent("TiersModelLoadFailures", 20, loads("3x30", "1x30")),
     # ------------------------------------------------------------------
     Fires("TiersNodeOffline", 8, DEVICE | {"job": "tiers-edge"}, {EDGE_UP: "1 0x10"}, early=5),
@@ -236,8 +236,8 @@ CASES: tuple[Fires | Silent, ...] = (
     Silent("TiersGangBroken", 6, {series(UNKNOWN, QUEUE): "0x10"}),
     Silent("TiersGangBroken", 6, {series(UNKNOWN, {"queue_name": "another"}): "1x10"}),
     # ------------------------------------------------------------------
-    Fires("TiersQueueStarved", 31, QUEUE, gpus_of_queue(2, 4000, 8000), early=29),
-    Silent("TiersQueueStarved", 31, gpus_of_queue(2, 8000, 8000)),
+    Fires("TiersQueueStarved", 31, QUEUE, gpus_of_queue(1, 4000, 8000), early=29),
+    Silent("TiersQueueStarved", 31, gpus_of_queue(1, 8000, 8000)),
     Silent("TiersQueueStarved", 31, gpus_of_queue(0, 4000, 8000)),
     # ------------------------------------------------------------------
     Fires("TiersVolcanoUnwatched", 16, {}, {EDGE_UP: "1x20"}, early=14),
