@@ -202,15 +202,55 @@ def test_secrets_are_mounted_and_stand_nowhere():
     assert "PRIVATE" not in str(rendered("ConfigMap", "tiers-broker"))
 
 
+WITH_SERVICES = {
+    "broker": {
+        "deploy": {
+            "pool": "nvme",
+            "storage": {"class": "block", "size": "1GiB"},
+            "certificate": {"secret": "broker-tls"},
+            "clients": {"secret": "clients-ca"},
+        }
+    },
+    "storage_classes": {"block": {"installed": "standard"}},
+}
+
+
 def test_servers_of_services_get_a_role_only_where_there_are_some(topology):
-    deploy = {
-        "pool": "nvme", "storage": {"class": "block", "size": "1GiB"},
-        "certificate": {"secret": "broker-tls"}, "clients": {"secret": "clients-ca"},
-    }  # fmt: skip
-    changes = {"broker": {"deploy": deploy}, "storage_classes": {"block": {"installed": "standard"}}}
-    acl = rendered("ConfigMap", "tiers-broker", topology(changes))["data"]["topics.acl"]
+    acl = rendered("ConfigMap", "tiers-broker", topology(WITH_SERVICES))["data"]["topics.acl"]
     assert "user tiers:server" in acl
     assert "user tiers:server" not in rendered("ConfigMap", "tiers-broker")["data"]["topics.acl"]
+
+
+@pytest.mark.broker
+def test_a_server_of_a_service_is_a_device_with_the_name_of_its_pod(
+    topology, tmp_path, free_port, wait_until, require
+):
+    require("mosquitto")
+    site = topology(WITH_SERVICES)
+    topics, pod = Topics(site.name), "medical-ai-7d4f-x2x"
+    broker = ClinicBroker(tmp_path / "broker", free_port, site)
+    broker.start()
+    try:
+        wait_until(broker.answers, "the rendered Mosquitto answers")
+        server, depot, driver = (broker.link(each) for each in ("tiers:server", DEPOT, DRIVER))
+        server.subscribe(topics.desired(pod), qos=1)
+        server.subscribe(topics.data(pod))
+        depot.subscribe(topics.request("+"))
+        driver.subscribe(topics.state("+"), qos=1)
+        for link in (server, depot, driver):
+            connected(link)
+        driver.publish(topics.desired(pod), b"run this", qos=1)
+        assert arrival(server, topics.desired(pod)).payload == b"run this"
+        server.publish(topics.request(pod), b"send that")
+        assert arrival(depot, topics.request(pod)).payload == b"send that"
+        depot.publish(topics.data(pod), b"chunks")
+        assert arrival(server, topics.data(pod)).payload == b"chunks"
+        server.publish(topics.state(pod), b"it runs", qos=1)
+        assert arrival(driver, topics.state(pod)).payload == b"it runs"
+        for link in (server, depot, driver):
+            link.close()
+    finally:
+        broker.stop()
 
 
 def test_no_value_begins_a_line_of_its_own():
