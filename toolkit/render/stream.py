@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import yaml
 
@@ -18,6 +19,8 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 _OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029]")
 """Line breaks of YAML 1.1 that a block would turn into a plain newline."""
 _NEVER_FOLD = 2**20
+_REMEMBERED = 4096
+"""Texts whose form is remembered: keys and words that stand in every object."""
 
 
 class _Dumper(yaml.CSafeDumper):
@@ -28,10 +31,16 @@ class _Dumper(yaml.CSafeDumper):
 
 
 def _text(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _style(text: str) -> str | None:
+    """Say how a text is written: as a block, plain, or in quotes."""
     if "\n" in text and not _OTHER_BREAKS.search(text):
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+        return "|"
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+    return None if plain else '"'
 
 
 _Dumper.add_representer(str, _text)
