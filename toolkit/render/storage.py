@@ -134,19 +134,20 @@ def storage_mounts(kept: Iterable[tuple[str, Storage]], *, read_only: bool = Fal
         read_only: whether the folders are.
     """
     folders: dict[str, Mount] = {}
-    secrets: dict[str, Mount] = {}
+    logins: dict[str, set[str | None]] = {}
     for home, storage in kept:
         volume = volume_of(home, storage)
         if volume is not None:
             (path,) = local_folders(storage.url)
             mount = Mount(f"storage-{len(folders)}", path, volume.kind, volume.source, read_only)
             folders.setdefault(path, mount)
-        secret = storage.credentials.name if storage.credentials else None
-        if secret and urlsplit(storage.url).scheme != "file":
-            name = f"login-{len(secrets)}"
-            secrets.setdefault(secret, secret_mount(name, secret, f"{CREDENTIALS_FOLDER}/{secret}"))
+        elif storage.credentials and storage.credentials.name:
+            logins.setdefault(storage.credentials.name, set()).add(storage.credentials.key)
     yield from folders.values()
-    yield from secrets.values()
+    for number, (secret, keys) in enumerate(logins.items()):
+        # A storage that names no key means all of them.
+        named = sorted(key for key in keys if key) if None not in keys else []
+        yield secret_mount(f"login-{number}", secret, f"{CREDENTIALS_FOLDER}/{secret}", *named)
 
 
 def _claims(topology: Topology, cluster: str) -> Iterator[tuple[str, str, Claim, str]]:

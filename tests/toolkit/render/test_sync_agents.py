@@ -121,6 +121,30 @@ def test_a_folder_is_mounted_where_its_address_says_and_a_login_only_as_files(to
     assert "secret" not in texts
 
 
+@pytest.mark.parametrize(
+    ("credentials", "items"),
+    [
+        (["login"], None),
+        (["login/a"], ["a"]),
+        (["login/b", "login/a"], ["a", "b"]),
+        (["login/a", "login"], None),
+    ],
+)
+def test_of_a_secret_only_what_storages_name_is_mounted(topology, credentials, items):
+    storage = [{"url": "file:///mnt/warm"}]
+    storage += [
+        {"url": f"s3://warm-{n}", "credentials": {"secret": each}} for n, each in enumerate(credentials)
+    ]
+    routes = {"mirror": {"copies": len(storage)}}
+    objects = agents(
+        topology, {"tiers": {"warm": {"storage": storage, "agent": {"pool": "nvme"}}}, "routes": routes}
+    )
+    pod = pod_of(one(objects, "CronJob", "tiers-sync-warm-mirror"))
+    (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    assert secret["secretName"] == "login"
+    assert secret.get("items") == (items and [{"key": key, "path": key} for key in items])
+
+
 def test_new_tasks_start_the_agent_anew(topology):
     def digest(every):
         changed = AGENTS | {"routes": {"checkpoints": {"every": every}}}
