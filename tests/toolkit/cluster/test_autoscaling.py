@@ -35,10 +35,7 @@ def replicas(site) -> int:
 
 def scaled_by_its_controller(site, count: int) -> None:
     """Scale as the HPA controller does: by the subresource, under the controller manager's name."""
-    path = f"{deployment(site)}/scale"
-    scale = site.api.get(path)
-    body = {**scale, "spec": {"replicas": count}}
-    site.api.request("PUT", f"{path}?fieldManager=kube-controller-manager", body)
+    site.api.merge(f"{deployment(site)}/scale", {"spec": {"replicas": count}}, "kube-controller-manager")
 
 
 def test_what_an_autoscaler_decided_is_no_difference_and_stays(site, topology):
