@@ -78,6 +78,7 @@ def _volcanos_module_is_here() -> bool:
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "mosquitto": (lambda: program("mosquitto") is not None, "apt-get install mosquitto"),
     "grafana": (lambda: find_spec("grafana_foundation_sdk") is not None, "make env (needs Python 3.11)"),
+    "mosquitto-clients": (lambda: program("mosquitto_sub") is not None, "apt-get install mosquitto-clients"),
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
     "index": (_index_answers, "give pip a package index"),

@@ -120,7 +120,7 @@ def test_nobody_comes_in_without_a_certificate_of_the_authority(broker, tmp_path
 
 
 @pytest.mark.broker
-def test_a_full_frame_passes_and_what_is_larger_than_a_packet_does_not(broker):
+def test_a_full_frame_passes_and_what_is_larger_than_a_packet_does_not(broker, require):
     depot, device = broker.link(DEPOT), broker.link(ONE)
     device.subscribe(TOPICS.data(ONE))
     connected(device)
@@ -128,9 +128,8 @@ def test_a_full_frame_passes_and_what_is_larger_than_a_packet_does_not(broker):
     frame = bytes(256 * 1024)
     depot.publish(TOPICS.data(ONE), frame)
     assert arrival(device, TOPICS.data(ONE)).payload == frame
-    publish = program("mosquitto_pub")
-    if publish is None:
-        pytest.skip("mosquitto_pub is missing; to bring it: apt-get install mosquitto-clients")
+    require("mosquitto-clients")
+    publish = str(program("mosquitto_pub"))
     large = broker.folder / "large"
     tls = broker.files_of(DEPOT)
     files = ["--cafile", tls.ca_file, "--cert", tls.certificate_file, "--key", tls.key_file]
@@ -163,13 +162,12 @@ def test_what_is_retained_outlives_the_broker(broker, wait_until):
 
 
 @pytest.mark.broker
-def test_the_kubelets_question_is_answered_and_nothing_else(broker):
+def test_the_kubelets_question_is_answered_and_nothing_else(broker, require):
+    require("mosquitto-clients")
     (container,) = rendered("Deployment", "tiers-broker")["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked, *words = container[probe]["exec"]["command"]
-        found = program(asked)
-        if found is None:
-            pytest.skip(f"{asked} is missing; to bring it: apt-get install mosquitto-clients")
+        found = str(program(asked))
         words[words.index("1883")] = str(broker.health_port)
         done = subprocess.run([found, *words], capture_output=True, text=True, check=False, timeout=20)
         assert done.returncode == 0
