@@ -97,8 +97,16 @@ def always_runs(topology: Topology, tier: TierName) -> bool:
     Raises:
         UsageError, IntegrityError: a route cannot be carried out, see `routes.sync_task`.
     """
-    tasks = [task for task in sync_tasks(topology, tier) if task.trigger == "schedule"]
-    return any(not cron_schedule(task.route, task.every_seconds) for task in tasks)
+    return any(not cron_schedule(task.route, task.every_seconds) for task in _by_the_clock(topology, tier))
+
+
+def starts_cron_jobs(topology: Topology, tier: TierName) -> bool:
+    """Tell whether a tier has routes that CronJobs run. Raises as `always_runs`."""
+    return any(cron_schedule(task.route, task.every_seconds) for task in _by_the_clock(topology, tier))
+
+
+def _by_the_clock(topology: Topology, tier: TierName) -> list[SyncTask]:
+    return [task for task in sync_tasks(topology, tier) if task.trigger == "schedule"]
 
 
 def cron_schedule(route: str, seconds: float) -> str:
@@ -122,7 +130,7 @@ def cron_schedule(route: str, seconds: float) -> str:
 def _agents(
     topology: Topology, lock: Lock, tier: TierName, agent: Agent, placement: Placement
 ) -> Iterator[RenderedObject]:
-    tasks = [task for task in sync_tasks(topology, tier) if task.trigger == "schedule"]
+    tasks = _by_the_clock(topology, tier)
     if not tasks:
         return
     rare = {task.route: cron_schedule(task.route, task.every_seconds) for task in tasks}

@@ -120,6 +120,18 @@ SERVING_ALERTS: Final = (
         key="alerts.node_offline",
     ),
     Alert(
+        name="TiersKubernetesUnwatched",
+        severity="warning",
+        subject=Subject.NODES,
+        expr="absent(kube_node_status_condition)",
+        hold="15m",
+        summary="Nobody watches Kubernetes",
+        description="Prometheus has no figures of kube-state-metrics, so no alert about machines or CronJobs can come.",
+        means="Prometheus has no figures of kube-state-metrics.",
+        why="Silence is not health: alerts about machines that are not Ready are blind. The operator's chart brings it.",
+        next=("kubectl get deployments -A -l app.kubernetes.io/name=kube-state-metrics", "kubectl get servicemonitors -A"),
+    ),
+    Alert(
         name="TiersFleetUnwatched",
         severity="critical",
         subject=Subject.DEVICES,

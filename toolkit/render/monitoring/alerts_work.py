@@ -15,6 +15,7 @@ from toolkit.render.monitoring.model import Alert, Subject
 _MOVING = "OFFERED|SEEDING|DOWNLOADING|VERIFYING|STAGED|ACTIVATING"
 """States of wire.states.InstallState in which a device works; it waits in WAITING_WINDOW and PROBATION on purpose."""
 _MOVES = f'edge_install_state{{$ours, state=~"{_MOVING}"}}'
+_CRONS = '{namespace=~"$namespaces", cronjob=~"tiers-sync-.*"}'
 _GPU_RESOURCE = 'resource="nvidia.com/gpu"'
 
 WORK_ALERTS: Final = (
@@ -131,5 +132,20 @@ WORK_ALERTS: Final = (
         means="A route was not carried out for three times its `every`.",
         why="Data piles up at its source. The line is down, the target refuses, or the route takes longer than its interval.",
         next=("tiers sync run ROUTE", "tiers sync verify ROUTE", "tiers fleet status"),
+    ),
+    Alert(
+        name="TiersSyncJobBehind",
+        severity="warning",
+        subject=Subject.CRON_JOBS,
+        expr=(
+            f"time() - (kube_cronjob_status_last_successful_time{_CRONS} or kube_cronjob_created{_CRONS})"
+            f" > 3 * (kube_cronjob_next_schedule_time{_CRONS} - kube_cronjob_status_last_schedule_time{_CRONS})"
+        ),
+        hold="5m",
+        summary="{{ $labels.cronjob }} has not ended well for a long time",
+        description="Its last good run was {{ $value | humanizeDuration }} ago.",
+        means="A CronJob that runs a route has had no good run for three times its period.",
+        why="Data piles up at its source. What the runs say stands in the logs of their pods.",
+        next=("kubectl -n NAMESPACE get jobs", "kubectl -n NAMESPACE logs job/NAME", "tiers sync run ROUTE"),
     ),
 )  # fmt: skip

@@ -26,6 +26,7 @@ class Subject(Enum):
     ANY_GPU = "GPUs of servers or of devices"
     GANGS = "queues and jobs of Volcano"
     NODES = "machines as Kubernetes sees them (kube-state-metrics)"
+    CRON_JOBS = "routes that CronJobs run (kube-state-metrics)"
     ROUTES = "routes that somebody runs by the clock and Prometheus can ask"
 
 

@@ -5,7 +5,7 @@ topology does not have is left out: it could never fire, and an alert that canno
 are made whole elsewhere, such as the one that autoscaling reads, are EXTRA_GROUPS.
 
 What the catalogues leave open: `$ours` the matcher of this topology, `$place` the labels of a place, `$limit` the
-alert's limit, `$after` alerts.after, `$queues` the topology's queues as a regular expression.
+alert's limit, `$after` alerts.after, `$queues` and `$namespaces` the topology's as regular expressions.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from toolkit.render.monitoring.model import Alert, Group, Recording, Rule, Subje
 from toolkit.render.monitoring.recordings import RECORDINGS
 from toolkit.render.monitoring.scale import scale_groups
 from toolkit.render.monitoring.scrape import has_cards, watched_agents
+from toolkit.render.sync_agents import starts_cron_jobs
 from toolkit.topology.monitoring import Monitoring
 from toolkit.topology.topology import Topology
 
@@ -72,9 +73,15 @@ def subjects(topology: Topology, monitoring: Monitoring, clusters: frozenset[str
         Subject.ANY_GPU: cards or (asked and any(placed.gpus_per_node for placed in edge)),
         Subject.GANGS: gangs,
         Subject.NODES: monitoring.kind == "operator",
+        Subject.CRON_JOBS: monitoring.kind == "operator" and _cron_jobs(topology, names),
         Subject.ROUTES: pods and any(watched_agents(topology, cluster) for cluster in clusters),
     }
     return frozenset(subject for subject, there in found.items() if there)
+
+
+def _cron_jobs(topology: Topology, pools: set[str]) -> bool:
+    tiers = [name for name, tier in topology.tiers.items() if tier.agent and tier.agent.pool in pools]
+    return any(starts_cron_jobs(topology, name) for name in tiers)
 
 
 def _recording(each: Recording, topology: Topology) -> Rule:
@@ -111,5 +118,6 @@ def _filled(text: str, topology: Topology, limit: str = "") -> str:
         place=BY_PLACE,
         limit=limit,
         after=prometheus_duration(topology.alerts.after),
+        namespaces="|".join(sorted({topology.namespace(cluster) for cluster in topology.clusters})),
         queues="|".join(queues) or DEFAULT_QUEUE,
     )

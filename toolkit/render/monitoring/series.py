@@ -22,6 +22,7 @@ KUBE_STATE: Final = "kube-state-metrics"
 _MODEL = ("model", "version")
 _CARD = ("gpu", "UUID", "modelName", "pod", "namespace")
 _QUEUE = ("queue_name",)
+_CRON_JOB = ("namespace", "cronjob")
 _LATER = "no source on main yet: the outbox comes with the edge daemon's landing"
 _ROUTES = "an agent that stays (not a CronJob's); devices with the edge daemon's landing"
 _VOLCANO = "Volcano's chart with metrics on, and its ServiceMonitor"
@@ -84,6 +85,10 @@ SERIES: Final = (
     Series("volcano_queue_pod_group_running_count", "gauge", CONTROLLER, _QUEUE, "Gangs that run.", _VOLCANO),
     Series("volcano_queue_pod_group_unknown_count", "gauge", CONTROLLER, _QUEUE, "Gangs of which a part runs.", _VOLCANO),
     # ------------------------------------------------------------------ Kubernetes
+    Series("kube_cronjob_status_last_successful_time", "gauge", KUBE_STATE, _CRON_JOB, "When a CronJob's last run ended well, in Unix time; missing before there was one.", _OPERATOR),
+    Series("kube_cronjob_created", "gauge", KUBE_STATE, _CRON_JOB, "When a CronJob was made, in Unix time.", _OPERATOR),
+    Series("kube_cronjob_status_last_schedule_time", "gauge", KUBE_STATE, _CRON_JOB, "When a CronJob last started a run, in Unix time.", _OPERATOR),
+    Series("kube_cronjob_next_schedule_time", "gauge", KUBE_STATE, _CRON_JOB, "When it starts the next, in Unix time.", _OPERATOR),
     Series("kube_node_status_condition", "gauge", KUBE_STATE, ("node", "condition", "status"), "1 for the status that a condition of a node has.", _OPERATOR),
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ VERSION = MODEL | {"version": "v1"}
 QUEUE = {"queue_name": "watched-research"}
 GPUS = QUEUE | {"resource": "nvidia.com/gpu"}
 ROUTE = {"route": "frames"}
+CRON_JOB = {"namespace": "watched", "cronjob": "tiers-sync-hot-studies"}
 
 
 def series(name: str, labels: dict[str, str], **more: str) -> str:
@@ -123,6 +124,17 @@ def synced(values: str) -> dict[str, str]:
     return {
         series("tiers_sync_last_success_timestamp_seconds", place): values,
         series("tiers_sync_period_seconds", place): "60x30",
+    }
+
+
+def cron_job(succeeded: str, *, period: int = 60, namespace: str = "watched") -> dict[str, str]:
+    """Give the times of a CronJob that was made at 0 and starts each `period` seconds; time begins at 0."""
+    labels = CRON_JOB | {"namespace": namespace}
+    return {
+        series("kube_cronjob_created", labels): "0x30",
+        series("kube_cronjob_status_last_successful_time", labels): succeeded,
+        series("kube_cronjob_status_last_schedule_time", labels): "0+60x30",
+        series("kube_cronjob_next_schedule_time", labels): f"{period}+60x30",
     }
 
 
@@ -269,5 +281,14 @@ CASES: tuple[Fires | Silent, ...] = (
     # ------------------------------------------------------------------
     Fires("TiersSyncBehind", 10, DEVICE | ROUTE, synced("0x20"), early=8),
     Silent("TiersSyncBehind", 10, synced("0+60x20")),
+    # ------------------------------------------------------------------
+    Fires("TiersSyncJobBehind", 10, CRON_JOB, cron_job("0x20"), early=8),
+    Fires("TiersSyncJobBehind", 10, CRON_JOB, cron_job("_x20")),
+    Silent("TiersSyncJobBehind", 10, cron_job("0+60x20")),
+    Silent("TiersSyncJobBehind", 10, cron_job("0x20", period=200)),
+    Silent("TiersSyncJobBehind", 10, cron_job("0x20", namespace="another")),
+    # ------------------------------------------------------------------
+    Fires("TiersKubernetesUnwatched", 16, {}, {EDGE_UP: "1x20"}, early=14),
+    Silent("TiersKubernetesUnwatched", 16, {READY: "0x20"}),
 )
 """All cases; an alert without a firing and a silent one fails `test_alerts`."""
