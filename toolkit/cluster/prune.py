@@ -7,6 +7,7 @@ never deleted. A status that moved is no change: then the object is looked at on
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ GUARDED = frozenset({"Namespace", "PersistentVolumeClaim", "CustomResourceDefini
 """Kinds that take data or other people's objects with them."""
 ALWAYS_ALLOWED = 3
 """So many deletions need no permission, however few members there are."""
+_QUEUE_TRIES, _QUEUE_PAUSE_SECONDS = 10, 0.2
 _LOOKS = 5
 
 
@@ -125,11 +127,32 @@ def delete(  # one parameter for each circumstance
                 done = [_done(each, Outcome.NOT_TRIED, why) for each in work]
             else:
                 done = list(threads.map(lambda each: _delete(kinds, each, outcome), work))
+                done = _above(kinds, work, done, outcome)
             if tell is not None:
                 for each in done:
                     tell(each)
             results += done
             stopped = stopped or any(each.failed for each in done)
+    return results
+
+
+def _above(
+    kinds: Kinds, work: Sequence[Seen], done: Sequence[AppliedObject], outcome: Outcome
+) -> list[AppliedObject]:
+    """Try again what was refused because of others that have gone since: a queue goes after the queues below it.
+
+    Volcano's webhook hears of those a moment later, so there are a few tries; none when nothing of the rank has gone.
+    """
+    results = list(done)
+    for _ in range(_QUEUE_TRIES):
+        refused = [
+            place for place, each in enumerate(results) if each.failed and work[place].key[1] == "Queue"
+        ]
+        if not refused or len(refused) == len(results):
+            break
+        threading.Event().wait(_QUEUE_PAUSE_SECONDS)
+        for place in refused:
+            results[place] = _delete(kinds, work[place], outcome)
     return results
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.toolkit.cluster.gangs import NO_SERVERS, Gangs, job
+from toolkit.cluster.kinds import Kinds
+from toolkit.cluster.prune import delete, seen
 from toolkit.render.scheduler import scheduler_config
 
 
@@ -136,3 +138,12 @@ def test_queues_below_a_queue_share_its_part(site, gangs, plane):
         running.wait_waiting("second")
         running.delete("first")
         running.wait_running("second", 1)
+        running.delete("second")
+        running.delete("third")
+    place = f"/apis/scheduling.volcano.sh/v1beta1/queues?labelSelector=tiers.dev/topology={nested.name}"
+    queues = plane.api.items(place)
+    kind = ("scheduling.volcano.sh/v1beta1", "Queue", "")
+    doomed = [seen((*kind, each["metadata"]["name"]), each) for each in queues]
+    gone = delete(Kinds(nested.connection), doomed)
+    assert [each.message for each in gone] == ["", "", ""], "a queue goes after those below it"
+    assert plane.api.items(place) == []
