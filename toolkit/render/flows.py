@@ -120,9 +120,10 @@ def _to_metrics(site: _Site) -> Iterator[Flow]:
     for name, service in topology.services.items():
         if site.is_here(service.pool):
             yield Flow(prometheus, site.part(service_room.NOUN, name), (service.port,))
-    for name, tier in topology.tiers.items():
-        if tier.agent and tier.agent.certificate and site.is_here(tier.agent.pool):
-            yield Flow(prometheus, site.part(agent_room.NOUN, name), (agent_room.METRICS_PORT,))
+    for tier_name, tier in topology.tiers.items():
+        watched = tier.agent and tier.agent.certificate and site.is_here(tier.agent.pool)
+        if watched and agent_room.always_runs(topology, tier_name):
+            yield Flow(prometheus, site.part(agent_room.NOUN, tier_name), (agent_room.METRICS_PORT,))
     if topology.monitoring.asks_pods and any(has_cards(placed) for placed in topology.pools_in(site.cluster)):
         yield Flow(prometheus, site.part(GPU_NOUN), (GPU_PORT,))
 

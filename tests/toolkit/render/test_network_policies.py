@@ -175,6 +175,20 @@ def test_a_site_with_services_watched_by_prometheus_has_exactly_the_designed_flo
     assert matrix(site) == designed(rows, pods)
 
 
+@pytest.mark.parametrize(("every", "asked"), [("10m", True), ("6h", False)])
+def test_prometheus_reaches_agents_that_stay_and_no_cron_jobs(topology, every, asked):
+    hot = {"agent": {"pool": "a100", "certificate": {"secret": "agent-tls"}}}
+    site = topology(
+        {
+            "network": {"policies": {}},
+            "monitoring": {"kind": "operator"},
+            "tiers": {"hot": hot},
+            "routes": {"checkpoints": {"every": every}},
+        }
+    )
+    assert (("prometheus", "agent hot") in matrix(site)) is asked
+
+
 def test_a_plugin_that_asks_the_api_server_reaches_it(topology):
     hot = {"pools": {"h100": {"gpu": {"share": "vgpu"}}}}
     site = topology({"network": {"policies": {}}, "tiers": {"hot": hot}})
