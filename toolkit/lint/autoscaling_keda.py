@@ -48,7 +48,7 @@ def texts(document: Document) -> Iterator[Finding]:
 def required_keys(document: Document) -> Iterator[Finding]:
     """Prometheus and cron triggers have the keys without which they mean nothing."""
     for trigger in triggers(document):
-        missing = [key for key in _REQUIRED.get(trigger.type, ()) if trigger.metadata.get(key) in {None, ""}]
+        missing = [key for key in _REQUIRED.get(trigger.type, ()) if trigger.metadata.get(key) in (None, "")]
         if missing:
             yield Finding((*trigger.path, "metadata"), f"a {trigger.type} trigger needs {', '.join(missing)}")
 

@@ -37,7 +37,7 @@ def request_to_measure(document: Document, around: Surroundings) -> Iterator[Fin
             without = [
                 text(container.get("name"))
                 for _, container in template.containers(init=False)
-                if only in {"", container.get("name")}
+                if only in ("", container.get("name"))
                 and resource not in {**resources(container, "limits"), **resources(container, "requests")}
             ]
             whole_pod = mapping(mapping(template.spec.get("resources")).get("requests"))

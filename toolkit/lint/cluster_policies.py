@@ -100,7 +100,7 @@ def quota_of_a_class(document: Document, around: Surroundings) -> Iterator[Findi
         if each.get("scopeName") != "PriorityClass" or each.get("operator") != "In":
             continue
         for number, name in enumerate(sequence(each.get("values"))):
-            if name not in there:
+            if text(name) not in there:
                 path = ("spec", "scopeSelector", "matchExpressions", index, "values", number)
                 yield Finding(path, f"there is no PriorityClass {name}")
 

@@ -180,9 +180,22 @@ def _own_kind(body: Mapping[str, object]) -> str:
 def _construct(node: yaml.MappingNode) -> Mapping[str, object]:
     loader = yaml.SafeLoader("")
     try:
-        return mapping(loader.construct_document(node))
+        return mapping(_keys_as_texts(loader.construct_document(node)))
     finally:
         loader.dispose()
+
+
+def _keys_as_texts(value: object) -> object:
+    """Turn keys that YAML reads as numbers, yes or nothing into texts, as the API server's own reader does."""
+    if isinstance(value, dict):
+        return {_key(key): _keys_as_texts(each) for key, each in value.items()}
+    return [_keys_as_texts(each) for each in value] if isinstance(value, list) else value
+
+
+def _key(key: object) -> str:
+    if isinstance(key, bool) or key is None:
+        return "null" if key is None else str(key).lower()
+    return key if isinstance(key, str) else str(key)
 
 
 def _deepest(node: yaml.Node, path: ValuePath) -> yaml.Node:

@@ -49,7 +49,7 @@ def names(document: Document) -> Iterator[Finding]:
         )
     for index, task in enumerate(tasks(document)):
         path: ValuePath = ("spec", "tasks", index, "name")
-        if task.get("name") not in {None, ""} and not is_label(text(task.get("name"))):
+        if task.get("name") not in (None, "") and not is_label(text(task.get("name"))):
             yield Finding(path, f"task name {task.get('name')!r} is not {LABEL_FORM}")
             continue
         # The webhook counts with the place of the task, not with the number of the pod.

@@ -100,7 +100,7 @@ def port_of_the_service(document: Document, around: Surroundings) -> Iterator[Fi
     there = {text(mapping(port).get("name")) for each in chosen for port in sequence(each.spec.get("ports"))}
     for index, endpoint in enumerate(map(mapping, sequence(document.spec.get("endpoints")))):
         port = endpoint.get("port")
-        if chosen and port is not None and port not in there:
+        if chosen and port is not None and text(port) not in there:
             path: ValuePath = ("spec", "endpoints", index, "port")
             yield Finding(path, f"no port of {chosen[0].title} is called {port!r}")
 

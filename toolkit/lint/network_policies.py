@@ -162,7 +162,7 @@ def _reaches_dns(allowed: Mapping[str, object]) -> bool:
         return not sequence(allowed.get("to")) or any(
             "namespaceSelector" in mapping(peer) for peer in sequence(allowed.get("to"))
         )
-    return any(port.get("port") in {_DNS, str(_DNS), "dns", "dns-tcp"} for port in ports) or any(
+    return any(port.get("port") in (_DNS, str(_DNS), "dns", "dns-tcp") for port in ports) or any(
         "port" not in port and text(port.get("protocol")) == "UDP" for port in ports
     )
 

@@ -1,4 +1,4 @@
-"""Where pods hide in objects: in a Pod, a Deployment, a DaemonSet, a CronJob, each task of a Volcano Job or JobTemplate.
+"""Where pods hide: in a Pod, a Deployment, a DaemonSet, a CronJob, each task of a Volcano Job or JobTemplate.
 
 Between `document` and the rules about pods: those never need to know which kind carries a pod.
 """

@@ -162,7 +162,8 @@ def shared_memory(document: Document) -> Iterator[Finding]:
         for path, container in template.containers(init=False):
             mounts = map(mapping, sequence(container.get("volumeMounts")))
             if not any(
-                mount.get("mountPath") == _SHARED_MEMORY and mount.get("name") in memory for mount in mounts
+                mount.get("mountPath") == _SHARED_MEMORY and text(mount.get("name")) in memory
+                for mount in mounts
             ):
                 yield Finding(path, "has several GPUs and no memory at /dev/shm")
 

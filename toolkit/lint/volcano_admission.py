@@ -199,7 +199,7 @@ def network_topology(document: Document) -> Iterator[Finding]:
             yield Finding((*path, "highestTierAllowed"), f"{highest!r} is no whole number from 0")
         if len(name) > _LONGEST_TIER_NAME:
             yield Finding((*path, "highestTierName"), f"has more than {_LONGEST_TIER_NAME} characters")
-        if given.get("mode", "hard") not in {"hard", "soft"}:
+        if text(given.get("mode", "hard")) not in {"hard", "soft"}:
             yield Finding((*path, "mode"), f"{given.get('mode')!r} is neither hard nor soft")
 
 

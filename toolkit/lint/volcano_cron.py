@@ -44,7 +44,7 @@ def schedule_is_one(document: Document) -> Iterator[Finding]:
         except ValueError as error:
             yield Finding(("spec", "schedule"), str(error))
     zone, known = document.spec.get("timeZone"), available_timezones()
-    if zone is not None and known and zone not in known:
+    if zone is not None and known and text(zone) not in known:
         yield Finding(("spec", "timeZone"), f"{zone!r} is not a time zone")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolkit.errors import Severity
-from toolkit.lint.document import Document
+from toolkit.lint.document import Document, text
 from toolkit.lint.gang_document import NEED_SERVICE, events, is_gang, plugins, pods_of, policies
 from toolkit.lint.pod_templates import GPU, pod_templates, resources
 from toolkit.lint.rule import Finding, rule
@@ -61,7 +61,7 @@ def time_for_a_checkpoint(document: Document) -> Iterator[Finding]:
         return
     comes_back = any(
         {"PodEvicted", "*"} & set(events(policy))
-        and policy.get("action") in {"RestartJob", "RestartPod", "RestartTask"}
+        and text(policy.get("action")) in {"RestartJob", "RestartPod", "RestartTask"}
         for _, listed in policies(document)
         for policy in listed
     )
