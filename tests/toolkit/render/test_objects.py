@@ -83,7 +83,7 @@ def test_every_object_says_whose_it_is(objects):
 def test_what_others_need_comes_first(objects):
     kinds = [each.kind for each in objects]
     order = ["Namespace", "PriorityClass", "ServiceAccount", "NodeGroup", "Queue", "ConfigMap", "Service"]
-    order += ["DaemonSet", "Deployment", "PodDisruptionBudget"]
+    order += ["DaemonSet", "Deployment", "PodDisruptionBudget", "ScaledObject"]
     order += ["ServiceMonitor", "PodMonitor", "PrometheusRule", "Job"]
     assert sorted(kinds, key=order.index) == kinds
     assert [each.file_name for each in objects] == sorted(each.file_name for each in objects)
@@ -124,6 +124,7 @@ def test_a_cluster_gets_what_its_tiers_need(topology):
         "DaemonSet",
         "Deployment",
         "PodDisruptionBudget",
+        "ScaledObject",
         "ServiceMonitor",
         "PodMonitor",
         "PrometheusRule",
