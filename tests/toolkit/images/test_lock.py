@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,13 +11,16 @@ from toolkit.errors import RegistryError, RenderError
 from toolkit.images.lock import lock_images, write_lock
 from toolkit.images.registry import Registries, Resolved
 from toolkit.images.used import used_images
-from toolkit.render.images import images_of
+from toolkit.render.images import images_of, unpinned_on_edge
 from toolkit.render.lock import Lock, read_lock
 from toolkit.render.objects import render
-from toolkit.topology.load import load_texts
+from toolkit.render.rendered import RenderedObject
+from toolkit.topology.load import load, load_texts
 
 DIGESTS = {name: f"sha256:{number:064x}" for number, name in enumerate("abcdef", 1)}
 OTHER = "sha256:" + "f" * 64
+REPOSITORY = Path(__file__).resolve().parents[3]
+SITES = [REPOSITORY / "tiers.yaml", *sorted(REPOSITORY.glob("tests/golden/*/tiers.yaml"))]
 
 
 @pytest.fixture
@@ -47,12 +51,26 @@ def test_each_image_says_its_key_who_runs_it_and_where(used):
     assert [key.path for key in by_name(used())["registry.example/seg3d:2.1"].keys] == ["jobs.seg3d.image"]
 
 
-def test_every_image_of_every_object_is_pinned_when_the_lock_has_them_all(used, hospital):
-    lock = Lock(images={each.image: OTHER for each in used()})
-    assert len(lock.images) > 2
-    for each in images_of(render(hospital, lock)):
+@pytest.mark.parametrize("case", SITES, ids=lambda case: case.parent.name)
+def test_every_image_of_every_object_is_pinned_when_the_lock_has_them_all(case):
+    loaded = load([case])
+    open_ = used_images(loaded, render(loaded.topology), Lock())
+    lock = Lock(images={each.image: OTHER for each in open_})
+    objects = render(loaded.topology, lock)
+    assert {each.tagged for each in images_of(objects)} == set(lock.images) != set()
+    for each in images_of(objects):
         assert each.digest == OTHER, f"{each.kind} {each.name} names {each.image}"
-    assert {(each.digest, each.locked) for each in used(lock)} == {(OTHER, True)}
+    assert unpinned_on_edge(objects) == ()
+    assert {(each.digest, each.locked) for each in used_images(loaded, objects, lock)} == {(OTHER, True)}
+
+
+def test_an_upgrade_names_a_repository_and_pins_it_itself():
+    body = {
+        "kind": "NodeUpgradeJob",
+        "metadata": {"name": "a"},
+        "spec": {"image": "kubeedge/installation-package"},
+    }
+    assert list(images_of([RenderedObject("main", "tiers.edge", body)])) == []
 
 
 def test_new_images_are_asked_for_and_old_rows_stay(used):
