@@ -10,6 +10,7 @@ from toolkit.cli.present import Output, Table, confirm, say, show
 if TYPE_CHECKING:
     from toolkit.cli.job_site import JobSite
     from toolkit.cluster.kinds import Kinds
+    from toolkit.topology.topology import Topology
 
 
 def submit_flow_there(
@@ -59,6 +60,20 @@ def cancel_flow(site: JobSite, name: str, kubeconfig: Path | None, *, yes: bool,
     confirm(f"cancel flow {name} with all its jobs?", yes=yes)
     there = remove_flow(kinds, namespace, name, seconds=seconds)
     say(f"flow {name} is gone" if there else f"flow {name} is not in the cluster: nothing to do")
+
+
+def tell_of_data(topology: Topology, job: str) -> None:
+    """Say that a job whose data is in another tier takes it as it lies there: only a flow stages it."""
+    from toolkit.render.job_template import staged
+
+    data = topology.jobs[job].data
+    if data is None or not staged(topology, job):
+        return
+    flows = [name for name, flow in topology.flows.items() if job in flow.steps]
+    stages = f"tiers job submit {flows[0]}" if flows else "name it in `flows:`, then tiers job submit FLOW"
+    say(
+        f"{job}: takes {data.path} as it lies in its tier; a flow stages it from {data.source} first: {stages}"
+    )
 
 
 def _place(site: JobSite, name: str, kubeconfig: Path | None) -> tuple[Kinds, str]:

@@ -29,13 +29,13 @@ def submit_there(
     as_json: bool,
 ) -> None:
     """Render, lint, look, ask, submit; then perhaps follow."""
+    from toolkit.cli.flow_there import submit_flow_there, tell_of_data
     from toolkit.jobs.checked import rendered_job
     from toolkit.jobs.submit import look, submit
     from toolkit.jobs.where import locate
 
     site = load_jobs(files, assignments)
     if job in site.topology.flows:
-        from toolkit.cli.flow_there import submit_flow_there
         from toolkit.errors import UsageError
 
         if workers is not None or wait:
@@ -60,6 +60,7 @@ def submit_there(
     if wait and not dry_run:
         follow_job(where)
         return
+    tell_of_data(site.topology, job)
     if found.forecast is not None:
         tell(job, found.forecast)
     if not dry_run:

@@ -12,10 +12,11 @@ from datetime import datetime
 from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.live import list_all
 from toolkit.cluster.request import Connection, Json
+from toolkit.jobs.flow_submit import CREATED_BY
 from toolkit.jobs.observe import JOB
 from toolkit.jobs.reason import state_of
 from toolkit.jobs.states import JobState
-from toolkit.jobs.values import mappings, name_of, number, text
+from toolkit.jobs.values import label, mappings, name_of, number, text
 from toolkit.jobs.where import cluster_of_job
 from toolkit.placement import place_job
 from toolkit.render.metadata import TOPOLOGY_LABEL
@@ -51,15 +52,25 @@ def jobs(topology: Topology, connections: Iterable[Connection]) -> tuple[ListedJ
     for connection in connections:
         kinds = Kinds(connection)
         selector = f"{TOPOLOGY_LABEL}={topology.name}"
-        ours = list_all(kinds, kinds.resource(*JOB), selector, topology.namespace(connection.cluster))
+        ours = [*list_all(kinds, kinds.resource(*JOB), selector, topology.namespace(connection.cluster))]
+        ours += _of_flows(topology, kinds)
         live = {name_of(each): each for each in ours}
         planned = {name for name in topology.jobs if cluster_of_job(topology, name) == connection.cluster}
         found += [_listed(topology, connection, name, live.get(name)) for name in sorted(planned | set(live))]
     return tuple(found)
 
 
+def _of_flows(topology: Topology, kinds: Kinds) -> list[Json]:
+    """Give the jobs that Volcano has made of flows; they carry its labels, not ours."""
+    namespace = topology.namespace(kinds.connection.cluster)
+    if not topology.flows:
+        return []
+    flows = ",".join(f"{namespace}.{name}" for name in sorted(topology.flows))
+    return list(list_all(kinds, kinds.resource(*JOB), f"{CREATED_BY} in ({flows})", namespace))
+
+
 def _listed(topology: Topology, connection: Connection, name: str, live: Json | None) -> ListedJob:
-    known = name in topology.jobs
+    known = name in topology.jobs or bool(label(live or {}, CREATED_BY))
     if live is None:
         workers, queue = topology.jobs[name].gang.workers, place_job(topology, name).queue
         return ListedJob(

@@ -96,6 +96,9 @@ def test_data_comes_first_then_the_gang_then_it_may_go(flow_site, tiers, wait_un
     assert {each["metadata"]["name"] for each in workers} == {f"nightly-seg3d-worker-{n}" for n in range(4)}
     code, out, err = tiers(site.command("status", "nightly-seg3d", "--json"))
     assert (code, json.loads(out)["running"]) == (0, 4), err
+    listed = {each["job"]: each for each in json.loads(tiers(site.command("list", "--json"))[1])}
+    assert (listed["nightly-seg3d"]["running"], listed["nightly-seg3d"]["in_tiers_yaml"]) == (4, True)
+    assert listed["seg3d"]["state"] == "not submitted"
     site.end("nightly-seg3d", 0)
     for last in ("nightly-seg3d-unpin", "nightly-digits"):
         wait_until(lambda last=last: runs(site, last), f"{last} runs", 60)
@@ -155,5 +158,7 @@ def test_what_a_flow_needs_is_missing_or_is_not_as_tiers_yaml_says(flow_site, ti
     code, _, err = tiers(edited.command("submit", "nightly", "--workers", "2"))
     assert (code, "knows no --workers" in err) == (2, True)
     flow_site(FLOW, name=site.name)
+    code, _, err = tiers(site.command("submit", "seg3d", "--dry-run"))
+    assert (code, "a flow stages it from warm first: tiers job submit nightly" in err) == (0, True), err
     assert tiers(site.command("submit", "nightly", "--dry-run"))[0] == 0
     assert site.writes() == []
