@@ -115,3 +115,19 @@ def test_four_times_the_objects_are_four_times_the_work():
         return pstats.Stats(profile).total_calls
 
     assert calls(4) < 4.3 * calls(1)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({"spec": {"replicas": 2}}, ["L456"]),
+        ({}, []),
+        ({"metadata": {"name": "serve", "namespace": "b"}, "spec": {"replicas": 2}}, []),
+        ({"metadata": {"name": "serve", "namespace": "a", "uid": "6a1f"}, "spec": {"replicas": 2}}, []),
+        ({"kind": "StatefulSet", "spec": {"replicas": 2}}, []),
+        ({"status": {}, "spec": {"replicas": 2}}, []),
+    ],
+)
+def test_two_of_one_name_are_told_where_both_were_written(other, expected):
+    found = lint(from_objects([DEPLOYMENT, DEPLOYMENT | other]))
+    assert [each.code for each in found if each.code == "L456"] == expected
