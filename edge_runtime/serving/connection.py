@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._read_until = math.inf
         self._write_until = math.inf
         self._linger_until = math.inf
+        self._goodbye_until = math.inf
         self._begin()
 
     def _begin(self) -> None:
@@ -169,14 +170,15 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------ from the server
     def sweep(self, now: float) -> None:
         """Close the connection when its time is over."""
-        if now > self._linger_until or now > self._write_until:
+        silent = now > self._goodbye_until and not self._transport.get_write_buffer_size()
+        if silent or now > self._linger_until or now > self._write_until:
             self._transport.abort()
         elif now > self._read_until:
             self._read_until = math.inf
             self._refuse(error_response(408, f"the request took longer than {self._limits.read_seconds} s"))
             self._advance()
         elif self._read_until == math.inf and now > self._idle_until:
-            self._transport.close()
+            self._close()
 
     def drain(self) -> None:
         """Finish what is there, then close."""
@@ -260,6 +262,11 @@ class Connection(asyncio.Protocol):
         self._begin()
 
     # ------------------------------------------------------------ answering
+    def _close(self) -> None:
+        """Close in good order. Over TLS the client has to agree, which one that idles in a pool never does."""
+        self._goodbye_until = self._loop.time() + self._limits.linger_seconds
+        self._transport.close()
+
     def _admit(self) -> None:
         """Refuse somebody who may not ask, before a byte of the body is kept."""
         guard = self._floor.guard
@@ -307,7 +314,7 @@ class Connection(asyncio.Protocol):
             self._idle_until = math.inf
             return
         if self._ending and self._read_until == math.inf and not self._transport.is_closing():
-            self._transport.close()
+            self._close()
         elif self._owes_continue:
             self._owes_continue = False
             self._transport.write(CONTINUE)

@@ -18,7 +18,7 @@ from edge_runtime.serving.guard import Guard, check_exposure
 from edge_runtime.serving.limits import Limits
 from edge_runtime.serving.models import ModelTable
 from edge_runtime.serving.routes import Routes
-from toolkit.errors import TiersError
+from toolkit.errors import MissingExtraError, TiersError
 from toolkit.wire.device_config import ServingConfig
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 256
 LOOK_SECONDS = 5.0
 """How often the files of certificate and tokens are looked at; kubelet itself takes a minute to renew them."""
-FAREWELL_SECONDS = 1.0
-"""How long a TLS client may take to answer a goodbye; one that idles in a pool never does."""
+OLD_TLS = sys.version_info < (3, 11)
+"""Whether asyncio's own TLS is the one that was written anew in Python 3.11; uvloop's is good everywhere."""
 
 
 class Server:
@@ -71,6 +71,7 @@ class Server:
 
         Raises:
             TiersError: the port cannot be had.
+            MissingExtraError: TLS on Python 3.10 without uvloop.
         """
         loop = asyncio.get_running_loop()
         host, port = self._config.host, self._config.port
@@ -92,21 +93,13 @@ class Server:
             return await loop.create_server(self._connection, host, port, backlog=BACKLOG)
         # A client that begins a handshake and stops holds a socket that no limit counts, so it gets little time.
         seconds = min(self._floor.limits.read_seconds, 10.0)
-        if sys.version_info >= (3, 11):
-            server = await loop.create_server(
-                self._connection,
-                host,
-                port,
-                backlog=BACKLOG,
-                ssl=context,
-                ssl_handshake_timeout=seconds,
-                ssl_shutdown_timeout=FAREWELL_SECONDS,
+        if OLD_TLS and type(loop).__module__ != "uvloop":
+            raise MissingExtraError(
+                "TLS with Python 3.10, whose own loop leaves connections open,", extra="edge"
             )
-        else:  # an idle client costs the whole grace of `stop` there
-            server = await loop.create_server(
-                self._connection, host, port, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=seconds
-            )
-        return server
+        return await loop.create_server(
+            self._connection, host, port, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=seconds
+        )
 
     def _connection(self) -> Connection:
         return Connection(self._routes.respond, self._floor)

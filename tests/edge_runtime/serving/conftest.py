@@ -19,7 +19,7 @@ from edge_runtime.engine.base import Engine
 from edge_runtime.serving.limits import Limits
 from edge_runtime.serving.metrics import ServingCollector, page
 from edge_runtime.serving.models import ModelTable
-from edge_runtime.serving.server import Server
+from edge_runtime.serving.server import OLD_TLS, Server
 from toolkit.wire.device_config import ModelConfig, ServingConfig
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -108,7 +108,9 @@ def serve(request) -> Iterator[Callable[..., Serving]]:
     def start(
         *models: ModelConfig, limits: Limits | None = None, config: ServingConfig | None = None
     ) -> Serving:
-        serving = Serving(models, limits, LOOPS[request.param](), config or ServingConfig(port=0))
+        config = config or ServingConfig(port=0)
+        loop = "uvloop" if OLD_TLS and config.certificate_file else request.param
+        serving = Serving(models, limits, LOOPS[loop](), config)
         serving.start()
         running.append(serving)
         return serving
