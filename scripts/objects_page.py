@@ -34,7 +34,10 @@ NOT_RENDERED: Final[Mapping[tuple[str, str], str]] = {
     ("policy.kubeedge.io", "ServiceAccountAccess"): "no pod of ours on a device has a ServiceAccount's token",
     ("reliablesyncs.kubeedge.io", "ClusterObjectSync"): "CloudCore's own book of what devices have received",
     ("reliablesyncs.kubeedge.io", "ObjectSync"): "CloudCore's own book of what devices have received",
-    ("autoscaling.k8s.io", "VerticalPodAutoscalerCheckpoint"): "the VPA's recommender keeps its figures there",
+    (
+        "autoscaling.k8s.io",
+        "VerticalPodAutoscalerCheckpoint",
+    ): "the VPA's recommender keeps its figures there",
     ("bus.volcano.sh", "Command"): "a single order; `tiers job suspend|resume` sends it",
     ("config.volcano.sh", "ColocationConfiguration"): "sharing of nodes with other work by Volcano's agent; "
     "machines of a tier are for its work alone",

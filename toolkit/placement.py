@@ -218,7 +218,9 @@ def _size(placed: PlacedPool, gpus: int, pods: int, cpus: int | None, memory: in
     if gpus and placed.gpus_per_node:
         parts, of = gpus, placed.gpus_per_node * placed.gpu_shares
     reasons = [
-        f"{gpus} of {of} {'shares of ' if placed.pool.gpu else ''}GPUs of a machine" if gpus else f"1/{of} of a machine without GPUs"
+        f"{gpus} of {of} {'shares of ' if placed.pool.gpu else ''}GPUs of a machine"
+        if gpus
+        else f"1/{of} of a machine without GPUs"
     ]
     if cpus is None:
         machine = placed.pool.cpus or placed.hardware.cpus

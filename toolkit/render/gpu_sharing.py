@@ -36,7 +36,7 @@ MPS_ROOT = "/run/nvidia/mps"
 
 @dataclass(frozen=True)
 class DevicePluginView:
-    """What kubernetes/deviceplugin.yaml.j2, deviceplugin_mps and deviceplugin_vgpu name."""
+    """What kubernetes/deviceplugin_daemonset.yaml.j2, its mps form and its vgpu form name."""
 
     selector: Mapping[str, str]
     pod_labels: Mapping[str, str]
@@ -59,7 +59,7 @@ class DevicePluginView:
 
 @dataclass(frozen=True)
 class BindingView:
-    """What kubernetes/deviceplugin_rolebinding.yaml.j2 names."""
+    """What kubernetes/deviceplugin_clusterrolebinding.yaml.j2 names."""
 
     role: str
     account: str
@@ -111,7 +111,7 @@ def _nvidia(
     config = fill("kubernetes/configmap.yaml.j2", metadata, config_map=ConfigMapView({CONFIG_FILE: text}))
     yield RenderedObject(placement.cluster, source, config)
     view = _view(topology, placed, placement, NOUN, lock.pinned(NVIDIA_PLUGIN), config=name, mps=mps)
-    body = fill("kubernetes/deviceplugin.yaml.j2", metadata, plugin=view)
+    body = fill("kubernetes/deviceplugin_daemonset.yaml.j2", metadata, plugin=view)
     yield RenderedObject(placement.cluster, source, body)
     if mps:
         daemon = Metadata(
@@ -121,7 +121,9 @@ def _nvidia(
         )
         view = _view(topology, placed, placement, "mps", lock.pinned(NVIDIA_PLUGIN), config=name, mps=True)
         yield RenderedObject(
-            placement.cluster, source, fill("kubernetes/deviceplugin_mps.yaml.j2", daemon, plugin=view)
+            placement.cluster,
+            source,
+            fill("kubernetes/deviceplugin_mps_daemonset.yaml.j2", daemon, plugin=view),
         )
 
 
@@ -137,9 +139,9 @@ def _vgpu(
     view = _view(topology, placed, placement, NOUN, lock.pinned(VGPU_PLUGIN), account=name)
     for body in (
         fill("kubernetes/serviceaccount.yaml.j2", metadata),
-        fill("kubernetes/deviceplugin_role.yaml.j2", wide),
-        fill("kubernetes/deviceplugin_rolebinding.yaml.j2", wide, binding=binding),
-        fill("kubernetes/deviceplugin_vgpu.yaml.j2", metadata, plugin=view),
+        fill("kubernetes/deviceplugin_clusterrole.yaml.j2", wide),
+        fill("kubernetes/deviceplugin_clusterrolebinding.yaml.j2", wide, binding=binding),
+        fill("kubernetes/deviceplugin_vgpu_daemonset.yaml.j2", metadata, plugin=view),
     ):
         yield RenderedObject(placement.cluster, source, body)
 

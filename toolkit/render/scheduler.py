@@ -66,7 +66,9 @@ def scheduler_config(topology: Topology) -> str:
     nested = any(queue.parent for queue in topology.queues.values())
     vgpu = any(placed.pool.gpu is not None and placed.pool.gpu.share == "vgpu" for placed in topology.pools())
     near = any(job.gang.network for job in topology.jobs.values())
-    view = SchedulerView(ACTIONS[profile], PACK, GPU, f"binpack.resources.{GPU}", GPU_WEIGHT, nested, near, vgpu)
+    view = SchedulerView(
+        ACTIONS[profile], PACK, GPU, f"binpack.resources.{GPU}", GPU_WEIGHT, nested, near, vgpu
+    )
     body = fill("volcano/schedulerconfiguration.yaml.j2", Metadata("", {}), scheduler=view)
     del body["kind"]  # tells people what it is; Volcano's file has none
     header = (

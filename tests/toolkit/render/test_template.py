@@ -120,9 +120,10 @@ def test_text_stays_text_wherever_it_stands(text):
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_any_text_survives(text):
-    body = fill("kubernetes/priorityclass.yaml.j2", METADATA, priority=PriorityClassView(1, text))
+    body = fill("kubernetes/priorityclass.yaml.j2", METADATA, priority=PriorityClassView(1, "Never", text))
     assert body["description"] == text
-    assert set(body) == {"apiVersion", "kind", "metadata", "value", "globalDefault", "description"}
+    keys = {"apiVersion", "kind", "metadata", "value", "preemptionPolicy", "globalDefault", "description"}
+    assert set(body) == keys
 
 
 def test_a_value_that_is_not_there_names_template_and_line():
@@ -150,7 +151,7 @@ def test_output_that_is_no_object_is_refused(text):
 
 def test_numbers_that_yaml_has_not_are_refused():
     with pytest.raises(RenderError, match=r"priorityclass\.yaml\.j2:\d+"):
-        fill("kubernetes/priorityclass.yaml.j2", METADATA, priority=PriorityClassView(float("inf"), ""))
+        fill("kubernetes/priorityclass.yaml.j2", METADATA, priority=PriorityClassView(float("inf"), "Never", ""))
 
 
 @pytest.mark.parametrize("name", FILES)
