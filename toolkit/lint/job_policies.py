@@ -92,7 +92,9 @@ def action_of_exit_code(document: Document) -> Iterator[Finding]:
 
 def _one_policy(policy: Mapping[str, object], here: ValuePath, *, empty_counts: bool) -> Iterator[Finding]:
     named, code = events(policy), policy.get("exitCode")
-    if bool(named) == (code is not None):
+    if isinstance(policy.get("events"), str):
+        yield Finding((*here, "events"), f"events is the text {policy['events']!r}, not a list")
+    elif bool(named) == (code is not None):
         yield Finding(here, "a policy needs either an event or an exit code")
     if code == 0 and not named:
         yield Finding((*here, "exitCode"), "exit code 0 is success and starts no policy")

@@ -31,6 +31,7 @@ BAD = [
     ("L120", "gang", (*POLICIES, 0), {"exitCode": 7, "action": "SyncJob"}, "spec.policies[0].action"),
     ("L102", "gang", (*POLICIES, 0), {"exitCode": 7, "event": "Unknown", "action": "AbortJob"}, "spec.policies[0]"),
     ("L102", "gang", (*POLICIES, 0), EVICTED, "spec.policies[1]"),
+    ("L102", "gang", (*POLICIES, 0), {"events": "PodPending", "action": "AbortJob"}, "spec.policies[0].events"),
     ("L103", "gang", ("spec", "plugins", "torch"), [], "spec.plugins.torch"),
     ("L151", "gang", ("metadata", "name"), "3d-train", "metadata.name"),
     ("L105", "gang", (*TASK, "dependsOn"), {"name": ["master"]}, "spec.tasks[0].dependsOn"),
