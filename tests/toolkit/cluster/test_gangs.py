@@ -17,7 +17,7 @@ def gangs(wait_until):
 @pytest.mark.parametrize("servers", [2, 7])
 def test_the_hospitals_gang_starts_beside_its_services(site, gangs, wait_until, servers):
     """Six machines of eight GPUs: the servers take one, so four of five whole ones are left for 4x8."""
-    running = gangs(site({"services": {"medical-ai": {"replicas": {"min": servers}}}}))
+    running = gangs(site({"services": {"medical-ai": {"replicas": {"min": servers}, "scale": None}}}))
     running.apply()
     wait_until(
         lambda: "" not in running.servers() and len(running.servers()) == servers, "all servers run", 60
