@@ -182,7 +182,7 @@ class Ward:
     @property
     def surroundings(self) -> list[tuple[str, dict]]:
         kinds = Kinds(self.connection)
-        wanted = {"Namespace", "PriorityClass", "Queue", "Deployment"}
+        wanted = {"Namespace", "PriorityClass", "Queue", "ServiceAccount", "Deployment"}
         return [
             (kinds.resource(each.api_version, each.kind).path(each.namespace, each.name), dict(each.body))
             for each in render(self.topology)

@@ -70,7 +70,8 @@ def test_a_gang_that_does_not_fit_says_why_and_runs_when_the_cure_is_followed(wa
 def test_services_that_hold_machines_are_named_beside_jobs(ward, status, wait_until):
     whole_machine = {"workers": 1, "gpus_per_worker": 8}
     jobs = {"seg3d": {"gang": {"workers": 5}}, "digits": {"queue": None, "gang": whole_machine}}
-    site = ward({"jobs": jobs}, services=True)
+    two = {"medical-ai": {"scale": None}}  # else an autoscaler says how many servers there are
+    site = ward({"jobs": jobs, "services": two}, services=True)
     submit(site, "digits")
     pods = f"/api/v1/namespaces/{site.name}/pods?labelSelector=tiers.dev/part-of=service"
     wait_until(lambda: sum("nodeName" in each["spec"] for each in site.api.items(pods)) == 2, "it serves", 60)
