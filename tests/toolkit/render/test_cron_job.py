@@ -38,4 +38,6 @@ def test_a_schedule_becomes_a_cron_job_that_apply_brings(topology):
 
 
 def test_without_a_schedule_there_is_none(hospital):
-    assert ("CronJob", "batch.volcano.sh/v1alpha1") not in {(each.kind, each.api_version) for each in render(hospital)}
+    assert ("CronJob", "batch.volcano.sh/v1alpha1") not in {
+        (each.kind, each.api_version) for each in render(hospital)
+    }

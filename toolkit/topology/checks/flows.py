@@ -101,7 +101,9 @@ def _jobs(site: Site, name: str, flow: Flow) -> Iterator[tuple[str, str]]:
     pools = site.pools()
     for step, job in _known(site, flow):
         placed = pools.get(job.pool)
-        for template, task, pods in parts(step, job, staged=is_staged(job, placed.tier_name if placed else None)):
+        for template, task, pods in parts(
+            step, job, staged=is_staged(job, placed.tier_name if placed else None)
+        ):
             yield f"{name}-{template}", f"{name}-{template}-{task}-{pods - 1}"
 
 
