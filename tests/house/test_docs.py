@@ -7,11 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import programs
+from tests.cluster.api import Refused
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
@@ -65,9 +69,24 @@ def shell_blocks(page: Path) -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+def taken_away(plane) -> None:
+    """Leave nothing of a page in the cluster, however it ended; the next page uses the same names."""
+    with suppress(Refused):  # it is gone, or it is going
+        plane.api.delete(f"/api/v1/namespaces/{SITE}")
+    plane.forget(SITE)
+    classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    plane.api.delete(f"{classes}?labelSelector=tiers.dev/topology={SITE}")
+    pause, until = threading.Event(), time.monotonic() + 90
+    while not plane.api.gone(f"/api/v1/namespaces/{SITE}"):
+        assert time.monotonic() < until, f"namespace {SITE} does not end"
+        pause.wait(0.2)
+
+
 RUN_PAGES = [page for page in PAGES if shell_blocks(page)]
 ON_A_CLUSTER = {"apply.md", "operate.md", "devices.md", "serve.md"}
 """Pages whose reader has a cluster, such as that of `make cluster`."""
+SITE = "medical-imaging"
+"""Name of the worked example, which is the namespace of what it becomes."""
 WITH_PROMETHEUS = {"monitor.md"}
 END_WHAT_THE_PAGE_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
 
@@ -88,7 +107,9 @@ def test_the_commands_of_a_page_work(tmp_path, page, request):
     if page.name in WITH_PROMETHEUS:
         request.getfixturevalue("require")("prometheus")
     if page.name in ON_A_CLUSTER:
-        cluster = {"KUBECONFIG": str(request.getfixturevalue("plane").kubeconfig)}
+        plane = request.getfixturevalue("plane")
+        request.addfinalizer(lambda: taken_away(plane))
+        cluster = {"KUBECONFIG": str(plane.kubeconfig)}
         path = os.pathsep.join([path, str(programs.find("kubectl").parent)])
     script = END_WHAT_THE_PAGE_STARTED + "".join(shell_blocks(page))
     done = subprocess.run(

@@ -81,6 +81,7 @@ TWO_POOLS = {
     "models": None,
     "services": None,
     "jobs": None,
+    "monitoring": None,
     "priorities": {"batch": {"value": 1000, "preempts": True}},  # fixed for ever, with queues and without
 }
 """A site of 11 objects whose machines are not there: no pods, so nothing to wait for."""

@@ -52,8 +52,14 @@ PLACES = {
     "NodeGroup": "/apis/apps.kubeedge.io/v1alpha1/nodegroups",
     "Queue": "/apis/scheduling.volcano.sh/v1beta1/queues",
     "Job": "/apis/batch.volcano.sh/v1alpha1/jobs",
+    "ServiceAccount": "/api/v1/serviceaccounts",
+    "PodDisruptionBudget": "/apis/policy/v1/poddisruptionbudgets",
+    "ScaledObject": "/apis/keda.sh/v1alpha1/scaledobjects",
+    "ServiceMonitor": "/apis/monitoring.coreos.com/v1/servicemonitors",
+    "PodMonitor": "/apis/monitoring.coreos.com/v1/podmonitors",
+    "PrometheusRule": "/apis/monitoring.coreos.com/v1/prometheusrules",
 }
-"""Every kind that `render` knows, and where the server lists it."""
+"""Every kind of the hospital, and where the server lists it."""
 
 NOWHERE = {"count": None, "labels": None}
 SMALL_TOPOLOGY: dict = {
@@ -66,7 +72,9 @@ SMALL_TOPOLOGY: dict = {
             }
         }
     },
-    "priorities": {"emergency": 1_000_000, "normal": 100_000, "batch": 1000},
+    "monitoring": None,
+    # fixed for ever, with queues and without
+    "priorities": {"emergency": 1_000_000, "normal": 100_000, "batch": {"value": 1000, "preempts": True}},
     "queues": {"research": {"guarantee": None}, "spare": {"tier": "hot", "capability": {"gpus": 8}}},
     "models": {"us-segmentation": {"offload": None}},
     "services": None,

@@ -63,7 +63,8 @@ def test_equal_priorities_wait_for_each_other(site, gangs):
 @pytest.mark.slow
 def test_an_emergency_takes_nobodys_server_and_ends_nothing_in_vain(site, gangs, wait_until):
     """It wants all six machines; one has servers on it, so ending the batch gang would not help."""
-    running = gangs(site({"jobs": {"urgent": job(6, priority="emergency")}}))
+    steady = {"medical-ai": {"scale": None}}  # two servers, whatever no autoscaler says here
+    running = gangs(site({"jobs": {"urgent": job(6, priority="emergency")}, "services": steady}))
     running.apply()
     wait_until(lambda: len([each for each in running.servers() if each]) == 2, "both servers run", 60)
     before = running.servers()

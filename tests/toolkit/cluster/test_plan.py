@@ -24,7 +24,9 @@ NOWHERE = {
 CUT = {
     "jobs": None,
     "services": None,
+    "monitoring": None,
     "models": {"us-segmentation": {"offload": None}},
+    "priorities": {"batch": {"value": 1000, "preempts": True}},  # fixed for ever, with queues and without
     "tiers": {"edge": {"pools": NOWHERE}},
 }
 """The hospital without jobs and services, and with devices that are not there: so no pod has to come and go."""

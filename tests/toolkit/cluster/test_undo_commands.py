@@ -26,7 +26,7 @@ def options(tmp_path, hospital_text, plane, two_pools):
     ) -> list[str]:
         document = yaml.safe_load(hospital_text) | {"name": site.name} | changes
         document["tiers"]["edge"]["pools"] = {name: POOLS[name] for name in pools}
-        for name in ("models", "services", "jobs"):
+        for name in ("models", "services", "jobs", "monitoring"):
             document.pop(name, None)
         file.write_text(json.dumps(document))
         return ["-f", str(file), "--kubeconfig", str(plane.write_kubeconfig(user))]

@@ -12,7 +12,10 @@ GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "train.md"
 
 def test_the_guide_can_be_followed(ward, wait_until):
     blocks = re.findall(r"^```sh no-run\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    commands = [line.removeprefix("tiers job ").split() for block in blocks for line in block.splitlines()]
+    lines = [
+        line for block in blocks for line in block.splitlines() if "nightly" not in line
+    ]  # a flow: test_flow
+    commands = [line.removeprefix("tiers job ").split() for line in lines]
     assert [words[0] for words in commands] == [
         "submit", "status", "list", "submit", "suspend", "resume", "cancel",
     ]  # fmt: skip

@@ -151,7 +151,11 @@ def test_output_that_is_no_object_is_refused(text):
 
 def test_numbers_that_yaml_has_not_are_refused():
     with pytest.raises(RenderError, match=r"priorityclass\.yaml\.j2:\d+"):
-        fill("kubernetes/priorityclass.yaml.j2", METADATA, priority=PriorityClassView(float("inf"), "Never", ""))
+        fill(
+            "kubernetes/priorityclass.yaml.j2",
+            METADATA,
+            priority=PriorityClassView(float("inf"), "Never", ""),
+        )
 
 
 @pytest.mark.parametrize("name", FILES)
