@@ -73,12 +73,17 @@ def taken_away(plane) -> None:
     """Leave nothing of a page in the cluster, however it ended; the next page uses the same names."""
     with suppress(Refused):  # it is gone, or it is going
         plane.api.delete(f"/api/v1/namespaces/{SITE}")
+    claims = f"/api/v1/namespaces/{SITE}/persistentvolumeclaims"
+    for each in plane.api.items(claims):  # the controller that lets claims go is not part of the plane
+        with suppress(Refused):
+            plane.api.merge(f"{claims}/{each['metadata']['name']}", {"metadata": {"finalizers": None}})
     plane.forget(SITE)
     classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
     plane.api.delete(f"{classes}?labelSelector=tiers.dev/topology={SITE}")
     pause, until = threading.Event(), time.monotonic() + 90
     while not plane.api.gone(f"/api/v1/namespaces/{SITE}"):
-        assert time.monotonic() < until, f"namespace {SITE} does not end"
+        left = plane.api.get(f"/api/v1/namespaces/{SITE}")["status"] if time.monotonic() > until else None
+        assert left is None, f"namespace {SITE} does not end: {left}"
         pause.wait(0.2)
 
 
