@@ -31,7 +31,7 @@ name: many-devices
 registry: file:///var/lib/tiers/registry
 broker: {url: "mqtts://broker.example:8883"}
 clusters: {main: {context: hospital, tiers: [edge]}}
-images: {edge: "registry.example/tiers-edge:1.0", jobs: "registry.example/tiers-jobs:1.0"}
+images: {edge: "registry.example/tiers-edge:1.0", jobs: "registry.example/tiers-jobs:1.0", unlocked: warn}
 """
 
 Row = dict[str, object]
