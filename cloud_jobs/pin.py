@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.errors import TiersError, UsageError
+from toolkit.errors import TiersError
 from toolkit.sync.pins import pin, release
-from toolkit.sync.task import SyncTask, decode_tasks
+from toolkit.sync.task import read_tasks
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--release", action="store_true", help="let the data go")
     given = parser.parse_args(argv)
     holder = given.job.rpartition("-")[0] or given.job
-    for task in _read(given.tasks):
+    for task in read_tasks(given.tasks):
         for place in task.targets:
             done: dict[str, object] = {"route": task.route, "target": place.url, "holder": holder}
             if given.release:
@@ -44,13 +44,6 @@ def main(argv: Sequence[str]) -> int:
                 done |= {"pinned": pin(task, place, holder).digest}
             print(msgspec.json.encode(done).decode(), flush=True)
     return 0
-
-
-def _read(file: Path) -> tuple[SyncTask, ...]:
-    try:
-        return decode_tasks(file.read_bytes(), what=str(file))
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", hint="give the file that the pod mounts") from error
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from toolkit.errors import TiersError, UsageError
+from toolkit.errors import TiersError
 from toolkit.sync.result import SyncResult
 from toolkit.sync.run import run_task
-from toolkit.sync.task import SyncTask, decode_tasks
+from toolkit.sync.task import SyncTask, read_tasks
 
 if TYPE_CHECKING:
     from cloud_jobs.sync_metrics import SyncMetrics
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--key", type=Path, help="PEM of its key")
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    tasks = _read(given.tasks)
+    tasks = read_tasks(given.tasks)
     if given.once:
         return max((run_one(task, _print) for task in tasks if task.trigger == "schedule"), default=0)
     metrics = _watched(tasks, given) if given.metrics else None
@@ -108,13 +108,6 @@ def _watched(tasks: Iterable[SyncTask], given: argparse.Namespace) -> SyncMetric
     server = serve(metrics, given.metrics, given.certificate, given.key)
     log.info("figures for Prometheus on port %d", server.server_port)
     return metrics
-
-
-def _read(file: Path) -> tuple[SyncTask, ...]:
-    try:
-        return decode_tasks(file.read_bytes(), what=str(file))
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", hint="give the file that the pod mounts") from error
 
 
 def _shortly(result: SyncResult) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from toolkit.errors import IntegrityError
+from toolkit.errors import IntegrityError, UsageError
 from toolkit.wire.document import Document, decode_json, encode_json
 from toolkit.wire.paths import check_path
 
@@ -136,3 +136,16 @@ def with_folders(task: SyncTask, source: Path | None = None, target: Path | None
 
 def _at(storage: Storage, folder: Path) -> Storage:
     return msgspec.structs.replace(storage, url=folder.absolute().as_uri())
+
+
+def read_tasks(file: Path) -> tuple[SyncTask, ...]:
+    """Read the tasks that a pod mounts.
+
+    Raises:
+        UsageError: the file cannot be read.
+        IntegrityError: it holds no tasks.
+    """
+    try:
+        return decode_tasks(file.read_bytes(), what=str(file))
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", hint="give the file that the pod mounts") from error
