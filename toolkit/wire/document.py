@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from toolkit.errors import IntegrityError
 
@@ -18,13 +19,28 @@ MAX_DOCUMENT_BYTES = 64 * 1024
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A value that crosses a link or rests on a disk. Subclasses set FORMAT and describe their fields."""
+    """A value that crosses a link or rests on a disk. Subclasses set FORMAT and describe their fields.
+
+    A format grows by optional fields. Such a class says `omit_defaults=True` and overrides `needed_format`, so that what
+    could be said before is still said in the old number: machines that are updated later go on reading it.
+    """
 
     FORMAT: ClassVar[int] = 1
+    """The newest number that this version writes."""
     READS: ClassVar[tuple[int, ...]] = (1,)
     """Format numbers that this version reads: the present one and the one before."""
 
-    format: int = 1
+    format: int = 0
+    """0 stands for the lowest number that can say this value; it is replaced when the value is made."""
+
+    def __post_init__(self) -> None:
+        """Choose the number."""
+        if not self.format:
+            force_setattr(self, "format", self.needed_format())
+
+    def needed_format(self) -> int:
+        """Give the lowest number that can say this value."""
+        return self.FORMAT
 
 
 D = TypeVar("D", bound=Document)

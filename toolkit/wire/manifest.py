@@ -20,7 +20,14 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.+_-]{0,62}[0-9A-Za-z])?")
 
 
-class Requires(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Versions of dotted numbers, compared number by number: 36.4.3 is above 36.4 and below 36.10. "" means no end."""
+
+    at_least: str = ""
+    below: str = ""
+
+
+class Requires(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a device must have; the device itself refuses what it cannot run."""
 
     architectures: tuple[str, ...] = ()
@@ -33,6 +40,11 @@ class Requires(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Free memory that loading needs."""
     disk_bytes: int = 0
     """Disk that the unpacked artifact needs."""
+    l4t: Range = Range()
+    """Linux for Tegra, which is what a JetPack is: JetPack 6.2 is 36.4.3. A device that is no Jetson has none."""
+    tensorrt: Range = Range()
+    compute_capabilities: tuple[str, ...] = ()
+    """Of the GPU, such as 8.7; empty means any, or none."""
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +61,17 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Share of `labels` that the first output's arg-max must hit, 0 to 1; 0 leaves it unchecked."""
 
 
+class Patch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A shorter way from a version that the device may have: an artifact of kind patch, and what it makes."""
+
+    base: Digest
+    """Artifact that the device must have whole."""
+    artifact: Digest
+    """Artifact of kind patch."""
+    download_bytes: int
+    """Bytes of the patch's stored chunks; a device takes it only if that is less than what it lacks otherwise."""
+
+
 class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an artifact comes from; for people and audits, never for decisions of the device."""
 
@@ -60,10 +83,11 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Measured figures, for example {"accuracy": 0.985}."""
 
 
-class Manifest(Document, frozen=True, kw_only=True):
+class Manifest(Document, frozen=True, kw_only=True, omit_defaults=True):
     """An artifact's description; signed, retained, at most 64 KiB."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1, 2)
     kind: Literal["model", "plan", "patch", "config"]
     name: str
     version: str
@@ -83,6 +107,15 @@ class Manifest(Document, frozen=True, kw_only=True):
     requires: Requires = Requires()
     golden: Golden | None = None
     lineage: Lineage = Lineage()
+    patches: tuple[Patch, ...] = ()
+    """Shorter ways to this artifact; a device that can use none of them fetches its chunks."""
+
+    def needed_format(self) -> int:
+        """Give 2 for a manifest with patches, or with requirements that came with 2; else 1."""
+        requires = self.requires
+        newer = (self.patches, requires.compute_capabilities)
+        ranges = (requires.l4t, requires.tensorrt)
+        return 2 if any(newer) or any(each != Range() for each in ranges) else 1
 
 
 def encode_manifest(manifest: Manifest) -> tuple[Digest, bytes]:

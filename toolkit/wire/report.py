@@ -15,7 +15,18 @@ from toolkit.wire.fingerprint import Fingerprint
 from toolkit.wire.states import InstallState
 
 
-class ModelReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Served(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the version that serves has done since it serves in this process."""
+
+    requests: int = 0
+    """That were answered or failed; those that clients gave up, or that were refused as too many, do not count."""
+    failures: int = 0
+    """Of these, those that the model failed."""
+    p99_seconds: float = 0.0
+    """Time within which 99 of 100 of the last requests were answered; 0 when there were none."""
+
+
+class ModelReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where a device stands with one model. Byte counts are of the current or last installation."""
 
     model: str
@@ -40,12 +51,14 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Of these, bytes of chunks that the device already held (a duplicate, or asked again)."""
     chunks_bad: int = 0
     """Chunks that came damaged and were asked for again."""
+    served: Served = Served()
 
 
-class Report(Document, frozen=True, kw_only=True):
+class Report(Document, frozen=True, kw_only=True, omit_defaults=True):
     """A device's report."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1, 2)
     device: str
     seq: int
     """Grows with each report of a device, across restarts."""
@@ -55,6 +68,12 @@ class Report(Document, frozen=True, kw_only=True):
     """How often the daemon has started."""
     models: tuple[ModelReport, ...] = ()
     fingerprint: Fingerprint = Fingerprint()
+    untrusted_clock: bool = False
+    """The device does not know what time it is, so what waits for a time of day waits."""
+
+    def needed_format(self) -> int:
+        """Give 2 for a report that says something that 1 could not; else 1."""
+        return 2 if self.untrusted_clock or any(each.served != Served() for each in self.models) else 1
 
 
 class Presence(Document, frozen=True, kw_only=True):

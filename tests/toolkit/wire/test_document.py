@@ -14,7 +14,6 @@ class Note(Document, frozen=True, kw_only=True):
     FORMAT: ClassVar[int] = 2
     READS: ClassVar[tuple[int, ...]] = (1, 2)
 
-    format: int = 2
     zebra: str = ""
     apple: dict[str, int] = {}  # noqa: RUF012 -- msgspec copies it
 
