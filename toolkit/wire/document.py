@@ -21,8 +21,8 @@ MAX_DOCUMENT_BYTES = 64 * 1024
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value that crosses a link or rests on a disk. Subclasses set FORMAT and describe their fields.
 
-    A format grows by optional fields. Such a class says `omit_defaults=True` and overrides `needed_format`, so that what
-    could be said before is still said in the old number: machines that are updated later go on reading it.
+    A format grows by optional fields. Such a class says `omit_defaults=True` and overrides `needed_format`, so that
+    what could be said before is still said in the old number: machines that are updated later go on reading it.
     """
 
     FORMAT: ClassVar[int] = 1
