@@ -143,7 +143,7 @@ def pytest_configure() -> None:
 
 
 # ---------------------------------------------------------------- waiting and ports
-def _wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+def _wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait for a condition; fail with `what` after the deadline (seconds)."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
@@ -155,7 +155,7 @@ def _wait_until(condition: Callable[[], object], what: str, seconds: float = 10.
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[..., None]:
-    """Give `wait_until(condition, what, seconds=10)`."""
+    """Give `wait_until(condition, what, seconds=60)`."""
     return _wait_until
 
 
@@ -200,7 +200,7 @@ class Mosquitto:
         """End it and wait until it is gone."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
             self.process = None
 
     def _answers(self) -> bool:

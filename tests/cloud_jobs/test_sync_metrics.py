@@ -26,7 +26,7 @@ def value(metrics, name, **labels):
 
 
 def page(address, context=None):
-    with urllib.request.urlopen(f"{address}/metrics", timeout=5, context=context) as answer:  # noqa: S310 -- http or https
+    with urllib.request.urlopen(f"{address}/metrics", timeout=20, context=context) as answer:  # noqa: S310 -- http or https
         return answer.read().decode()
 
 

@@ -168,4 +168,4 @@ def test_a_check_that_is_stopped_ends_at_once(tmp_path: Path) -> None:
     trials = Trials(lambda call: call())
     trials.start(Trial("linear", tmp_path, MANIFEST, ModelConfig(name="linear")), lambda _: ended.set())
     trials.close()
-    assert ended.wait(10)
+    assert ended.wait(60)

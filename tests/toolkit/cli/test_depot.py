@@ -67,7 +67,7 @@ def test_serves_steers_and_ends_in_good_order(tmp_path: Path, site: list[str]) -
         assert main(["model", "push", str(model), *pushed, "--key", str(keys / "registry.pem"), *site]) == 0
         assert main(["rollout", "start", "digits", *site, *trusting]) == 0
         got: dict[str, bytes] = {}
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(got) < 2 and time.monotonic() < deadline:
             event = link.events.get(timeout=20)
             if isinstance(event, Arrived):
@@ -105,7 +105,7 @@ def test_an_unreachable_broker_ends_it_with_5(
     said = capsys.readouterr().err
     assert f"127.0.0.1:{port}" in said
     assert "--broker" in said
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 60
 
 
 @pytest.mark.parametrize(

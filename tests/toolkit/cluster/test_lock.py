@@ -124,7 +124,7 @@ def test_a_killed_holder_leaves_nothing_that_stays(connection, namespace, plane)
             pytest.fail("two holders")
         assert caught.value.holder.name == name
         doomed.send_signal(signal.SIGKILL)
-        doomed.wait(timeout=10)
+        doomed.wait(timeout=60)
     finally:
         doomed.kill()
         doomed.stdin.close()

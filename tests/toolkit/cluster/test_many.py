@@ -28,7 +28,7 @@ def failed(error: TiersError, name: str = "other") -> ClusterResult[str]:
 
 
 def test_one_result_each_in_order_and_all_at_the_same_time():
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def work(connection: Connection) -> str:
         together.wait()  # passes only when all three are here

@@ -38,7 +38,7 @@ def test_it_answers_on_this_machine_only_and_ends(tmp_path: Path, require, kind:
     try:
         link = PahoLink(replace(settings_from_url(broker.url, "x"), connect_seconds=2))
         link.connect()
-        assert isinstance(link.events.get(timeout=10), Connected)
+        assert isinstance(link.events.get(timeout=30), Connected)
         link.close()
         assert _listeners(broker.port) == {"0100007F"}
         assert broker.command[0]

@@ -52,7 +52,7 @@ class Asker:
         for topic in (TOPICS.data(self.name), f"{TOPICS.root}/a/+/m"):
             self.link.subscribe(topic, qos=1)
         self.link.connect()
-        assert isinstance(self.link.events.get(timeout=10), Connected)
+        assert isinstance(self.link.events.get(timeout=30), Connected)
 
     def ask(self, artifact: Digest, **fields: object) -> None:
         self.epoch += 1
@@ -135,7 +135,7 @@ class World:
 
         self.threads.append(threading.Thread(target=run))
         self.threads[-1].start()
-        assert ready.wait(10)
+        assert ready.wait(60)
         return depot
 
     def asker(self, name: str = "endo-01") -> Asker:
@@ -158,7 +158,7 @@ class World:
     def end(self) -> None:
         self.stop.set()
         for thread in self.threads:
-            thread.join(15)
+            thread.join(60)
         for link in self.links:
             link.close()
         self.broker.stop()
@@ -315,7 +315,7 @@ def test_two_depots_share_the_requests_and_one_that_ends_is_not_missed(world: Wo
         asker.frame(lambda frame: frame.kind is FrameKind.INDEX)
     assert [depot.counters.requests for depot in depots] == [5, 5]
     first_stop.set()
-    world.threads[0].join(10)
+    world.threads[0].join(60)
     wait_until(lambda: not world.threads[0].is_alive(), "the first depot has ended")
     asker.ask(artifact, index_from=0)
     asker.frame(lambda frame: frame.kind is FrameKind.INDEX)
@@ -330,7 +330,7 @@ def test_the_gate_holds_each_frame(world: World) -> None:
     def gate(number: int) -> None:
         numbers.append(number)
         if number == 2:
-            opened.wait(20)
+            opened.wait(60)
 
     depot = world.depot(gate=gate)
     world.announce(artifact)
@@ -383,6 +383,6 @@ def test_an_unreachable_broker_is_an_error_within_seconds(site: Site, free_port)
     before = time.monotonic()
     with pytest.raises(UnreachableError, match=f"127.0.0.1:{port}") as caught:
         depot.run(threading.Event())
-    assert time.monotonic() - before < 8
+    assert time.monotonic() - before < 40
     assert "--broker" in caught.value.hint
     assert caught.value.exit_code == 5

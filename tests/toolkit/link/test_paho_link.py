@@ -90,7 +90,7 @@ def test_says_why_it_cannot_connect(free_port) -> None:
     port = free_port()
     link = PahoLink(_settings(port))
     link.connect()
-    event = link.events.get(timeout=10)
+    event = link.events.get(timeout=30)
     link.close()
     assert isinstance(event, Disconnected)
     assert f"127.0.0.1:{port}" in event.reason
@@ -101,7 +101,7 @@ def test_gives_up_on_a_server_that_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         link = PahoLink(_settings(server.getsockname()[1], connect_seconds=0.2))
         link.connect()
-        event = link.events.get(timeout=10)
+        event = link.events.get(timeout=30)
         link.close()
     assert isinstance(event, Disconnected)
     assert "does not speak MQTT" in event.reason
@@ -127,7 +127,7 @@ def test_a_refused_login_is_told(mosquitto) -> None:
     mosquitto.start()
     link = PahoLink(_settings(mosquitto.port))
     link.connect()
-    event = link.events.get(timeout=10)
+    event = link.events.get(timeout=30)
     link.close()
     assert isinstance(event, Disconnected)
     assert "Not authorized" in event.reason
@@ -151,7 +151,7 @@ def test_a_slow_owner_slows_the_network_and_memory_stays_small(
     arrival(sender, "echo")
     assert slow.events.qsize() < MAX_QUEUED_EVENTS + 64
     for _ in range(3 * MAX_QUEUED_EVENTS):
-        assert isinstance(slow.events.get(timeout=10), Arrived)
+        assert isinstance(slow.events.get(timeout=30), Arrived)
 
 
 @pytest.mark.broker
@@ -164,7 +164,7 @@ def test_publish_waits_for_the_network_instead_of_filling_memory(mosquitto_world
     for _ in range(count_sent):
         sender.publish("t", payload)
         assert sender._ledger._bytes <= sender._settings.preset.max_unsent_bytes + len(payload)
-    assert sender.flush(20)
+    assert sender.flush(60)
     for _ in range(count_sent):
         assert len(arrival(receiver, "t").payload) == len(payload)
 
@@ -182,7 +182,7 @@ def test_many_threads_may_publish(mosquitto_world: PahoWorld) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sender.flush(20)
+    assert sender.flush(60)
     got: dict[str, list[int]] = {}
     for _ in range(200):
         event = await_event(receiver, lambda event: isinstance(event, Arrived))
@@ -197,10 +197,10 @@ def test_a_link_that_owns_a_full_queue_closes(mosquitto_world: PahoWorld) -> Non
     connected(slow)
     for _ in range(MAX_QUEUED_EVENTS + 50):
         sender.publish("t", b"x", qos=1)
-    assert sender.flush(20)
+    assert sender.flush(60)
     before = time.monotonic()
     slow.close()
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 30
     assert not slow._thread.is_alive()
 
 

@@ -116,7 +116,7 @@ def test_a_broker_of_another_authority_is_refused(broker, authority: Authority, 
     other = Authority(tmp_path / "other", "somebody")
     link = PahoLink(_settings(broker.port, TlsSettings(str(other.file), *authority.issue("box-1"))))
     link.connect()
-    event = link.events.get(timeout=10)
+    event = link.events.get(timeout=30)
     link.close()
     assert isinstance(event, Disconnected)
     assert "certificate verify failed" in event.reason
@@ -126,7 +126,7 @@ def test_a_broker_of_another_authority_is_refused(broker, authority: Authority, 
 def test_a_device_without_a_certificate_is_not_let_in(broker, authority: Authority) -> None:
     link = PahoLink(_settings(broker.port, TlsSettings(str(authority.file))))
     link.connect()
-    event = link.events.get(timeout=10)
+    event = link.events.get(timeout=30)
     link.close()
     assert isinstance(event, Disconnected)
     assert str(broker.port) in event.reason
