@@ -42,8 +42,8 @@ from edge_runtime.store import Store
 from edge_runtime.transfer import Fetches, Surroundings
 from edge_runtime.trial import Trials
 from edge_runtime.worker import Worker
+from toolkit.link.choose import make_link
 from toolkit.link.link import LastWill, Link
-from toolkit.link.paho_link import PahoLink
 from toolkit.link.presets import PRESETS
 from toolkit.link.settings import settings_from_config
 from toolkit.protocol.offer import Ability
@@ -174,6 +174,8 @@ class Daemon:
                 starts=self._starts,
                 fingerprint=self._fingerprint,
                 manifest=shelf.manifest,
+                served=self._table.served,
+                report_seconds=config.report_seconds,
                 send=line.report,
             ),
             drill=self._drill,
@@ -207,9 +209,10 @@ def open_link(config: DeviceConfig, topics: Topics, instance: str = "") -> Link:
 
     Raises:
         UnreachableError: the password file cannot be read.
+        MissingExtraError: the configuration wants awscrt, which is not installed.
     """
     will = Presence(device=config.device, state="offline")
-    return PahoLink(
+    return make_link(
         settings_from_config(
             config.broker, "-".join(each for each in ("edge", config.site, config.device, instance) if each)
         ),

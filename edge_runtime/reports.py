@@ -1,7 +1,8 @@
 """Tell the fleet where this device stands: one retained report for each change, numbered across restarts.
 
 `install` calls `changed` after it has saved an arrow; `control` calls `again` at each connection, because a broker may
-have lost what it retained, and `progress` from time to time while something is being fetched.
+have lost what it retained, and `progress` from time to time: what comes over the link is told at once, how the serving
+versions do with the next report, or every `report_seconds` where there is none.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from msgspec.structs import replace
+
 from edge_runtime.store import Store, Tally
 from toolkit.errors import TiersError
 from toolkit.protocol.installation import Installation
 from toolkit.wire.document import encode_json
 from toolkit.wire.fingerprint import Fingerprint
 from toolkit.wire.manifest import Manifest
-from toolkit.wire.report import ModelReport, Report
+from toolkit.wire.report import ModelReport, Report, Served
 from toolkit.wire.states import InstallState
 
 PROGRESS_SECONDS: Final = 2.0
@@ -46,17 +49,33 @@ class Reports:
         starts: int,
         fingerprint: Fingerprint,
         manifest: Callable[[str], Manifest],
+        served: Callable[[str, str], Served],
+        report_seconds: float,
         send: Callable[[bytes], None],
     ) -> None:
-        """Prepare; `manifest` gives the manifest of an artifact that was accepted, `send` publishes a report."""
+        """Prepare.
+
+        Args:
+            device: its name.
+            store: numbers the reports.
+            starts: how often the daemon has started.
+            fingerprint: what the machine is.
+            manifest: gives the manifest of an artifact that was accepted.
+            served: says how a version of a model has done since it serves.
+            report_seconds: time between two reports when nothing but that changes.
+            send: publishes a report.
+        """
         self._device = device
         self._store = store
         self._starts = starts
         self._fingerprint = fingerprint
         self._manifest = manifest
+        self._served = served
+        self._report_seconds = report_seconds
         self._send = send
         self._last: tuple[ModelReport, ...] = ()
-        self._sent_at = 0.0
+        self._looked_at = 0.0
+        self._looked_at_served = 0.0
         self._told_desired = -1
 
     def changed(self, seq: int, held: Mapping[str, Installation], fetching: Mapping[str, Progress]) -> None:
@@ -76,12 +95,18 @@ class Reports:
     def progress(
         self, now: float, held: Mapping[str, Installation], fetching: Mapping[str, Progress]
     ) -> None:
-        """Send a report if chunks have come since the last one, and that is not too recent."""
-        if now - self._sent_at < PROGRESS_SECONDS:
+        """Send a report if something has changed since the last one, and that is not too recent.
+
+        What the versions that serve have done changes with every request, so it is a reason for a report more rarely.
+        """
+        if now - self._looked_at < PROGRESS_SECONDS:
             return
-        self._sent_at = now
+        self._looked_at = now
         models = tuple(self._describe(each, fetching.get(each.model)) for each in held.values())
-        if models != self._last:
+        due = now - self._looked_at_served >= self._report_seconds
+        if due:
+            self._looked_at_served = now
+        if models != self._last and (due or _without_served(models) != _without_served(self._last)):
             self._last = models
             self._publish(self._store.next("report_seq"))
 
@@ -107,13 +132,14 @@ class Reports:
             have = chunks
         else:
             have = self._store.bitmap(artifact, chunks).count
+        serving_version = self._serving_version(held)
         return ModelReport(
             model=held.model,
             state=held.state,
             version=held.offer.version if held.offer else "",
             artifact=artifact,
             rollout=held.offer.rollout if held.offer else "",
-            serving_version=self._serving_version(held),
+            serving_version=serving_version,
             code=held.code,
             reason=held.reason[:MAX_REASON],
             chunks_total=chunks,
@@ -122,6 +148,7 @@ class Reports:
             bytes_received=tally.received,
             bytes_resent=tally.resent,
             chunks_bad=tally.bad,
+            served=self._served(held.model, serving_version) if serving_version else Served(),
         )
 
     def _chunks(self, artifact: str) -> int:
@@ -145,3 +172,7 @@ class Reports:
             return self._manifest(held.serving).version
         except TiersError:
             return ""
+
+
+def _without_served(models: tuple[ModelReport, ...]) -> tuple[ModelReport, ...]:
+    return tuple(replace(each, served=Served()) for each in models)

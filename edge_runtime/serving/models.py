@@ -24,6 +24,7 @@ from edge_runtime.serving.refusals import (
 from edge_runtime.serving.stats import ModelStats
 from toolkit.errors import UsageError
 from toolkit.wire.device_config import ModelConfig
+from toolkit.wire.report import Served
 
 UNRANKED = 1 << 32
 """Rank of a request without a priority: after all that have one, since 1 is the most urgent."""
@@ -124,6 +125,12 @@ class ModelTable:
         """Give the version of a model that is served now, "" when none is."""
         slot = self._slots.get(name)
         return slot.served.version if slot is not None and slot.served is not None else ""
+
+    def served(self, name: str, version: str) -> Served:
+        """Say how this version has done since it serves; nothing yet where it is not the one that serves now."""
+        slot = self._slots.get(name)
+        serving = slot.served if slot is not None else None
+        return serving.stats.served if serving is not None and serving.version == version else Served()
 
     def stats(self) -> Sequence[ModelStats]:
         """Give the counts of the versions that are served now and of the last ones before them."""

@@ -102,7 +102,7 @@ class Routes:
         try:
             response = await _infer(model, request)
             outcome = "ok"
-            model.stats.latency.observe(time.perf_counter() - began)
+            model.stats.answered(time.perf_counter() - began)
         except RequestError as exc:
             outcome = exc.outcome
             raise

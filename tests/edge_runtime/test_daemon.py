@@ -10,6 +10,8 @@ import threading
 import msgspec
 import pytest
 
+from tests.edge_runtime.conftest import MODEL
+from toolkit.wire.device_config import ModelConfig
 from toolkit.wire.keyring import Keyring
 
 pytestmark = pytest.mark.broker
@@ -100,6 +102,22 @@ def test_no_request_fails_while_versions_change(depot, device, keys, wait_until)
     assert not failures
     assert set(answers) == {("v1", 1.0), ("v2", 2.0), ("v3", 3.0)}
     assert [version for version, _ in answers] == sorted(version for version, _ in answers)
+
+
+def test_in_probation_it_reports_how_the_version_does(depot, device, keys) -> None:
+    device.config = msgspec.structs.replace(
+        device.config, format=0, report_seconds=1.0, models=(ModelConfig(name=MODEL, probation_seconds=600),)
+    )
+    device.write_config()
+    device.start()
+    depot.offer(keys.fragile("v1"))
+    depot.wait_for(lambda model: model.state.value == "PROBATION" and model.serving_version == "v1")
+    for _ in range(3):
+        device.infer([1, 0, 0, 0])
+    device.infer_badly()
+    report = depot.wait_for(lambda model: model.served.requests == 4)
+    assert (report.state.value, report.served.failures) == ("PROBATION", 1)
+    assert 0 < report.served.p99_seconds < 60
 
 
 def test_an_operator_goes_back_without_a_byte_and_below_the_floor_he_may_not(depot, device, keys) -> None:
@@ -201,7 +219,7 @@ def test_check_tells_what_the_machine_can_do_and_whether_the_broker_answers(mosq
     [
         (None, 2, "--config FILE"),
         (b"{", 6, "is not a DeviceConfig"),
-        (b'{"format": 2}', 6, "update tiers"),
+        (b'{"format": 3}', 6, "update tiers"),
         ({"device": "UPPER"}, 6, "must be 1 to 63"),
         ({"device": ""}, 2, "NODE_NAME"),
         ({"keyring_file": "absent"}, 2, "keyring"),

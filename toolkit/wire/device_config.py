@@ -1,7 +1,8 @@
 """How a device is set up: what `tiers-edge run --config FILE` reads and what the rendered ConfigMap holds.
 
 Rendered by `render` from tiers.yaml, or written by hand for one machine. No model version stands here: what a device
-runs is in its retained desired document alone. Secrets are files that this document only names.
+runs is in its retained desired document alone. Secrets are files that this document only names. Defaults are not
+written, so a daemon from before a key reads every configuration that does without it.
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
-import msgspec
-
 from toolkit.errors import IntegrityError
-from toolkit.wire.document import Document, decode_json
+from toolkit.wire.document import Document, Sparse, decode_json
 from toolkit.wire.manifest import NAME
 from toolkit.wire.topics import check_label
 
@@ -21,10 +20,12 @@ CONFIG_LIMIT: Final = 1024 * 1024
 """Bytes of a configuration, or of all files of a ConfigMap: what Kubernetes keeps in one."""
 OWN_FILES: Final = "devices.json"
 """Beside a pool's configuration: an OwnFiles. Without it the configuration is for every device."""
+REPORT_SECONDS: Final = 30.0
+"""Unless a configuration says otherwise."""
 _OWN_FILE = re.compile(r"config-[0-9a-f]{8,64}\.json")
 
 
-class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BrokerConfig(Sparse, frozen=True, kw_only=True):
     """Where the broker is and how to log in."""
 
     host: str
@@ -38,15 +39,14 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     password_file: str = ""
     preset: Literal["default", "aws"] = "default"
     """Limits of the broker; see toolkit.link.presets."""
+    client: Literal["paho", "awscrt"] = "paho"
+    """Which MQTT client speaks; awscrt comes as an extra and speaks MQTT 5 only."""
 
 
-class ServingConfig(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class ServingConfig(Sparse, frozen=True, kw_only=True):
     """Where inference is served. Beyond loopback it takes TLS and a way to know clients: tokens, or an authority.
 
     Files are read again when they change. Either proof is enough where both are set; health questions need none.
-    Defaults are not written, so a daemon from before a key reads every configuration that does without it.
     """
 
     host: str = "127.0.0.1"
@@ -63,7 +63,7 @@ class ServingConfig(
     """PEM of the authority whose certificates clients may show instead of a token."""
 
 
-class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelConfig(Sparse, frozen=True, kw_only=True):
     """One model of a device; never its version."""
 
     name: str
@@ -76,10 +76,11 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Longest time that the child process may take to load and check a version."""
 
 
-class DeviceConfig(Document, frozen=True, kw_only=True):
+class DeviceConfig(Document, frozen=True, kw_only=True, omit_defaults=True):
     """All that a daemon needs to start."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1, 2)
     site: str
     device: str = ""
     """Name of the device; empty takes the environment's NODE_NAME, as a DaemonSet gives it."""
@@ -91,6 +92,12 @@ class DeviceConfig(Document, frozen=True, kw_only=True):
     models: tuple[ModelConfig, ...] = ()
     disk_budget_bytes: int = 0
     """Bytes that artifacts may take; 0 leaves it to the disk."""
+    report_seconds: float = REPORT_SECONDS
+    """Time between two reports when nothing changes but what the serving versions have done."""
+
+    def needed_format(self) -> int:
+        """Give 2 for a configuration that says something that 1 could not; else 1."""
+        return 2 if self.report_seconds != REPORT_SECONDS or self.broker.client != "paho" else 1
 
 
 class OwnFiles(Document, frozen=True, kw_only=True):
@@ -127,6 +134,10 @@ def decode_device_config(data: bytes, *, what: str) -> DeviceConfig:
     check_label(config.site, what=f"{what}: site")
     if config.device:
         check_label(config.device, what=f"{what}: device")
+    if not config.report_seconds >= 1:
+        raise IntegrityError(
+            f"{what}: report_seconds is {config.report_seconds}", hint="write at least 1 second"
+        )
     for model in config.models:
         if not NAME.fullmatch(model.name):
             raise IntegrityError(

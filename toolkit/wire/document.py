@@ -7,6 +7,7 @@ only for equal output from equal input, which sorted keys give.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -16,6 +17,14 @@ from toolkit.errors import IntegrityError
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 """Largest JSON document that is taken from a link: what Azure and AWS allow for a retained message."""
+
+
+class Sparse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A part of a document that grows by optional fields: those that have their default are not written."""
+
+    def __post_init__(self) -> None:
+        """Take the class's own defaults for equal values; see `take_defaults`."""
+        take_defaults(self)
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,12 +44,32 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         """Choose the number."""
+        if self.__struct_config__.omit_defaults:
+            take_defaults(self)
         if not self.format:
             force_setattr(self, "format", self.needed_format())
 
     def needed_format(self) -> int:
         """Give the lowest number that can say this value."""
         return self.FORMAT
+
+
+def take_defaults(value: msgspec.Struct) -> None:
+    """Put the default object itself into each field whose value equals it, when a value has just been made.
+
+    msgspec leaves a field out if it holds the very object that the class has as its default; 30.0 that was computed,
+    or another empty struct, would be written, and machines that do not know the field yet would refuse the document.
+    """
+    for name, default in _defaults(type(value)):
+        present = getattr(value, name)
+        if present is not default and present == default:
+            force_setattr(value, name, default)
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, object], ...]:
+    found = ((each.name, each.default) for each in msgspec.structs.fields(kind))
+    return tuple((name, default) for name, default in found if default is not msgspec.NODEFAULT)
 
 
 D = TypeVar("D", bound=Document)

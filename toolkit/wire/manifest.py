@@ -13,21 +13,21 @@ import msgspec
 
 from toolkit.errors import IntegrityError
 from toolkit.wire.digest import Digest, digest_of, parse_digest
-from toolkit.wire.document import Document, decode_json, encode_json
+from toolkit.wire.document import Document, Sparse, decode_json, encode_json
 from toolkit.wire.paths import check_path
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.+_-]{0,62}[0-9A-Za-z])?")
 
 
-class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Range(Sparse, frozen=True, kw_only=True):
     """Versions of dotted numbers, compared number by number: 36.4.3 is above 36.4 and below 36.10. "" means no end."""
 
     at_least: str = ""
     below: str = ""
 
 
-class Requires(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Requires(Sparse, frozen=True, kw_only=True):
     """What a device must have; the device itself refuses what it cannot run."""
 
     architectures: tuple[str, ...] = ()

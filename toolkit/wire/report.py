@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import msgspec
-
 from toolkit.errors import IntegrityError
-from toolkit.wire.document import Document, decode_json
+from toolkit.wire.document import Document, Sparse, decode_json
 from toolkit.wire.fingerprint import Fingerprint
 from toolkit.wire.states import InstallState
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Served(Sparse, frozen=True, kw_only=True):
     """How the version that serves has done since it serves in this process."""
 
     requests: int = 0
@@ -26,7 +24,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Time within which 99 of 100 of the last requests were answered; 0 when there were none."""
 
 
-class ModelReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class ModelReport(Sparse, frozen=True, kw_only=True):
     """Where a device stands with one model. Byte counts are of the current or last installation."""
 
     model: str

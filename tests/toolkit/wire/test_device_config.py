@@ -35,7 +35,26 @@ def test_a_daemon_of_the_first_release_reads_what_is_written_for_a_device():
     config = DeviceConfig(
         site="north", state="state", keyring_file="k", broker=BrokerConfig(host="b"), serving=ServingConfig()
     )
-    assert set(json.loads(encode_json(config))["serving"]) <= set(FIRST["serving"])
+    written = json.loads(encode_json(config))
+    assert written["format"] == 1
+    assert set(written) <= set(FIRST)
+    assert set(written.get("serving", {})) <= set(FIRST["serving"])
+    computed = DeviceConfig(
+        site="north",
+        state="state",
+        keyring_file="k",
+        broker=BrokerConfig(host="b"),
+        report_seconds=float("30"),
+    )
+    assert encode_json(computed) == encode_json(config)
+
+
+def test_an_interval_of_reports_needs_the_second_number_and_a_length():
+    wrong = FIRST | {"report_seconds": 0.5}
+    with pytest.raises(IntegrityError, match="report_seconds"):
+        decode_device_config(msgspec.json.encode(wrong), what="config.json")
+    asked = decode_device_config(msgspec.json.encode(FIRST | {"report_seconds": 60}), what="config.json")
+    assert msgspec.structs.replace(asked, format=0).format == 2
 
 
 def test_what_a_service_needs_survives_writing_and_reading():

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from toolkit.errors import IntegrityError
-from toolkit.wire.document import Document, decode_json, decode_msgpack, encode_json, encode_msgpack
+from toolkit.wire.document import Document, Sparse, decode_json, decode_msgpack, encode_json, encode_msgpack
 
 
 class Note(Document, frozen=True, kw_only=True):
@@ -16,6 +16,18 @@ class Note(Document, frozen=True, kw_only=True):
 
     zebra: str = ""
     apple: dict[str, int] = {}  # noqa: RUF012 -- msgspec copies it
+
+
+class Part(Sparse, frozen=True, kw_only=True):
+    share: float = 0.5
+    name: str = "none at all"
+
+
+class Whole(Document, frozen=True, kw_only=True, omit_defaults=True):
+    FORMAT: ClassVar[int] = 1
+    part: Part = Part()
+    seconds: float = 30.0
+    parts: tuple[Part, ...] = ()
 
 
 def test_equal_values_give_equal_bytes():
@@ -61,3 +73,13 @@ def test_nothing_is_decoded_above_the_limit():
     assert decode_json(large, Note, what="note", limit=len(large)).zebra == "x" * 1000
     with pytest.raises(IntegrityError, match=f"has {len(large)} bytes; at most {len(large) - 1}"):
         decode_json(large, Note, what="note", limit=len(large) - 1)
+
+
+def test_a_default_is_not_written_whoever_made_the_value():
+    """An older machine knows no such key, and the document has its number."""
+
+    computed = Part(share=float("0.5"), name=str(b"none at all", "ascii"))
+    assert encode_json(Whole(part=computed, seconds=float("30"))) == b'{"format":1}'
+    written = b'{"format":1,"part":{"share":0.5},"parts":[{"share":0.5},{"share":1.0}],"seconds":30.0}'
+    again = encode_json(decode_json(written, Whole, what="the document"))
+    assert again == b'{"format":1,"parts":[{},{"share":1.0}]}'

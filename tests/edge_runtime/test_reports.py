@@ -1,0 +1,106 @@
+"""When a report goes out, and what stands in it: with a real store, and a clock that the test sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.reports import Reports
+from edge_runtime.store import Store
+from toolkit.errors import IntegrityError
+from toolkit.protocol.installation import Installation, Offer, Proven
+from toolkit.wire.fingerprint import Fingerprint
+from toolkit.wire.manifest import Manifest
+from toolkit.wire.report import Report, Served, decode_report
+from toolkit.wire.states import InstallState
+
+ARTIFACT = "a" * 64
+GOOD = Proven(version="v1", artifact=ARTIFACT, rollout="r1")
+HELD = Installation(
+    model="linear",
+    state=InstallState.PROBATION,
+    offer=Offer(version="v1", artifact=ARTIFACT, rollout="r1"),
+    good=(GOOD,),
+    serving=ARTIFACT,
+)
+
+
+class Desk:
+    """Reports with their store, what they sent, and what the versions have done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder / "edge.sqlite")
+        self.sent: list[Report] = []
+        self.counts: dict[tuple[str, str], Served] = {}
+        self.reports = Reports(
+            device="us-001",
+            store=self.store,
+            starts=1,
+            fingerprint=Fingerprint(),
+            manifest=self._manifest,
+            served=lambda model, version: self.counts.get((model, version), Served()),
+            report_seconds=30.0,
+            send=lambda payload: self.sent.append(decode_report(payload, "us-001")),
+        )
+
+    @staticmethod
+    def _manifest(artifact: str) -> Manifest:
+        raise IntegrityError(f"{artifact} has none here")
+
+    def look(self, now: float, held: Installation = HELD) -> None:
+        self.reports.progress(now, {"linear": held}, {})
+
+
+@pytest.fixture
+def desk(tmp_path):
+    desk = Desk(tmp_path)
+    desk.reports.changed(desk.store.next("report_seq"), {"linear": HELD}, {})
+    yield desk
+    desk.store.close()
+
+
+def test_an_arrow_tells_at_once_how_the_serving_version_has_done(desk) -> None:
+    desk.counts["linear", "v1"] = Served(requests=5, failures=1, p99_seconds=0.25)
+    desk.reports.changed(desk.store.next("report_seq"), {"linear": HELD}, {})
+    assert desk.sent[-1].models[0].served == Served(requests=5, failures=1, p99_seconds=0.25)
+    assert desk.sent[-1].models[0].state is InstallState.PROBATION
+    assert (desk.sent[0].format, desk.sent[-1].format) == (1, 2)
+
+
+def test_requests_alone_are_told_once_in_each_interval_and_nothing_is_told_twice(desk) -> None:
+    before = len(desk.sent)
+    for second in range(100, 200):
+        if second < 160:
+            desk.counts["linear", "v1"] = Served(requests=second)
+        desk.look(float(second))
+    told = [each.models[0].served.requests for each in desk.sent[before:]]
+    assert told == [100, 130, 159]
+    assert [each.seq for each in desk.sent] == list(range(1, len(desk.sent) + 1))
+
+
+def test_what_comes_over_the_link_is_told_before_the_interval_is_over_and_takes_the_counts_along(
+    desk,
+) -> None:
+    desk.look(100.0)
+    before = len(desk.sent)
+    desk.counts["linear", "v1"] = Served(requests=9)
+    desk.look(103.0)
+    assert len(desk.sent) == before
+    fetching = Installation(
+        model="linear",
+        state=InstallState.DOWNLOADING,
+        offer=Offer(version="v2", artifact="b" * 64, rollout="r2"),
+        good=(GOOD,),
+        serving=ARTIFACT,
+    )
+    desk.look(106.0, fetching)
+    assert desk.sent[-1].models[0].served.requests == 9
+    assert desk.sent[-1].models[0].serving_version == "v1"
+
+
+def test_nothing_is_said_of_a_model_that_nothing_serves(desk) -> None:
+    desk.counts["linear", ""] = Served(requests=4)
+    idle = Installation(model="linear", state=InstallState.FAILED)
+    desk.reports.changed(desk.store.next("report_seq"), {"linear": idle}, {})
+    assert desk.sent[-1].models[0].served == Served()
