@@ -96,5 +96,5 @@ $(STAMP)/dev: $(PINS) | $(STAMP)/demo
 	@touch $@
 
 $(STAMP)/train: $(PINS) | $(STAMP)/dev
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[train]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,awscrt]'
 	@touch $@

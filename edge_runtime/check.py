@@ -73,14 +73,14 @@ def check_settings(settings: Settings) -> list[Line]:
 
 
 def _check_broker(settings: Settings) -> Line:
-    from toolkit.link.paho_link import PahoLink
+    from toolkit.link.choose import make_link
     from toolkit.link.settings import settings_from_config
 
     config = settings.config
     where = f"{config.broker.host}:{config.broker.port}"
     reason = f"no answer within {BROKER_SECONDS:g} s"
     try:
-        link = PahoLink(settings_from_config(config.broker, f"check-{config.site}-{config.device}"))
+        link = make_link(settings_from_config(config.broker, f"check-{config.site}-{config.device}"))
         link.connect()
     except TiersError as error:
         return Line("broker", f"{where}: {error.message}", error)

@@ -80,6 +80,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "grafana": (lambda: find_spec("grafana_foundation_sdk") is not None, "make env (needs Python 3.11)"),
     "mosquitto-clients": (lambda: program("mosquitto_sub") is not None, "apt-get install mosquitto-clients"),
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
+    "awscrt": (lambda: find_spec("awscrt") is not None, "pip install -e '.[awscrt]'"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
     "index": (_index_answers, "give pip a package index"),
     "prometheus": (_prometheus_is_here, "apt-get install prometheus prometheus-alertmanager"),

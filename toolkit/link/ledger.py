@@ -1,4 +1,4 @@
-"""What a link has handed over and the broker has not confirmed; `paho_link` keeps one.
+"""What a link has handed over and the broker has not confirmed; each MQTT link keeps one.
 
 The owner's thread writes entries, the network thread reports what is through. Its reports come from inside paho's
 callbacks, where paho holds locks of its own, so `confirm` takes no lock of ours: it appends to a deque and sets an
@@ -31,6 +31,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._entries: dict[int, Sent] = {}
         self._bytes = 0
+        self._waiting = 0
         self._confirmed: deque[int] = deque()
         self._changed = threading.Event()
 
@@ -38,7 +39,9 @@ class Ledger:
         """Hand a message over and enter it; without a client (None) it waits for `resend`."""
         with self._lock:
             # Under the lock, so that a confirmation that is faster than us is not read before the entry stands.
-            number = send(sent) if send else -1 - len(self._entries)
+            if send is None:
+                self._waiting -= 1
+            number = send(sent) if send else self._waiting
             self._entries[number] = sent
             self._bytes += len(sent.payload)
 

@@ -8,6 +8,7 @@ from `settings`; what the events mean is decided by their owners.
 
 from __future__ import annotations
 
+import logging
 import random
 import select
 import socket
@@ -16,22 +17,25 @@ import threading
 import time
 from functools import partial
 from queue import Queue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from toolkit.errors import TiersError
 from toolkit.link.filters import matches, plain_filter
 from toolkit.link.ledger import Ledger, Sent
+from toolkit.link.limits import MAX_PACKET_BYTES, STALE_SECONDS, check_payload
 from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, LinkEvent
 from toolkit.link.settings import LinkSettings
 from toolkit.link.tls import tls_context
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike  # exists for type checkers only
+
+log = logging.getLogger(__name__)
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 _TICK_SECONDS = 1.0
@@ -68,6 +72,7 @@ class PahoLink:
         self._awaited: set[int] = set()
         self._reason = ""
         self._refused_version = False
+        self._speaks_v5 = False
         self._guess = False
 
     @property
@@ -115,13 +120,7 @@ class PahoLink:
         Raises:
             TiersError: the payload is larger than the broker's preset allows.
         """
-        limit = self._settings.preset.max_payload_bytes
-        if len(payload) > limit:
-            raise TiersError(
-                f"a message of {len(payload)} bytes for {topic} is too large: the preset"
-                f" '{self._settings.preset_name}' of broker {self._settings.address} ends at {limit}",
-                hint="choose the preset that fits the broker (broker.preset)",
-            )
+        check_payload(self._settings, topic, payload)
         if self._accepted:
             self._wait_for_room()
         with self._lock:
@@ -206,8 +205,11 @@ class PahoLink:
         settings = self._settings
         accepted = False
         try:
-            # No CONNECT properties: brokers that know only 3.1.1 then read far enough to say so.
-            client.connect(settings.host, settings.port, settings.preset.keepalive_seconds)
+            # No properties before a broker has shown that it speaks MQTT 5: those that know only 3.1.1 then read far
+            # enough to say so.
+            known = self._speaks_v5 and self._protocol == V5
+            limits = _connect_properties(settings.preset.max_unacknowledged) if known else None
+            client.connect(settings.host, settings.port, settings.preset.keepalive_seconds, properties=limits)
             self._serve(client)
         except (OSError, ValueError) as error:
             self._reason = self._reason or f"{settings.address}: {error}"
@@ -281,9 +283,7 @@ class PahoLink:
         with self._lock:
             self._protocol = protocol
             self._client = client = self._new_client()
-            self._ledger.resend(
-                lambda sent: client.publish(sent.topic, sent.payload, sent.qos, sent.retain).mid
-            )
+            self._ledger.resend(partial(_hand_over, client))
 
     def _new_client(self) -> Client:
         client = Client(
@@ -323,6 +323,7 @@ class PahoLink:
             self._reason = f"{self._settings.address} refuses us: {code}"
             self._refused_version = "protocol version" in str(code).lower()
             return
+        self._speaks_v5 = self._protocol == V5
         with self._lock:
             self._accepted = True
             self._awaited = set()
@@ -357,8 +358,10 @@ class PahoLink:
             self._events.put(Arrived(topic, bytes(message.payload), message.retain))
 
     def _on_publish(
-        self, _client: Client, _data: object, mid: int, _code: ReasonCode, _properties: Properties | None
+        self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties | None
     ) -> None:
+        if code.is_failure:
+            log.warning("%s refuses message %d: %s", self._settings.address, mid, code)
         self._ledger.confirm(mid)
 
     def _on_disconnect(
@@ -377,7 +380,26 @@ class PahoLink:
 
 
 def _hand_over(client: Client, sent: Sent) -> int:
-    return client.publish(sent.topic, sent.payload, sent.qos, sent.retain).mid
+    properties = None
+    if client.protocol == V5 and not sent.qos and not sent.retain:
+        properties = _STALE
+    return client.publish(sent.topic, sent.payload, sent.qos, sent.retain, properties).mid
+
+
+def _expiry() -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = STALE_SECONDS
+    return properties
+
+
+_STALE: Final = _expiry()
+
+
+def _connect_properties(most_unacknowledged: int) -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.ReceiveMaximum = most_unacknowledged
+    properties.MaximumPacketSize = MAX_PACKET_BYTES
+    return properties
 
 
 def _leave_it_to_the_loop(_client: Client, _data: object, _sock: object) -> None:

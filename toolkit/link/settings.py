@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from toolkit.errors import UnreachableError, UsageError
 from toolkit.link.presets import PRESETS, Preset, PresetName
 from toolkit.wire.device_config import BrokerConfig
+
+ClientName = Literal["paho", "awscrt"]
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -36,6 +39,8 @@ class LinkSettings:
     username: str = ""
     password: str = ""
     preset_name: PresetName = "default"
+    client: ClientName = "paho"
+    """Which client library speaks; see `choose`."""
     connect_seconds: float = 5.0
     """How long one attempt to connect may take."""
     retry_first_seconds: float = 0.5
@@ -72,6 +77,7 @@ def settings_from_config(broker: BrokerConfig, client_id: str) -> LinkSettings:
         username=broker.username,
         password=_read_password(broker.password_file),
         preset_name=broker.preset,
+        client=broker.client,
     )
 
 
