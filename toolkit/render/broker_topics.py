@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from toolkit.topology.topology import Topology
 from toolkit.wire.topics import Topics
 
-DEPOT, DRIVER, OPERATOR, SERVER = "tiers:depot", "tiers:driver", "tiers:operator", "tiers:server"
+DEPOT, DRIVER, INBOX = "tiers:depot", "tiers:driver", "tiers:inbox"
+OPERATOR, SERVER = "tiers:operator", "tiers:server"
 """Common names of certificates that are no device's."""
 ANY = "+"
 
@@ -31,12 +32,12 @@ class Role:
 
 def device_reads(topics: Topics) -> tuple[str, ...]:
     """Give what a device may read, with `%u` for its name."""
-    return (f"{topics.root}/a/{ANY}/m", _own(topics, "desired"), _own(topics, "dat"))
+    return (f"{topics.root}/a/{ANY}/m", _own(topics, "desired"), _own(topics, "dat"), _own(topics, "got"))
 
 
 def device_writes(topics: Topics) -> tuple[str, ...]:
     """Give what a device may write, with `%u` for its name."""
-    return (_own(topics, "req"), _own(topics, "st"), _own(topics, "up"))
+    return (_own(topics, "req"), _own(topics, "st"), _own(topics, "up"), _own(topics, "put"))
 
 
 def roles(topology: Topology) -> tuple[Role, ...]:
@@ -58,6 +59,12 @@ def roles(topology: Topology) -> tuple[Role, ...]:
             "The driver of rollouts: reads reports, writes what each device shall run.",
             (rollouts, *said, desired, echoes),
             (desired, echoes),
+        ),
+        Role(
+            INBOX,
+            "The inbox: takes what devices bring.",
+            (topics.put(ANY),),
+            (topics.given(ANY),),
         ),
         Role(
             OPERATOR,

@@ -4,6 +4,8 @@
     d/DEVICE/desired   to a device   retained, QoS 1   sealed Desired
     d/DEVICE/req       from a device           QoS 0   ChunkRequest
     d/DEVICE/dat       to a device             QoS 0   Frame
+    d/DEVICE/put       from a device           QoS 0   StoreCall
+    d/DEVICE/got       to a device             QoS 0   StoreAnswer
     d/DEVICE/st        from a device retained, QoS 1   Report
     d/DEVICE/up        from a device retained, QoS 1   Presence (the last will says offline)
     r/ROLLOUT          to drivers    retained, QoS 1   sealed Rollout
@@ -65,6 +67,14 @@ class Topics:
     def data(self, device: str) -> str:
         """Topic on which a device gets frames."""
         return self._device(device, "dat")
+
+    def put(self, device: str) -> str:
+        """Topic on which a device brings data; `+` for all devices."""
+        return self._device(device, "put")
+
+    def given(self, device: str) -> str:
+        """Topic on which a device hears what came of it."""
+        return self._device(device, "got")
 
     def state(self, device: str) -> str:
         """Topic of a device's report; `+` for all devices."""
