@@ -20,6 +20,10 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.+_-]{0,62}[0-9A-Za-z])?")
 
 
+DOTTED = re.compile(r"[0-9]{1,9}(?:[.][0-9]{1,9}){0,7}")
+"""A version of dotted numbers, such as 36.4.3."""
+
+
 class Range(Sparse, frozen=True, kw_only=True):
     """Versions of dotted numbers, compared number by number: 36.4.3 is above 36.4 and below 36.10. "" means no end."""
 
@@ -69,7 +73,16 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     artifact: Digest
     """Artifact of kind patch."""
     download_bytes: int
-    """Bytes of the patch's stored chunks; a device takes it only if that is less than what it lacks otherwise."""
+    """Bytes of the patch's stored chunks and index; a device takes it only if it lacks more than that otherwise."""
+
+
+class Makes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an artifact of kind patch makes, and out of what. The target names its patches, so here its index does."""
+
+    base: Digest
+    """Artifact whose files the patch looks at."""
+    index: Digest
+    """Digest of the target's index."""
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,11 +122,13 @@ class Manifest(Document, frozen=True, kw_only=True, omit_defaults=True):
     lineage: Lineage = Lineage()
     patches: tuple[Patch, ...] = ()
     """Shorter ways to this artifact; a device that can use none of them fetches its chunks."""
+    makes: Makes | None = None
+    """Of kind patch: what it makes."""
 
     def needed_format(self) -> int:
-        """Give 2 for a manifest with patches, or with requirements that came with 2; else 1."""
+        """Give 2 for a manifest with patches or of one, or with requirements that came with 2; else 1."""
         requires = self.requires
-        newer = (self.patches, requires.compute_capabilities)
+        newer = (self.patches, self.makes, requires.compute_capabilities)
         ranges = (requires.l4t, requires.tensorrt)
         return 2 if any(newer) or any(each != Range() for each in ranges) else 1
 
@@ -142,7 +157,25 @@ def decode_manifest(data: bytes) -> tuple[Digest, Manifest]:
         raise IntegrityError(f"{what} has a negative number")
     if manifest.kind == "model" and not manifest.model_file:
         raise IntegrityError(f"{what} is of kind model and names no model_file")
+    for wanted in (manifest.requires.l4t, manifest.requires.tensorrt):
+        for end in (wanted.at_least, wanted.below):
+            if end and not DOTTED.fullmatch(end):
+                raise IntegrityError(f"{what} requires {end[:70]!r}, which is no version such as 36.4.3")
+    _check_patches(manifest, what)
     for file in (manifest.model_file, manifest.golden.file if manifest.golden else ""):
         if file:
             check_path(file.encode())
     return digest_of(data), manifest
+
+
+def _check_patches(manifest: Manifest, what: str) -> None:
+    if (manifest.kind == "patch") != (manifest.makes is not None):
+        raise IntegrityError(f"{what} is of kind {manifest.kind}, which does not fit what it says of a patch")
+    if manifest.makes is not None:
+        parse_digest(manifest.makes.base, what=f"{what}: base")
+        parse_digest(manifest.makes.index, what=f"{what}: index that it makes")
+    for patch in manifest.patches:
+        parse_digest(patch.base, what=f"{what}: base of a patch")
+        parse_digest(patch.artifact, what=f"{what}: patch")
+        if patch.download_bytes < 0:
+            raise IntegrityError(f"{what} has a patch with a negative number")
