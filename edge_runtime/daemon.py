@@ -51,6 +51,7 @@ from toolkit.protocol.pace import PaceSettings
 from toolkit.sync.whole import write_whole
 from toolkit.wire.device_config import DeviceConfig
 from toolkit.wire.document import Document, encode_json
+from toolkit.wire.fingerprint import Fingerprint
 from toolkit.wire.report import Presence
 from toolkit.wire.topics import Topics
 
@@ -161,7 +162,7 @@ class Daemon:
                 store=self._store,
                 disk=self._disk,
                 keyring=self._settings.keyring,
-                ability=ability_of(config, self._folders, self._fingerprint.architecture),
+                ability=ability_of(config, self._folders, self._fingerprint),
                 want_manifest=line.want_manifest,
                 start_fetch=fetches.start_index,
             ),
@@ -220,7 +221,7 @@ def open_link(config: DeviceConfig, topics: Topics, instance: str = "") -> Link:
     )
 
 
-def ability_of(config: DeviceConfig, folders: Folders, architecture: str) -> Callable[[], Ability]:
+def ability_of(config: DeviceConfig, folders: Folders, facts: Fingerprint) -> Callable[[], Ability]:
     """Give a function that says what the device can do at the moment."""
     onnx_ir = lru_cache(newest_onnx_ir)
 
@@ -229,10 +230,13 @@ def ability_of(config: DeviceConfig, folders: Folders, architecture: str) -> Cal
         if config.disk_budget_bytes:
             disk = min(disk, max(config.disk_budget_bytes - folders.used_bytes(), 0))
         return Ability(
-            architecture=architecture,
+            architecture=facts.architecture,
             onnx_ir=onnx_ir(),
             free_memory_bytes=free_memory(),
             free_disk_bytes=disk,
+            l4t=facts.l4t,
+            tensorrt=facts.tensorrt,
+            compute_capability=facts.compute_capability,
         )
 
     return ability

@@ -1,6 +1,7 @@
 """What this machine is: the `Fingerprint` in its reports, and what it can do now for `protocol.offer`.
 
-Everything is read from files and package metadata, so nothing heavy is imported; each fact may be missing.
+Everything is read from files and package metadata, so nothing heavy is imported; a card of a server is asked through
+NVIDIA's own program. Each fact may be missing.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
+import subprocess
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +21,18 @@ from toolkit.wire.fingerprint import Fingerprint
 
 _RELEASE = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
 _ROOT: Final = Path("/")
+_CAPABILITIES: Final = {
+    "tegra210": "5.3",
+    "tegra186": "6.2",
+    "tegra194": "7.2",
+    "tegra234": "8.7",
+    "tegra264": "11.0",
+}
+"""Compute capability of a Jetson's GPU by the chip (NVIDIA, CUDA GPU list): Nano, TX2, Xavier, Orin, Thor."""
+_CHIPS: Final = {"33": "tegra210", "24": "tegra186", "25": "tegra194", "35": "tegra234", "38": "tegra264"}
+"""The same chips as the kernel numbers them in soc_id (Linux, include/soc/tegra/fuse.h, decimal there)."""
+SMI_SECONDS: Final = 10.0
+"""Longest time for the program that knows a server's card."""
 OLDEST_IR: Final = 8
 NEWEST_IR: Final = 40
 
@@ -29,11 +44,44 @@ def read_fingerprint(root: Path = _ROOT) -> Fingerprint:
         device_model=_text(root / "proc/device-tree/model").rstrip("\0"),
         l4t=_l4t(root),
         tensorrt=package_version("tensorrt"),
+        compute_capability=compute_capability(root),
         onnxruntime=package_version("onnxruntime") or package_version("onnxruntime-gpu"),
         python=platform.python_version(),
         tiers=package_version("tiers"),
         memory_bytes=memory_bytes(root, "MemTotal"),
     )
+
+
+def compute_capability(root: Path = _ROOT, program: str = "nvidia-smi") -> str:
+    """Give the CUDA compute capability of the first GPU, such as 8.7; empty when there is none that is known.
+
+    A Jetson is known by its chip: from the device tree, or inside a container, which has none, from the kernel's soc0.
+    """
+    chips = _text(root / "proc/device-tree/compatible").split("\0")
+    if _text(root / "sys/devices/soc0/family").strip() == "Tegra":
+        chips.append(_CHIPS.get(_text(root / "sys/devices/soc0/soc_id").strip(), ""))
+    for chip in chips:
+        if found := _CAPABILITIES.get(chip.removeprefix("nvidia,")):
+            return found
+    return _card_capability(program)
+
+
+def _card_capability(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        return ""
+    try:
+        asked = subprocess.run(
+            [path, "--query-gpu=compute_cap", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=SMI_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    first = asked.stdout.partition("\n")[0].strip()
+    return first if not asked.returncode and re.fullmatch(r"\d+\.\d+", first) else ""
 
 
 def free_memory(root: Path = _ROOT) -> int:

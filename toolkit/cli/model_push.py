@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from toolkit.cli.needs import GpuOption, L4tOption, MemoryOption, TensorrtOption, requires_of
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, show
 from toolkit.cli.registry import RegistryOption, open_registry, registry_url
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
@@ -28,7 +29,7 @@ MetricOption = Annotated[
     list[str],
     typer.Option("--metric", metavar="NAME=NUMBER", help="A measured figure to keep.", show_default=False),
 ]
-NO_METRICS: list[str] = []
+NONE_GIVEN: list[str] = []
 
 
 def push(
@@ -40,8 +41,12 @@ def push(
     tolerance: ToleranceOption = 1e-3,
     min_accuracy: AccuracyOption = 0.0,
     parent: Annotated[str, typer.Option("--parent", help="What it was made from, NAME@VERSION.")] = "",
-    metrics: MetricOption = NO_METRICS,
+    metrics: MetricOption = NONE_GIVEN,
     floor: Annotated[int, typer.Option("--floor", min=0, help="Lowest counter still allowed after it.")] = 0,
+    l4t: L4tOption = "",
+    tensorrt: TensorrtOption = "",
+    gpus: GpuOption = NONE_GIVEN,
+    memory: MemoryOption = "",
     allow_newer_onnx: Annotated[
         bool, typer.Option("--allow-newer-onnx", help="Take an ONNX newer than JetPack 6 loads.")
     ] = False,
@@ -60,7 +65,7 @@ def push(
     lineage = Lineage(parent=parent, made_by="tiers model push", metrics=_numbers(metrics))
     request = PushRequest(
         model, golden, name, version, tolerance, tolerance, min_accuracy, floor,
-        lineage=lineage, allow_newer_onnx=allow_newer_onnx,
+        requires=requires_of(l4t, tensorrt, gpus, memory), lineage=lineage, allow_newer_onnx=allow_newer_onnx,
     )  # fmt: skip
     private = read_key(key)
     result = push_model(

@@ -14,7 +14,7 @@ from toolkit.protocol.installation import Offer
 from toolkit.wire.digest import digest_of
 from toolkit.wire.index import MAX_INDEX_BYTES, Index, decode_index, distinct_chunks
 from toolkit.wire.keyring import Keyring
-from toolkit.wire.manifest import Manifest, decode_manifest
+from toolkit.wire.manifest import DOTTED, Manifest, Range, Requires, decode_manifest
 from toolkit.wire.signature import unseal
 
 SPARE_BYTES: Final = 16 * 1024 * 1024
@@ -39,6 +39,11 @@ class Ability:
     free_memory_bytes: int
     free_disk_bytes: int
     """What artifacts may still take: free space of the disk, or what is left of the budget if that is less."""
+    l4t: str = ""
+    """Linux for Tegra, such as 36.4.3; empty when it is no Jetson."""
+    tensorrt: str = ""
+    compute_capability: str = ""
+    """Of its GPU, such as 8.7; empty when it has none."""
 
 
 def read_manifest(sealed: bytes, keyring: Keyring, model: str, offer: Offer) -> Manifest | Refused:
@@ -70,7 +75,6 @@ def judge(manifest: Manifest, ability: Ability, *, floor: int, held_bytes: int) 
         held_bytes: bytes that the artifact takes on the disk already.
     """
     what = f"{manifest.name} {manifest.version}"
-    requires = manifest.requires
     if manifest.kind != "model":
         return Refused("wrong-kind", f"{what} is of kind {manifest.kind}; this version installs models")
     if manifest.counter < floor:
@@ -78,12 +82,35 @@ def judge(manifest: Manifest, ability: Ability, *, floor: int, held_bytes: int) 
         return Refused("below-floor", why)
     if not 0 < manifest.index_bytes <= MAX_INDEX_BYTES:
         return Refused("bad-manifest", f"{what} claims an index of {manifest.index_bytes} bytes")
+    return _wrong_machine(what, manifest.requires, ability) or _too_small(what, manifest, ability, held_bytes)
+
+
+def _wrong_machine(what: str, requires: Requires, ability: Ability) -> Refused | None:
+    """Compare with what the device is; no time cures that."""
     if requires.architectures and ability.architecture not in requires.architectures:
         wanted = ", ".join(requires.architectures)
         return Refused("wrong-architecture", f"{what} is for {wanted}; this device is {ability.architecture}")
+    for name, code, versions, version in (
+        ("Linux for Tegra (JetPack)", "wrong-l4t", requires.l4t, ability.l4t),
+        ("TensorRT", "wrong-tensorrt", requires.tensorrt, ability.tensorrt),
+    ):
+        if not lies_within(version, versions):
+            why = f"{what} needs {name} {_in_words(versions)}; this device has {version or 'none'}"
+            return Refused(code, f"{why}; update it, or roll out to other devices")
+    if requires.compute_capabilities and ability.compute_capability not in requires.compute_capabilities:
+        wanted = ", ".join(requires.compute_capabilities)
+        found = ability.compute_capability or "no GPU that is known"
+        why = f"{what} is for compute capability {wanted}; this device has {found}"
+        return Refused("wrong-gpu", f"{why}; roll out to other devices")
     if requires.onnx_ir > ability.onnx_ir:
         why = f"{what} has ONNX IR {requires.onnx_ir}; the engine here reads up to {ability.onnx_ir}"
         return Refused("onnx-too-new", f"{why}; export it with an older IR or update the engine")
+    return None
+
+
+def _too_small(what: str, manifest: Manifest, ability: Ability, held_bytes: int) -> Refused | None:
+    """Compare with what is free now."""
+    requires = manifest.requires
     if requires.memory_bytes > ability.free_memory_bytes:
         why = f"{what} needs {requires.memory_bytes} bytes of memory, {ability.free_memory_bytes} are free"
         return Refused("no-memory", why)
@@ -93,6 +120,32 @@ def judge(manifest: Manifest, ability: Ability, *, floor: int, held_bytes: int) 
         why = f"{what} needs {needed} bytes of disk and {SPARE_BYTES} to spare"
         return Refused("no-space", f"{why}; {ability.free_disk_bytes} are free for artifacts")
     return None
+
+
+def lies_within(version: str, wanted: Range) -> bool:
+    """Tell whether a version lies in a range, number by number; none at all lies only in the range without ends."""
+    if wanted == Range():
+        return True
+    start = DOTTED.match(version)  # a package may append a word: 10.3.0.post1, 36.4.3-2025
+    if start is None:
+        return False
+    numbers = _numbers(start[0])
+    if wanted.at_least and numbers < _numbers(wanted.at_least):
+        return False
+    return not wanted.below or numbers < _numbers(wanted.below)
+
+
+def _numbers(dotted: str) -> tuple[int, ...]:
+    """Split at the points; zeros at the end say nothing (36.4.0 is 36.4)."""
+    numbers = [int(each) for each in dotted.split(".")]
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _in_words(wanted: Range) -> str:
+    ends = (wanted.at_least and f"{wanted.at_least} or later", wanted.below and f"below {wanted.below}")
+    return " and ".join(each for each in ends if each)
 
 
 def read_index(data: bytes, manifest: Manifest) -> Index | Refused:

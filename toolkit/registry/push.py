@@ -48,8 +48,8 @@ class PushRequest:
     """Share of the golden labels that a device must hit, 0 to 1."""
     floor: int = 0
     """Devices that have seen this version refuse versions with a lower counter."""
-    architectures: tuple[str, ...] = ()
-    memory_bytes: int = 0
+    requires: Requires = field(default_factory=Requires)
+    """What a device must have; what the model's own bytes tell (ONNX versions, disk) is added."""
     lineage: Lineage = field(default_factory=Lineage)
     allow_newer_onnx: bool = False
 
@@ -187,12 +187,8 @@ def _manifest(request: PushRequest, header: OnnxHeader, index: Index, counter: i
         total_bytes=index.total_bytes,
         chunks=len(distinct_chunks(index)),
         model_file=MODEL_FILE,
-        requires=Requires(
-            architectures=request.architectures,
-            onnx_ir=header.ir_version,
-            opset=header.opset,
-            memory_bytes=request.memory_bytes,
-            disk_bytes=index.total_bytes,
+        requires=msgspec.structs.replace(
+            request.requires, onnx_ir=header.ir_version, opset=header.opset, disk_bytes=index.total_bytes
         ),
         golden=Golden(
             file=GOLDEN_FILE,

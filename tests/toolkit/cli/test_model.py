@@ -9,6 +9,11 @@ import pytest
 
 from tests.toolkit.registry.making import make_model
 from toolkit.cli import main
+from toolkit.registry.catalogue import open_model
+from toolkit.sync.layouts.packs import PackStore
+from toolkit.sync.remotes.choose import open_remote
+from toolkit.wire.keyring import decode_keyring
+from toolkit.wire.manifest import Range
 
 
 @pytest.fixture
@@ -42,6 +47,41 @@ def test_pushes_and_lists(keys: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     ]
     assert main(["model", "list", "--registry", registry]) == 0
     assert first["artifact"][:12] in capsys.readouterr().out
+
+
+def test_what_a_device_must_have_is_given_as_options(
+    keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["--l4t", ">=36.4, <37", "--tensorrt", ">=10.3", "--gpu", "8.7", "--memory", "2GiB"]
+    assert _push(keys, tmp_path, *wanted, "--json") == 0
+    artifact = json.loads(capsys.readouterr().out)["artifact"]
+    ring = decode_keyring((keys / "keyring.json").read_bytes(), what="keyring")
+    store = PackStore(open_remote((tmp_path / "registry").as_uri()))
+    made = open_model(store, "digits", "1", ring)
+    assert made.id == artifact
+    requires = made.manifest.requires
+    assert requires.l4t == Range(at_least="36.4", below="37")
+    assert requires.tensorrt == Range(at_least="10.3")
+    assert (requires.compute_capabilities, requires.memory_bytes) == (("8.7",), 2 << 30)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--l4t", "36.4"),
+        ("--l4t", ">=36.4,>=36.5"),
+        ("--tensorrt", ">=ten"),
+        ("--gpu", "orin"),
+        ("--memory", "much"),
+    ],
+)
+def test_an_option_that_is_no_such_thing_is_refused_with_the_cure(
+    keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]
+) -> None:
+    assert _push(keys, tmp_path, *wrong) == 2
+    error = capsys.readouterr().err
+    assert wrong[0] in error
+    assert "such as" in error
 
 
 def test_the_keys_are_not_overwritten(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,13 +7,24 @@ from dataclasses import replace
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
+from toolkit.errors import IntegrityError
 from toolkit.protocol.installation import Offer
-from toolkit.protocol.offer import SPARE_BYTES, Ability, Refused, judge, read_index, read_manifest
+from toolkit.protocol.offer import (
+    SPARE_BYTES,
+    Ability,
+    Refused,
+    judge,
+    lies_within,
+    read_index,
+    read_manifest,
+)
 from toolkit.wire.digest import digest_of
 from toolkit.wire.index import ChunkRef, Entry, Index, encode_index, file_entry, pack_refs
 from toolkit.wire.keyring import Keyring, TrustedKey
-from toolkit.wire.manifest import Golden, Manifest, Requires, encode_manifest
+from toolkit.wire.manifest import Golden, Manifest, Range, Requires, decode_manifest, encode_manifest
 from toolkit.wire.signature import seal
 
 KEY, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -34,7 +45,13 @@ MANIFEST = Manifest(
     golden=Golden(file="golden.npz"),
 )
 ABLE = Ability(
-    architecture="aarch64", onnx_ir=10, free_memory_bytes=1000, free_disk_bytes=SPARE_BYTES + 10_000
+    architecture="aarch64",
+    onnx_ir=10,
+    free_memory_bytes=1000,
+    free_disk_bytes=SPARE_BYTES + 10_000,
+    l4t="36.4.3",
+    tensorrt="10.3.0.post1",
+    compute_capability="8.7",
 )
 
 
@@ -91,12 +108,58 @@ def test_a_manifest_that_the_device_can_run_is_taken() -> None:
         (changed(requires=Requires(architectures=("x86_64",))), "wrong-architecture"),
         (changed(requires=Requires(onnx_ir=11)), "onnx-too-new"),
         (changed(requires=Requires(memory_bytes=1001)), "no-memory"),
+        (changed(requires=Requires(l4t=Range(at_least="36.10"))), "wrong-l4t"),
+        (changed(requires=Requires(l4t=Range(below="36.4.3"))), "wrong-l4t"),
+        (changed(requires=Requires(tensorrt=Range(at_least="10.3.1"))), "wrong-tensorrt"),
+        (changed(requires=Requires(compute_capabilities=("8.6", "8.9"))), "wrong-gpu"),
         (changed(requires=Requires(disk_bytes=20_000)), "no-space"),
         (changed(total_bytes=5_001), "no-space"),
     ],
 )
 def test_each_thing_that_is_lacking_has_its_word(manifest: Manifest, word: str) -> None:
     assert code(judge(manifest, ABLE, floor=5, held_bytes=0)) == word
+
+
+def test_what_the_device_has_is_compared_number_by_number() -> None:
+    requires = Requires(
+        l4t=Range(at_least="36.4", below="36.10"),
+        tensorrt=Range(at_least="10.3", below="11"),
+        compute_capabilities=("7.2", "8.7"),
+    )
+    assert judge(changed(requires=requires), ABLE, floor=0, held_bytes=0) is None
+
+
+def test_a_device_that_has_none_of_it_is_refused_and_told_so() -> None:
+    bare = replace(ABLE, l4t="", tensorrt="", compute_capability="")
+    for requires, word in (
+        (Requires(l4t=Range(at_least="36")), "wrong-l4t"),
+        (Requires(tensorrt=Range(below="11")), "wrong-tensorrt"),
+        (Requires(compute_capabilities=("8.7",)), "wrong-gpu"),
+    ):
+        answer = judge(changed(requires=requires), bare, floor=0, held_bytes=0)
+        assert code(answer) == word
+        assert "this device has no" in answer.reason
+    assert judge(changed(requires=Requires()), bare, floor=0, held_bytes=0) is None
+
+
+NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=4)
+
+
+@given(NUMBERS, NUMBERS, NUMBERS)
+def test_a_range_takes_what_lies_between_its_ends(found, low, high) -> None:
+    """Against the numbers filled up with zeros, which is what a missing one means."""
+    dotted = [".".join(map(str, each)) for each in (found, low, high)]
+    padded = [each + [0] * (4 - len(each)) for each in (found, low, high)]
+    wanted = Range(at_least=dotted[1], below=dotted[2])
+    assert lies_within(dotted[0], wanted) == (padded[1] <= padded[0] < padded[2])
+    assert lies_within(dotted[0], Range(below=dotted[2])) == (padded[0] < padded[2])
+
+
+@pytest.mark.parametrize("end", ["36.x", "36.", "-1", "9" * 10, ".".join(["1"] * 9), "36.4 "])
+def test_a_manifest_whose_range_is_no_version_is_damaged(end: str) -> None:
+    _, payload = encode_manifest(changed(requires=Requires(l4t=Range(at_least=end))))
+    with pytest.raises(IntegrityError, match=r"no version such as 36\.4\.3"):
+        decode_manifest(payload)
 
 
 def test_space_is_counted_to_the_byte_and_what_is_held_counts() -> None:

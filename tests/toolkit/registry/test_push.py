@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import onnx
 import pytest
 
@@ -12,7 +13,7 @@ from toolkit.registry.catalogue import open_model
 from toolkit.registry.push import PushRequest, push
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.sync.remotes.directory import DirectoryRemote
-from toolkit.wire.manifest import Lineage
+from toolkit.wire.manifest import Lineage, Range, Requires
 
 
 def _content(site: Site, version: str) -> dict[str, bytes]:
@@ -37,6 +38,18 @@ def test_what_was_pushed_can_be_put_together_again(site: Site) -> None:
     assert manifest.golden.min_accuracy == 0.5
     assert manifest.total_bytes == result.total_bytes == model.stat().st_size + golden.stat().st_size
     assert (result.counter, result.previous, result.delta_share, result.repeated) == (1, "", 1.0, False)
+
+
+def test_what_a_device_must_have_stands_in_the_manifest_beside_what_the_model_tells(site: Site) -> None:
+    requires = Requires(l4t=Range(at_least="36.4"), compute_capabilities=("8.7",), memory_bytes=1 << 30)
+    site.push(version="1", requires=requires)
+    manifest = open_model(site.store, "digits", "1", site.keyring).manifest
+    assert manifest.requires == msgspec.structs.replace(
+        requires, onnx_ir=10, opset=20, disk_bytes=manifest.total_bytes
+    )
+    assert manifest.format == 2
+    with pytest.raises(RegistryError, match="requirements"):
+        site.push(version="1")
 
 
 def test_the_next_version_stores_only_what_is_new(site: Site) -> None:
