@@ -1,4 +1,4 @@
-"""The command `tiers-edge`: run, check, status, wipe.
+"""The command `tiers-edge`: enroll, run, check, status, wipe.
 
 The only file of the device that prints, reads the environment or gives an exit code. It uses argparse, because a device
 has the floor and the extra `edge` installed and nothing else.
@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    command = {"run": _run, "check": _check, "status": _status, "wipe": _wipe}[options.command]
+    commands = {"enroll": _enroll, "run": _run, "check": _check, "status": _status, "wipe": _wipe}
+    command = commands[options.command]
     try:
         return command(options)
     except TiersError as error:
@@ -42,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     commands = parser.add_subparsers(dest="command", required=True)
+
+    enroll = commands.add_parser(
+        "enroll",
+        help="make the device's key and a request to be let in; with --answer take in what came back",
+    )
+    enroll.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
+    enroll.add_argument("--answer", type=Path, help="the file from `tiers device enroll`")
 
     run = commands.add_parser("run", help="run the daemon until SIGTERM")
     run.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
@@ -67,6 +75,26 @@ def _parser() -> argparse.ArgumentParser:
     wipe.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
     wipe.add_argument("--yes", action="store_true", help="really do it")
     return parser
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    from edge_runtime.identity import request, take_answer
+
+    name = os.environ.get("NODE_NAME", "")
+    if options.answer is None:
+        asked = request(options.config, name)
+        print(
+            f"{asked.device}: key {'made' if asked.made_key else 'was there'}, request in {asked.request_file}"
+        )
+        print(
+            f"  next, where tiers.yaml is: tiers device enroll {asked.request_file.name} --name {asked.device}"
+        )
+        return 0
+    taken = take_answer(options.config, name, options.answer)
+    print(f"{taken.device} is enrolled until {taken.until:%Y-%m-%d}; trusts {', '.join(taken.trusted)}")
+    for warning in taken.warnings:
+        print(f"  {warning}", file=sys.stderr)
+    return 0
 
 
 def _run(options: argparse.Namespace) -> int:

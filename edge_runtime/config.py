@@ -27,20 +27,11 @@ class Settings:
     """Tells processes apart that are one device to the fleet, such as the pods of a service; empty for a device."""
 
 
-def read_settings(file: Path, node_name: str) -> Settings:
-    """Read a configuration file and the keyring that it names.
+def read_config(file: Path, node_name: str) -> tuple[Path, DeviceConfig]:
+    """Read a configuration alone, as a device has it before it is enrolled; give also the file that counted.
 
     A pool's devices share the folder that the file lies in; where `devices.json` there names this device, the file
-    that it gives counts instead.
-
-    Args:
-        file: JSON, see `wire.device_config`; relative paths in it are relative to its folder.
-        node_name: name of the device if the file gives none, as a DaemonSet passes it in NODE_NAME; where the file
-            gives one, the name of this instance.
-
-    Raises:
-        UsageError: a file cannot be read, or the device has no name.
-        IntegrityError: a file is damaged, or a name cannot be used.
+    that it gives counts instead. Arguments and errors as in `read_settings`.
     """
     config = _read_config(file)
     name = config.device or node_name
@@ -53,12 +44,31 @@ def read_settings(file: Path, node_name: str) -> Settings:
     if own is not None:
         file = own
         config = _read_config(file)
+    keys = ("ca_file", "certificate_file", "key_file", "password_file")
+    files = {key: str(file.parent / path) for key in keys if (path := getattr(config.broker, key))}
+    broker = msgspec.structs.replace(config.broker, **files)
+    return file, msgspec.structs.replace(config, device=name, broker=broker)
+
+
+def read_settings(file: Path, node_name: str) -> Settings:
+    """Read a configuration file and the keyring that it names.
+
+    Args:
+        file: JSON, see `wire.device_config`; relative paths in it are relative to its folder.
+        node_name: name of the device if the file gives none, as a DaemonSet passes it in NODE_NAME; where the file
+            gives one, the name of this instance.
+
+    Raises:
+        UsageError: a file cannot be read, or the device has no name.
+        IntegrityError: a file is damaged, or a name cannot be used.
+    """
+    file, config = read_config(file, node_name)
     names = [model.name for model in config.models]
     for model in names:
         if names.count(model) > 1:
             raise UsageError(f"{file}: model {model} stands there twice", hint="remove one of the two")
     keyring_file = file.parent / config.keyring_file
-    data = _read(keyring_file, "the keyring", "a device gets its keyring when it is enrolled")
+    data = _read(keyring_file, "the keyring", f"enroll the device: tiers-edge enroll --config {file}")
     keyring = decode_keyring(data, what=str(keyring_file))
     state = str(file.parent / config.state)
     serving = config.serving
@@ -68,12 +78,10 @@ def read_settings(file: Path, node_name: str) -> Settings:
         if (path := getattr(serving, key))
     }
     serving = msgspec.structs.replace(serving, **files)
-    instance = node_name if node_name != name else ""
+    instance = node_name if node_name != config.device else ""
     if instance:
         check_label(instance, what="NODE_NAME")
-    return Settings(
-        msgspec.structs.replace(config, device=name, state=state, serving=serving), keyring, instance
-    )
+    return Settings(msgspec.structs.replace(config, state=state, serving=serving), keyring, instance)
 
 
 def _read_config(file: Path) -> DeviceConfig:

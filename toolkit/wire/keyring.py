@@ -54,7 +54,15 @@ def decode_keyring(data: bytes, *, what: str = "keyring") -> Keyring:
     Raises:
         IntegrityError: it is damaged, or a key does not have 32 bytes.
     """
-    keyring = decode_json(data, Keyring, what=what)
+    return check_keyring(decode_json(data, Keyring, what=what), what=what)
+
+
+def check_keyring(keyring: Keyring, *, what: str) -> Keyring:
+    """Return a keyring whose keys have the right size.
+
+    Raises:
+        IntegrityError: a key does not have 32 bytes.
+    """
     for key in keyring.keys:
         if len(key.public) != PUBLIC_KEY_BYTES:
             raise IntegrityError(

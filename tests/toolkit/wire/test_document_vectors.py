@@ -9,11 +9,18 @@ import pytest
 from toolkit.wire.desired import Desired
 from toolkit.wire.device_config import DeviceConfig
 from toolkit.wire.document import decode_json, encode_json
+from toolkit.wire.enrolment import EnrolmentAnswer
 from toolkit.wire.manifest import Manifest
 from toolkit.wire.report import Report
 
 VECTORS = Path(__file__).parent / "vectors"
-KINDS = {"desired": Desired, "device_config": DeviceConfig, "manifest": Manifest, "report": Report}
+KINDS = {
+    "enrolment": EnrolmentAnswer,
+    "desired": Desired,
+    "device_config": DeviceConfig,
+    "manifest": Manifest,
+    "report": Report,
+}
 """Beginning of a file's name -> what is in it. Lines end a file, not the document."""
 FILES = sorted(path.name for kind in KINDS for path in VECTORS.glob(f"{kind}-*.json"))
 
