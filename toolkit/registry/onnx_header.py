@@ -1,26 +1,20 @@
 """Read what an ONNX file says of itself - IR version, opsets, inputs, outputs - without the onnx package.
 
 `push` refuses a model here that no device could load. ONNX files are protocol buffers (onnx/onnx.proto, message
-ModelProto); the reader walks over the few fields it wants, skips weights by their length, and reads no byte of them.
+ModelProto), which `protobuf` walks over without reading the weights.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import IntegrityError, RegistryError
+from toolkit.registry.protobuf import Message, NotProtobufError
 
-_VARINT, _BYTES = 0, 2
-_FIXED = {1: 8, 5: 4}
-"""Wire types (protobuf.dev, "Encoding") and, for the fixed ones, their bytes."""
-_MAX_VARINT_BYTES = 10
-_MAX_FIELDS = 1_000_000
 _MAX_OPSETS = 64
 _MAX_VALUES = 100_000
-_MAX_TEXT_BYTES = 4096
 
 _MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET_IMPORT = 1, 7, 8
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
@@ -70,100 +64,25 @@ def parse_onnx_header(data: bytes | mmap.mmap, *, what: str) -> OnnxHeader:
     Raises:
         IntegrityError: they are not an ONNX model.
     """
-    message = _Message(data, 0, len(data))
+    message = Message(data, 0, len(data))
     try:
         ir_version = next((value for number, value in message.numbers() if number == _MODEL_IR_VERSION), 0)
         opsets = dict(_opset(each) for each in message.parts(_MODEL_OPSET_IMPORT, most=_MAX_OPSETS))
         graphs = list(message.parts(_MODEL_GRAPH, most=1))
         inputs, outputs, outside = _graph(graphs[0]) if graphs else ((), (), ())
-    except _NotProtobufError as error:
+    except NotProtobufError as error:
         raise _not_onnx(what, str(error)) from error
     if not ir_version or not opsets or not outputs:
         raise _not_onnx(what, "it has no IR version, no opset or no outputs")
     return OnnxHeader(ir_version, opsets, inputs, outputs, outside)
 
 
-class _NotProtobufError(Exception):
-    """The bytes are not the wire format of protocol buffers, or more of it than we look at."""
-
-
-@dataclass(frozen=True)
-class _Message:
-    """One message: a range of the bytes. Nothing is copied but numbers and names."""
-
-    data: bytes | mmap.mmap
-    start: int
-    end: int
-
-    def numbers(self) -> Iterator[tuple[int, int]]:
-        """Yield (field, value) of fields that are numbers."""
-        for field, kind, first, _ in self._fields():
-            if kind == _VARINT:
-                yield field, first
-
-    def parts(self, wanted: int, *, most: int) -> Iterator[_Message]:
-        """Yield the messages, texts or bytes under a field."""
-        found = 0
-        for field, kind, start, end in self._fields():
-            if field == wanted and kind == _BYTES:
-                found += 1
-                if found > most:
-                    raise _NotProtobufError(f"field {wanted} comes more than {most} times")
-                yield _Message(self.data, start, end)
-
-    def text(self, wanted: int) -> str:
-        """Give the text under a field; empty when there is none."""
-        for part in self.parts(wanted, most=1):
-            if part.end - part.start > _MAX_TEXT_BYTES:
-                raise _NotProtobufError(f"a name has more than {_MAX_TEXT_BYTES} bytes")
-            try:
-                return self.data[part.start : part.end].decode()
-            except UnicodeDecodeError as error:
-                raise _NotProtobufError("a name is not text") from error
-        return ""
-
-    def _fields(self) -> Iterator[tuple[int, int, int, int]]:
-        """Yield (field, wire type, start or number, end)."""
-        position, seen = self.start, 0
-        while position < self.end:
-            seen += 1
-            if seen > _MAX_FIELDS:
-                raise _NotProtobufError(f"a message has more than {_MAX_FIELDS} fields")
-            key, position = self._varint(position)
-            field, kind = key >> 3, key & 7
-            value, length = 0, 0
-            if kind == _VARINT:
-                value, position = self._varint(position)
-            elif kind == _BYTES:
-                length, position = self._varint(position)
-            elif kind in _FIXED:
-                length = _FIXED[kind]
-            else:
-                raise _NotProtobufError(f"a field has the unknown wire type {kind}")
-            if field == 0 or length > self.end - position:
-                raise _NotProtobufError("it ends in the middle of a field; was it cut off?")
-            yield field, kind, value if kind == _VARINT else position, position + length
-            position += length
-
-    def _varint(self, position: int) -> tuple[int, int]:
-        value = 0
-        for count in range(_MAX_VARINT_BYTES):
-            if position >= self.end:
-                raise _NotProtobufError("it ends in the middle of a number; was it cut off?")
-            byte = self.data[position]
-            position += 1
-            value |= (byte & 0x7F) << (7 * count)
-            if byte < 0x80:  # noqa: PLR2004  # the top bit says that more follows
-                return value, position
-        raise _NotProtobufError(f"a number has more than {_MAX_VARINT_BYTES} bytes")
-
-
-def _opset(message: _Message) -> tuple[str, int]:
+def _opset(message: Message) -> tuple[str, int]:
     version = next((value for number, value in message.numbers() if number == _OPSET_VERSION), 0)
     return message.text(_OPSET_DOMAIN), version
 
 
-def _graph(graph: _Message) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+def _graph(graph: Message) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Give inputs, outputs, and weights outside."""
     weights: dict[str, bool] = {}
     for tensor in graph.parts(_GRAPH_INITIALIZER, most=_MAX_VALUES):
