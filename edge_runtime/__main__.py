@@ -24,7 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    commands = {"enroll": _enroll, "run": _run, "check": _check, "status": _status, "wipe": _wipe}
+    commands = {
+        "enroll": _enroll,
+        "run": _run,
+        "check": _check,
+        "status": _status,
+        "send": _send,
+        "wipe": _wipe,
+    }
     command = commands[options.command]
     try:
         return command(options)
@@ -70,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="say where the device stands")
     status.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
     status.add_argument("--json", action="store_true", help="print JSON")
+
+    send = commands.add_parser("send", help="bring a folder out through the broker, into the site's inbox")
+    send.add_argument("folder", type=Path, help="what to send; only what changed since the last time travels")
+    send.add_argument("--as", dest="route", required=True, metavar="NAME", help="name of it in the inbox")
+    send.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
+    send.add_argument("--limit", type=int, default=0, metavar="BYTES", help="most bytes in a second")
+    send.add_argument("--json", action="store_true", help="print JSON")
 
     wipe = commands.add_parser("wipe", help="delete all models and memory of the device")
     wipe.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
@@ -157,6 +171,35 @@ def _status(options: argparse.Namespace) -> int:
         if model.code:
             print(f"  {model.code}: {model.reason}")
     return 0
+
+
+def _send(options: argparse.Namespace) -> int:
+    from edge_runtime.config import read_settings
+    from edge_runtime.send import send
+
+    settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
+    log = logging.getLogger("tiers.send")
+    result = send(
+        settings,
+        options.folder,
+        options.route,
+        limit_bytes_per_second=options.limit,
+        listen=lambda event: log.info("%s", event),
+    )
+    (target,) = result.targets
+    if options.json:
+        print(msgspec.json.encode(result).decode())
+    else:
+        print(
+            f"{options.route}: {result.files} files, {result.total_bytes} bytes; sent {target.bytes_moved}, "
+            f"the inbox had {target.bytes_saved}"
+        )
+    for problem in (*result.problems, *target.problems):
+        print(f"  {problem.kind}: {problem.path}: {problem.reason}", file=sys.stderr)
+    if target.error:
+        print(f"tiers-edge: {target.error}", file=sys.stderr)
+        print(f"  {target.hint}", file=sys.stderr)
+    return result.exit_code
 
 
 def _wipe(options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ from toolkit.errors import (
     TiersError,
     UnsafePathError,
 )
-from toolkit.link.link import Arrived, Link
+from toolkit.link.link import Arrived, Disconnected, Link
 from toolkit.protocol.parcel import Gathering
 from toolkit.sync.remotes.remote import MAX_OBJECT_BYTES, Remote
 from toolkit.wire.store_call import (
@@ -124,8 +124,17 @@ class Inbox:
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="inbox")
         self.counters = InboxCounters()
 
-    def run(self, stop: threading.Event, *, beat: Callable[[], None] | None = None) -> None:
-        """Take calls until `stop` is set; `beat` is called again and again."""
+    def run(
+        self,
+        stop: threading.Event,
+        *,
+        ready: Callable[[], None] | None = None,
+        beat: Callable[[], None] | None = None,
+    ) -> None:
+        """Take calls until `stop` is set; `ready` is called when it is connected, `beat` again and again.
+
+        A broker that is away is waited for; the log says so.
+        """
         try:
             self._link.subscribe(self._topics.put("+"))
             self._link.connect()
@@ -138,6 +147,10 @@ class Inbox:
                     continue
                 if isinstance(event, Arrived):
                     self._arrived(event)
+                elif isinstance(event, Disconnected):
+                    log.warning("the broker is away: %s", event.reason)
+                elif ready is not None:
+                    ready()
         finally:
             self._workers.shutdown(wait=True, cancel_futures=True)
             self._link.close()

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 class Patience:
     """How long to wait, in seconds."""
 
-    connect: float = 15.0
+    connect: float = 5.0
     """For the broker, at the beginning."""
     answer: float = 2.0
     """For an answer before the question is repeated; it doubles."""
