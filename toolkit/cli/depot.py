@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolkit.cli.broker import AliveOption, BrokerOption, link_settings
+from toolkit.cli.listening import MetricsOption, TlsCertificateOption, TlsKeyOption, show_metrics
 from toolkit.cli.present import say
 from toolkit.cli.registry import RegistryOption, open_registry
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
@@ -41,6 +42,9 @@ def depot(
     key: KeyOption = None,
     rate: RateOption = "",
     device_rate: DeviceRateOption = "",
+    metrics: MetricsOption = "",
+    tls_certificate: TlsCertificateOption = None,
+    tls_key: TlsKeyOption = None,
     registry: RegistryOption = "",
     broker: BrokerOption = "",
     alive: AliveOption = None,
@@ -66,6 +70,7 @@ def depot(
     served = Depot(
         PahoLink(settings), Topics(topology.name), lambda: open_registry(source), trusted, limits=limits
     )
+    show_metrics(metrics, tls_certificate, tls_key, depot=served, driver=driver)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     doing = "serves and steers" if driver else "serves"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.broker import AliveOption, BrokerOption, KeyOption, link_settings
+from toolkit.cli.listening import MetricsOption, TlsCertificateOption, TlsKeyOption, show_metrics
 from toolkit.cli.present import say
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
@@ -18,6 +19,9 @@ def run(
     keyring: Annotated[Path, typer.Option("--keyring", help="Whose rollouts count.")],
     broker: BrokerOption = "",
     alive: AliveOption = None,
+    metrics: MetricsOption = "",
+    tls_certificate: TlsCertificateOption = None,
+    tls_key: TlsKeyOption = None,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
 ) -> None:
@@ -37,6 +41,7 @@ def run(
     name = f"steer-{secrets.token_hex(6)}"
     settings = link_settings(topology, broker, name)
     driver = Steering(PahoLink(settings), Topics(topology.name), private, trusted, name=name)
+    show_metrics(metrics, tls_certificate, tls_key, driver=driver)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

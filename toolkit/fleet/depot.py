@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from queue import Empty
 
@@ -71,6 +71,22 @@ class DepotCounters:
     """Refusal, in lower case, or `unreadable` -> how often."""
     damaged: set[str] = field(default_factory=set)
     """Messages that name pack and chunk."""
+    chunks_read: int = 0
+    read_seconds: float = 0.0
+    """Time spent reading and checking chunks."""
+    limited_seconds: float = 0.0
+    """Time in which devices waited for nothing but a rate."""
+    registry_errors: int = 0
+    """Times that the registry did not answer."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What devices wait for at this moment."""
+
+    devices: int
+    size: int
+    """Bytes of the chunks that they asked for, when open."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +132,30 @@ class Depot:
         self._layout = Layout(link, topics, self._registry, keyring)
         self._held = begin(limits or Limits(), time.monotonic())
         self._wake_at: float | None = None
+        self._limited_since: float | None = None
         self._work: Work | None = None
         self.counters = DepotCounters()
+        self.connected = False
+        """Whether the broker is reached."""
+        self.other_roads: Callable[[], Mapping[str, int]] = dict
+        """Gives the bytes that were sent beside MQTT's pulls, by road; whoever opens such a road sets it."""
 
     @property
     def manifests(self) -> int:
         """How many manifests have been laid out since the start."""
         return self._layout.count
+
+    @property
+    def waiting(self) -> Waiting:
+        """What devices wait for now; any thread may ask."""
+        held = self._held
+        size = sum(
+            held.offers[job.artifact].chunk_sizes[number]
+            for jobs in held.queues.values()
+            for job in jobs
+            for number in job.numbers
+        )
+        return Waiting(len(held.queues), size)
 
     def run(
         self,
@@ -156,6 +189,7 @@ class Depot:
         while (left := deadline - time.monotonic()) > 0:
             event = self._take(left)
             if isinstance(event, Connected):
+                self.connected = True
                 return
             if isinstance(
                 event, Arrived
@@ -174,9 +208,11 @@ class Depot:
         if isinstance(event, Arrived):
             self._arrived(event)
         elif isinstance(event, Connected):
+            self.connected = True
             log.warning("the broker is back")
             self._layout.lay_out_again(time.monotonic())
         elif isinstance(event, Disconnected):
+            self.connected = False
             log.warning("the broker is away: %s", event.reason)
         self._layout.retry(time.monotonic())
         if self._work is not None:
@@ -210,7 +246,9 @@ class Depot:
     # ------------------------------------------------------------ chunks
     def _tell(self, event: ServeEvent) -> None:
         """Hand an event to the protocol and do what it wants done; a batch to load waits for `_turn`."""
-        self._held, actions = step(self._held, event, time.monotonic())
+        now = time.monotonic()
+        self._held, actions = step(self._held, event, now)
+        self._note_limit(now, limited=any(isinstance(action, Wake) for action in actions))
         self._wake_at = None
         for action in actions:
             if isinstance(action, Send):
@@ -223,6 +261,12 @@ class Depot:
                 self._wake_at = time.monotonic() + action.seconds
             else:
                 self._note(action)
+
+    def _note_limit(self, now: float, *, limited: bool) -> None:
+        """Add up the time in which a rate alone held frames back."""
+        if self._limited_since is not None:
+            self.counters.limited_seconds += now - self._limited_since
+        self._limited_since = now if limited else None
 
     def _send(self, action: Send) -> None:
         if self._gate is not None:
@@ -238,6 +282,7 @@ class Depot:
             index = store.get_index_bytes(manifest.index)
             refs = distinct_chunks(decode_index(index, manifest.index))
         except TiersError as error:
+            self.counters.registry_errors += isinstance(error, RemoteUnavailableError)
             log.warning("artifact %s cannot be served: %s", artifact[:12], error.message)
             return Unknown(artifact, error.message)
         self._shelves[artifact] = _Shelf(manifest.index, len(index), refs)
@@ -246,6 +291,7 @@ class Depot:
     def _load(self, work: Work) -> Loaded | Unreadable:
         shelf = self._shelves[work.artifact]
         data: list[bytes] = []
+        began = time.monotonic()
         try:
             store = self._registry()
             if work.index_from is not None:
@@ -257,8 +303,12 @@ class Depot:
             log.error("the registry is damaged: %s; try: %s", error.message, error.hint)  # noqa: TRY400  # no traceback
             return Unreadable(work, error.message, tuple(data))
         except RemoteUnavailableError as error:
+            self.counters.registry_errors += 1
             log.warning("the registry is away: %s", error.message)
             return Unreadable(work, "the registry does not answer", tuple(data), Refusal.BUSY)
+        finally:
+            self.counters.chunks_read += len(data) if work.index_from is None else 0
+            self.counters.read_seconds += time.monotonic() - began
         return Loaded(work, tuple(data))
 
     def _registry(self) -> PackStore:

@@ -87,6 +87,10 @@ class Steering:
         """Number of this driver's term; 0 before it has one."""
         self.standing_by = False
         """Another driver has a higher term."""
+        self.written = 0
+        """Desired states that were written since the start."""
+        self.looked_at: float | None = None
+        """When it last looked at all rollouts, in seconds of the clock that `tick` is given."""
         self.progress: dict[str, Progress] = {}
         """Where each steered rollout stands, by its name."""
         self._link = link
@@ -123,7 +127,7 @@ class Steering:
             return 0
         if not self.term:
             self._take_term()
-        self._news, self._next_look = False, now + LOOK_SECONDS
+        self._news, self._next_look, self.looked_at = False, now + LOOK_SECONDS, now
         due = self._due(now)
         if self.standing_by and not self._takes_over(bool(due), now):
             return 0
@@ -221,6 +225,7 @@ class Steering:
         known = max(self.watch.retained.highest_seq(device), written.desired.seq if written else 0)
         desired = Desired(device=device, seq=known + 1, fence=self.term, models=models)
         self._written[device] = _Written(desired, now)
+        self.written += 1
         sealed = seal(encode_json(desired), "desired", self._key)
         self._link.publish(self._topics.desired(device), sealed, qos=1, retain=True)
         log.info("desired state %d of %s: %s", desired.seq, device, _shown(models))

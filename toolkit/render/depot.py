@@ -52,6 +52,13 @@ OLD_SECONDS = 30
 """Age of the sign of life from which a program counts as hanging; it is renewed every five seconds."""
 _AGE = f"import os, sys, time; sys.exit(time.time() - os.stat({ALIVE_FILE!r}).st_mtime > {OLD_SECONDS})"
 _REQUESTS = {"cpu": "250m", "memory": "256Mi"}
+CERTIFICATE_FOLDER = "/etc/tiers/certificate"
+METRICS_PORT, METRICS_PORT_NAME = 9109, "metrics"
+_EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 -- of a pod; it speaks TLS
+_WATCHED = (
+    *("--metrics", f"{_EVERY_ADDRESS}:{METRICS_PORT}"),
+    *("--tls-certificate", f"{CERTIFICATE_FOLDER}/tls.crt", "--tls-key", f"{CERTIFICATE_FOLDER}/tls.key"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class _Member:
     words: tuple[str, ...]
     """Of the command, beside those that both have."""
     mounts: tuple[Mount, ...]
+    certificate: SecretReference | None
+    """With which it answers Prometheus; None is not asked."""
     vertical: bool = False
 
 
@@ -79,6 +88,19 @@ def depots(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObj
     for member in _members(topology):
         if topology.cluster_of(topology.pool(member.pool)) == cluster:
             yield from _objects(topology, lock, cluster, member)
+
+
+def program_name(noun: str) -> str:
+    """Name the Deployment of depot or driver; NAME.NAMESPACE is what its certificate for Prometheus is made for."""
+    return f"tiers-{noun}"
+
+
+def watched_programs(topology: Topology, cluster: str) -> Iterator[tuple[str, str, str]]:
+    """Give noun, pool and Secret of depot and driver, those that are in a cluster and answer Prometheus there."""
+    for member in _members(topology):
+        here = topology.cluster_of(topology.pool(member.pool)) == cluster
+        if here and member.certificate and member.certificate.name:
+            yield member.noun, member.pool, member.certificate.name
 
 
 def small_site(topology: Topology, cluster: str, identity: SecretReference | None) -> dict[str, object]:
@@ -127,6 +149,7 @@ def _members(topology: Topology) -> Iterator[_Member]:
             depot.keyring,
             words,
             kept,
+            depot.certificate,
             depot.vertical,
         )
     if driver is not None:
@@ -135,14 +158,22 @@ def _members(topology: Topology) -> Iterator[_Member]:
         kept = (secret_mount("key", driver.key.name or "", KEY_FOLDER, key),)
         memory = driver.memory.count
         yield _Member(
-            DRIVER_NOUN, driver.pool, driver.replicas, memory, driver.identity, driver.keyring, words, kept
+            DRIVER_NOUN,
+            driver.pool,
+            driver.replicas,
+            memory,
+            driver.identity,
+            driver.keyring,
+            words,
+            kept,
+            driver.certificate,
         )
 
 
 def _objects(topology: Topology, lock: Lock, cluster: str, member: _Member) -> Iterator[RenderedObject]:
     placement = place_pool(topology, topology.pool(member.pool))
     labels = owner_labels(topology.name, member.noun, member.noun)
-    metadata = Metadata(f"tiers-{member.noun}", labels, placement.namespace)
+    metadata = Metadata(program_name(member.noun), labels, placement.namespace)
     site = msgspec.json.encode(small_site(topology, cluster, member.identity), order="sorted")
     text = msgspec.json.format(site, indent=2).decode() + "\n"
     yield service_account(cluster, member.noun, metadata)
@@ -150,10 +181,15 @@ def _objects(topology: Topology, lock: Lock, cluster: str, member: _Member) -> I
     yield RenderedObject(cluster, member.noun, body)
     keyring = member.keyring.key or KEYRING_KEY
     known = ("--keyring", f"{KEYRING_FOLDER}/{keyring}", "--alive", ALIVE_FILE)
+    watched = member.certificate.name if member.certificate else None
+    shown = [secret_mount("certificate", watched, CERTIFICATE_FOLDER, *TLS_KEYS)] if watched else []
     program = Program(
         name=member.noun,
         image=lock.pinned(topology.images.jobs),
-        command=("tiers", *member.words, *known, "-f", f"{SITE_FOLDER}/{SITE_FILE}"),
+        command=(
+            *("tiers", *member.words, *known, *(_WATCHED if watched else ())),
+            *("-f", f"{SITE_FOLDER}/{SITE_FILE}"),
+        ),
         requests=_REQUESTS,
         limits={"memory": memory_quantity(member.memory)},
         mounts=(
@@ -161,9 +197,11 @@ def _objects(topology: Topology, lock: Lock, cluster: str, member: _Member) -> I
             secret_mount("keyring", member.keyring.name or "", KEYRING_FOLDER, keyring),
             *_broker_mounts(topology, member),
             *member.mounts,
+            *shown,
         ),
         config=text,
         env={"HOME": "/tmp"},  # noqa: S108 -- an emptyDir of the pod; the user has no home
+        ports={METRICS_PORT_NAME: METRICS_PORT} if watched else {},
         probes=_probes(),
     )
     priority = cluster_wide_name(topology, PRIORITY) if PRIORITY in topology.priorities else ""

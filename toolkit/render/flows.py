@@ -124,6 +124,8 @@ def _to_metrics(site: _Site) -> Iterator[Flow]:
         watched = tier.agent and tier.agent.certificate and site.is_here(tier.agent.pool)
         if watched and agent_room.always_runs(topology, tier_name):
             yield Flow(prometheus, site.part(agent_room.NOUN, tier_name), (agent_room.METRICS_PORT,))
+    for noun, _, _ in depot_room.watched_programs(topology, site.cluster):
+        yield Flow(prometheus, site.part(noun, noun), (depot_room.METRICS_PORT,))
     if topology.monitoring.asks_pods and any(has_cards(placed) for placed in topology.pools_in(site.cluster)):
         yield Flow(prometheus, site.part(GPU_NOUN), (GPU_PORT,))
 

@@ -22,6 +22,9 @@ class Depot(Noun):
     """Whose models and rollouts count: the keyring.json of `tiers model keygen`."""
     identity: Secret | None = None
     """Secret of the type kubernetes.io/tls with its certificate for the broker, in the name tiers:depot."""
+    certificate: Secret | None = None
+    """Secret of the type kubernetes.io/tls for tiers-depot.NAMESPACE, by which Prometheus asks it; without it, it is
+    not asked."""
     replicas: Annotated[int, Field(ge=1, le=32)] = 1
     """How many there are."""
     rate: Rate | None = None
@@ -45,6 +48,9 @@ class Driver(Noun):
     """Whose rollouts count: the keyring.json of `tiers model keygen`."""
     identity: Secret | None = None
     """Secret of the type kubernetes.io/tls with its certificate for the broker, in the name tiers:driver."""
+    certificate: Secret | None = None
+    """Secret of the type kubernetes.io/tls for tiers-driver.NAMESPACE, by which Prometheus asks it; without it, it is
+    not asked."""
     replicas: Annotated[int, Field(ge=1, le=3)] = 1
     """How many there are; one acts, and another takes over a minute after it has fallen silent."""
     memory: Bytes = Bytes.parse("512MiB")

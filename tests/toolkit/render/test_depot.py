@@ -6,17 +6,20 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contracts.link import arrival, connected
 from tests.toolkit.render.clinic import ClinicBroker, clinic, rendered
 from toolkit.registry.keys import make_site_keys
 from toolkit.render.broker_topics import DEPOT, DRIVER
-from toolkit.render.depot import ALIVE_FILE, small_site
+from toolkit.render.depot import ALIVE_FILE, METRICS_PORT, METRICS_PORT_NAME, small_site
 from toolkit.render.objects import render
 from toolkit.sync.remotes.directory import DirectoryRemote
 from toolkit.topology.load import load_texts
@@ -48,7 +51,8 @@ class Pod:
     def __init__(self, name: str, folder: Path, broker: ClinicBroker, secrets: dict[str, dict[str, bytes]]):
         self.folder, self.spec = folder, pod_of(name)
         (self.container,) = self.spec["containers"]
-        self.files: dict[str, str] = {}
+        self.metrics_port = broker.free_port()
+        self.files: dict[str, str] = {f"0.0.0.0:{METRICS_PORT}": f"127.0.0.1:{self.metrics_port}"}
         volumes = {volume["name"]: volume for volume in self.spec["volumes"]}
         for mount in self.container["volumeMounts"]:
             here = folder / mount["name"]
@@ -95,6 +99,17 @@ class Pod:
         command = [sys.executable, *map(self.here, words)]
         return subprocess.run(command, capture_output=True, check=False, timeout=20).returncode == 0
 
+    def figures(self, broker: ClinicBroker) -> set[str]:
+        """Ask as Prometheus does: by the rendered port, and by the certificate of the Secret; give all names."""
+        (port,) = self.container["ports"]
+        assert port == {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT}
+        trusting = ssl.create_default_context(cafile=str(broker.authority.ca))
+        url = f"https://127.0.0.1:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=20, context=trusting) as answer:
+            text = answer.read().decode()
+        families = text_string_to_metric_families(text)
+        return {each.name for family in families for each in family.samples}
+
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
@@ -112,7 +127,8 @@ def secrets(tmp_path, broker):
         },
         "broker-ca": {"ca.crt": broker.authority.ca.read_bytes()},
     }
-    for name, role in (("depot-identity", DEPOT), ("driver-identity", DRIVER)):
+    roles = {"depot-identity": DEPOT, "driver-identity": DRIVER, "depot-tls": "d", "driver-tls": "s"}
+    for name, role in roles.items():
         tls = broker.files_of(role)
         found[name] = {
             "tls.crt": Path(tls.certificate_file).read_bytes(),
@@ -138,6 +154,7 @@ def test_the_depot_answers_a_device_over_the_rendered_broker(tmp_path, broker, s
         answer = decode_frame(arrival(device, TOPICS.data("cart-1")).payload)
         assert answer.refusal is Refusal.UNKNOWN_ARTIFACT
         device.close()
+        assert "tiers_depot_requests_total" in pod.figures(broker)
         assert sorted(registry.rglob("*")) == before, "its mount is for reading only"
         assert pod.process is not None
         pod.process.send_signal(signal.SIGSTOP)
@@ -155,6 +172,7 @@ def test_the_driver_takes_its_place_at_the_rendered_broker(tmp_path, broker, sec
     try:
         # It shows life only after it has heard its own echo and all that is retained: the broker lets it.
         wait_until(lambda: pod.passes("startupProbe"), "the driver shows a sign of life", seconds=30)
+        assert "tiers_driver_active" in pod.figures(broker)
     finally:
         assert pod.stop() == 0
 
@@ -180,6 +198,8 @@ def test_only_the_driver_sees_the_operators_key():
         ("broker-ca", "ca.crt"),
         ("depot-identity", "tls.crt"),
         ("depot-identity", "tls.key"),
+        ("depot-tls", "tls.crt"),
+        ("depot-tls", "tls.key"),
     }
 
 

@@ -16,7 +16,7 @@ from tests.toolkit.render.clinic import clinic
 from toolkit.errors import TopologyError
 from toolkit.render.objects import render
 
-PORTS = (22, 53, 80, 443, 1883, 6443, 8080, 8883, 9000, 9108, 9400, 23456)
+PORTS = (22, 53, 80, 443, 1883, 6443, 8080, 8883, 9000, 9108, 9109, 9400, 23456)
 EVERY_PORT = frozenset(PORTS)
 
 
@@ -152,7 +152,7 @@ def test_a_site_with_services_watched_by_prometheus_has_exactly_the_designed_flo
         "monitoring": {"kind": "operator"},
         "tiers": {"hot": {"agent": {"pool": "a100", "certificate": {"secret": "agent-tls"}}}},
         "registry": {"url": "s3://models", "endpoint": "https://objects.example:9000"},
-        "depot": {"pool": "nvme", "keyring": {"secret": "site-keys"}},
+        "depot": {"pool": "nvme", "keyring": {"secret": "site-keys"}, "certificate": {"secret": "depot-tls"}},
     }
     site = topology(changes)
     pods = ["agent hot", "depot depot", "job digits", "job seg3d", "monitoring a100", "monitoring h100"]
@@ -162,6 +162,7 @@ def test_a_site_with_services_watched_by_prometheus_has_exactly_the_designed_flo
         ("device", "service medical-ai"): {8080},
         ("prometheus", "service medical-ai"): {8080},
         ("prometheus", "agent hot"): {9108},
+        ("prometheus", "depot depot"): {9109},
         ("prometheus", "monitoring a100"): {9400},
         ("prometheus", "monitoring h100"): {9400},
     }

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from toolkit.placement import fitted_name
+from toolkit.render import depot as depot_room
 from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL
 from toolkit.render.monitoring.labels import (
     AGENT_JOB,
     CLUSTER,
+    DEPOT_JOB,
+    DRIVER_JOB,
     EDGE_JOB,
     GPU_JOB,
     NODE,
@@ -98,6 +101,8 @@ def scrape_jobs(topology: Topology, monitoring: Monitoring, cluster: str) -> Ite
             yield _service(topology, cluster, name)
     for tier_name in watched_agents(topology, cluster):
         yield _agent(topology, cluster, tier_name)
+    for noun, pool, secret in depot_room.watched_programs(topology, cluster):
+        yield _program(topology, cluster, noun, pool, secret)
     if any(has_cards(placed) for placed in pools):
         yield _gpus(topology, monitoring, cluster)
 
@@ -202,6 +207,30 @@ def _agent(topology: Topology, cluster: str, tier_name: TierName) -> ScrapeJob:
         access=Access(
             "https", SecretReference(secret=f"{agent.certificate.name}/tls.crt"), None, f"{name}.{namespace}"
         ),
+        beside=True,
+    )
+
+
+def _program(topology: Topology, cluster: str, noun: str, pool: str, secret: str) -> ScrapeJob:
+    namespace = topology.namespace(cluster)
+    job = {depot_room.DEPOT_NOUN: DEPOT_JOB, depot_room.DRIVER_NOUN: DRIVER_JOB}[noun]
+    name = f"{depot_room.program_name(noun)}.{namespace}"
+    return ScrapeJob(
+        kind="pods",
+        name=fitted_name(topology.name, noun),
+        job=job,
+        source=noun,
+        cluster=cluster,
+        namespace=namespace,
+        selector={TOPOLOGY_LABEL: topology.name, NOUN_LABEL: noun, NAME_LABEL: noun},
+        port=depot_room.METRICS_PORT_NAME,
+        relabels=(
+            *_fixed(topology, cluster, job),
+            Relabel(TIER, topology.pool(pool).tier_name),
+            Relabel(POOL, pool),
+            Relabel(NODE, sources=(_POD_NODE,)),
+        ),
+        access=Access("https", SecretReference(secret=f"{secret}/tls.crt"), None, name),
         beside=True,
     )
 

@@ -14,6 +14,8 @@ from toolkit.render.monitoring.model import Series
 
 DAEMON: Final = "tiers-edge"
 AGENT: Final = "sync agent"
+DEPOT: Final = "tiers depot"
+DRIVER: Final = "tiers rollout run"
 DCGM: Final = "DCGM exporter"
 SCHEDULER: Final = "Volcano scheduler"
 CONTROLLER: Final = "Volcano controller"
@@ -25,6 +27,9 @@ _QUEUE = ("queue_name",)
 _CRON_JOB = ("namespace", "cronjob")
 _LATER = "no source on main yet: the outbox comes with the edge daemon's landing"
 _ROUTES = "an agent that stays (not a CronJob's); devices with the edge daemon's landing"
+_DEPOT = "--metrics, or depot.certificate in tiers.yaml"
+_DRIVER = "--metrics, or driver.certificate in tiers.yaml; also of tiers depot --steer"
+_ROLLOUT = ("rollout", "model")
 _VOLCANO = "Volcano's chart with metrics on, and its ServiceMonitor"
 _OPERATOR = "the Prometheus operator's chart (kube-prometheus-stack)"
 
@@ -59,6 +64,29 @@ SERIES: Final = (
     Series("tiers_sync_files", "gauge", AGENT, ("route",), "Files of the source at the last run.", _ROUTES),
     Series("tiers_sync_left_files", "gauge", AGENT, ("route",), "Files that the last run left behind.", _ROUTES),
     Series("tiers_sync_last_run_seconds", "gauge", AGENT, ("route",), "How long the last run took.", _ROUTES),
+    # ------------------------------------------------------------------ the depot
+    Series("tiers_depot_requests_total", "counter", DEPOT, (), "Requests of devices that came over MQTT.", _DEPOT),
+    Series("tiers_depot_refused_total", "counter", DEPOT, ("reason",), "Requests that were not served: unknown_artifact, busy, bad_request, damaged, unreadable.", _DEPOT),
+    Series("tiers_depot_sent_bytes_total", "counter", DEPOT, ("road",), "Bytes that were sent, by road: mqtt (what devices asked for).", _DEPOT),
+    Series("tiers_depot_frames_total", "counter", DEPOT, (), "Frames that were sent over MQTT.", _DEPOT),
+    Series("tiers_depot_manifests_laid_out_total", "counter", DEPOT, (), "Manifests that were laid out on the broker.", _DEPOT),
+    Series("tiers_depot_read_chunks_total", "counter", DEPOT, (), "Chunks that were read from the registry and checked.", _DEPOT),
+    Series("tiers_depot_read_seconds_total", "counter", DEPOT, (), "Time spent reading them.", _DEPOT),
+    Series("tiers_depot_limited_seconds_total", "counter", DEPOT, (), "Time in which devices waited for nothing but a rate (--rate, --device-rate).", _DEPOT),
+    Series("tiers_depot_registry_errors_total", "counter", DEPOT, (), "Times that the registry did not answer.", _DEPOT),
+    Series("tiers_depot_connected", "gauge", DEPOT, (), "1 while the broker is reached.", _DEPOT),
+    Series("tiers_depot_damaged_chunks", "gauge", DEPOT, (), "Places of the registry that were found damaged since the start; none of them was sent.", _DEPOT),
+    Series("tiers_depot_waiting_devices", "gauge", DEPOT, (), "Devices that wait for chunks now.", _DEPOT),
+    Series("tiers_depot_waiting_bytes", "gauge", DEPOT, (), "Bytes of the chunks that they wait for.", _DEPOT),
+    # ------------------------------------------------------------------ the driver of rollouts
+    Series("tiers_driver_term", "gauge", DRIVER, (), "Number of its term; the highest one on a site acts, 0 has none yet.", _DRIVER),
+    Series("tiers_driver_active", "gauge", DRIVER, (), "1 for the driver that acts, 0 for one that stands by.", _DRIVER),
+    Series("tiers_driver_documents_written_total", "counter", DRIVER, (), "Desired states of devices that it wrote.", _DRIVER),
+    Series("tiers_driver_look_age_seconds", "gauge", DRIVER, (), "Time since it last looked at its rollouts; some seconds while it is well.", _DRIVER),
+    Series("tiers_driver_rollout_state", "gauge", DRIVER, (*_ROLLOUT, "state"), "1 for the state of each model's newest rollout; states of `tiers rollout status`.", _DRIVER),
+    Series("tiers_driver_rollout_wave", "gauge", DRIVER, (*_ROLLOUT, "waves"), "Number of its present wave, from 1, and of how many.", _DRIVER),
+    Series("tiers_driver_rollout_devices", "gauge", DRIVER, (*_ROLLOUT, "state"), "Its devices by the state of their installation; UNREPORTED said nothing yet.", _DRIVER),
+    Series("tiers_driver_rollout_refused_devices", "gauge", DRIVER, _ROLLOUT, "Devices that refused the version, failed, or went back.", _DRIVER),
     # ------------------------------------------------------------------ Prometheus itself
     Series("up", "gauge", "Prometheus", ("job", "instance"), "1 when the last scrape worked."),
     # ------------------------------------------------------------------ GPUs of servers

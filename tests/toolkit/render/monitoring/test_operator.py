@@ -69,6 +69,8 @@ def test_each_monitor_selects_exactly_its_own(objects, monitors):
         },
         "watched-answers": {"answers"},
         "watched-agent-hot": {"tiers-sync-hot"},
+        "watched-depot": {"tiers-depot"},
+        "watched-driver": {"tiers-driver"},
         "watched-gpus": {"tiers-dcgm-a100"},
     }
 
@@ -79,6 +81,8 @@ def test_a_monitor_with_secrets_of_ours_stands_beside_them(monitors):
         "watched-devices": "monitoring",
         "watched-answers": "watched",
         "watched-agent-hot": "watched",
+        "watched-depot": "watched",
+        "watched-driver": "watched",
         "watched-gpus": "monitoring",
     }
     for each in monitors.values():
