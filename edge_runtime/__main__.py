@@ -64,8 +64,15 @@ def _parser() -> argparse.ArgumentParser:
         "--hold",
         action="append",
         default=[],
-        metavar="STATE[:done]",
-        help="for drills: stop once when an installation is in this state, until a line comes on standard input",
+        metavar="POINT",
+        help="for drills: stop once at STATE, STATE:done, WRITE:before or WRITE:after; a line on stdin ends it",
+    )
+    run.add_argument(
+        "--pace",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="for drills: a limit of the transfer, such as min_timeout=0.2 (seconds) or max_window=65536 (bytes)",
     )
 
     check = commands.add_parser(
@@ -114,12 +121,12 @@ def _enroll(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from edge_runtime.config import read_settings
     from edge_runtime.daemon import Daemon
-    from edge_runtime.drill import Drill
+    from edge_runtime.drill import Drill, read_pace
     from edge_runtime.notify import Notifier
     from edge_runtime.serving.loop import run
 
     settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
-    drill = Drill(options.hold, _announce, _wait_for_line)
+    drill = Drill(options.hold, _announce, _wait_for_line, read_pace(options.pace))
     watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""), watchdog)
     run(Daemon(settings, drill, notifier).run())

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_runtime.drill import NO_DRILL, Drill
 from edge_runtime.folders import remove
 from edge_runtime.part import Part
 from toolkit.sync.whole import sync_folder
@@ -18,7 +19,7 @@ from toolkit.wire.index import Entry, Index, distinct_chunks
 from toolkit.wire.paths import local
 
 
-def assemble(index: Index, part: Part, target: Path) -> list[int]:
+def assemble(index: Index, part: Part, target: Path, drill: Drill = NO_DRILL) -> list[int]:
     """Write the files of `index` into the folder `target`, from the chunks of `part`.
 
     Returns:
@@ -47,8 +48,9 @@ def assemble(index: Index, part: Part, target: Path) -> list[int]:
         return sorted(bad)
     for folder in folders:
         sync_folder(folder)
-    temporary.rename(target)
-    sync_folder(target.parent)
+    with drill.write("version"):
+        temporary.rename(target)
+        sync_folder(target.parent)
     return []
 
 

@@ -18,7 +18,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,6 +34,7 @@ from edge_runtime.line import Inbox, Line
 from edge_runtime.metrics import Condition, metrics_page
 from edge_runtime.notify import Notifier
 from edge_runtime.offers import Offers
+from edge_runtime.part import Part
 from edge_runtime.reports import Reports
 from edge_runtime.serving.models import ModelTable
 from edge_runtime.serving.server import Server
@@ -47,7 +48,6 @@ from toolkit.link.link import LastWill, Link
 from toolkit.link.presets import PRESETS
 from toolkit.link.settings import settings_from_config
 from toolkit.protocol.offer import Ability
-from toolkit.protocol.pace import PaceSettings
 from toolkit.sync.whole import write_whole
 from toolkit.wire.device_config import DeviceConfig
 from toolkit.wire.document import Document, encode_json
@@ -92,7 +92,7 @@ class Daemon:
         self._folders.prepare()
         self._lock = self._folders.lock()
         self._folders.sweep()
-        self._store = Store(self._folders.database)
+        self._store = Store(self._folders.database, drill)
         self._starts = self._store.next("starts")
         self._inbox = Inbox()
         self._disk = Worker("disk", self._inbox.post)
@@ -140,7 +140,7 @@ class Daemon:
         config = self._settings.config
         topics = Topics(config.site)
         line = Line(config.device, topics, lambda: open_link(config, topics, self._settings.instance))
-        shelf = Shelf(self._store, self._folders)
+        shelf = Shelf(self._store, self._folders, self._drill)
         around = Surroundings(
             device=config.device,
             store=self._store,
@@ -149,7 +149,8 @@ class Daemon:
             send=line.request,
             now=time.monotonic,
             max_frame_bytes=PRESETS[config.broker.preset].max_payload_bytes,
-            settings=PaceSettings(),
+            settings=self._drill.pace,
+            open_part=partial(Part, drill=self._drill),
         )
         fetches = Fetches(around, self._starts)
         workshop = Workshop(
@@ -190,7 +191,8 @@ class Daemon:
         place = ServingPlace(
             device=config.device, host=config.serving.host, port=self._server.port, pid=os.getpid()
         )
-        write_whole(self._folders.serving, encode_json(place))
+        with self._drill.write("serving"):
+            write_whole(self._folders.serving, encode_json(place))
         log.info("device %s serves on %s:%d", place.device, place.host, place.port)
 
     def _condition(self) -> Condition:

@@ -140,12 +140,12 @@ class Installer:
     # ------------------------------------------------------------ one step
     def _give(self, model: str, given: Given) -> None:
         held = self._held.get(model) or Installation(model=model)
-        if isinstance(given, Outcome) and given.attempt == held.attempt:
-            self._shop.drill.ending(model, held.state)
         config = self._configs.get(model)
         rules = Rules(config.probation_seconds) if config else Rules()
         new, actions = step(held, given, self._shop.now(), rules)
         if new != held:
+            if new.state is not held.state:
+                self._shop.drill.leaving(model, held.state)
             try:
                 seq = self._shop.store.save_installation(new)
             except StoreError as error:

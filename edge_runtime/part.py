@@ -12,6 +12,8 @@ from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 
+from edge_runtime.drill import NO_DRILL, Drill
+from toolkit.sync.whole import sync_folder
 from toolkit.wire.digest import digest_of
 from toolkit.wire.index import ChunkRef
 
@@ -19,19 +21,23 @@ from toolkit.wire.index import ChunkRef
 class Part:
     """An open part file. Use as a context manager, or call `close`."""
 
-    def __init__(self, path: Path, chunks: tuple[ChunkRef, ...]) -> None:
+    def __init__(self, path: Path, chunks: tuple[ChunkRef, ...], drill: Drill = NO_DRILL) -> None:
         """Open the file, making it and taking its space if need be.
 
         Raises:
             OSError: the disk is full (ENOSPC) or cannot be written.
         """
         self._chunks = chunks
+        self._drill = drill
         self._places = (0, *accumulate(chunk.size for chunk in chunks))
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = self._places[-1]
         try:
             if size and os.fstat(self._descriptor).st_size != size:
-                _allocate(self._descriptor, size)
+                with drill.write("part"):
+                    _allocate(self._descriptor, size)
+                    # The bitmap that will speak of this file is of no use when the file's name is lost.
+                    sync_folder(path.parent)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -51,7 +57,8 @@ class Part:
 
     def sync(self) -> None:
         """Make all that was written durable."""
-        os.fdatasync(self._descriptor)
+        with self._drill.write("chunks"):
+            os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Close the file. Repeated calls do nothing."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from edge_runtime.assemble import assemble, is_whole
+from edge_runtime.drill import NO_DRILL, Drill
 from edge_runtime.folders import Folders, remove
 from edge_runtime.part import Part
 from edge_runtime.seed import Find, Source, find, take
@@ -31,10 +33,11 @@ SEEDED_AT_ONCE = 64
 class Shelf:
     """Artifacts in a state folder."""
 
-    def __init__(self, store: Store, folders: Folders) -> None:
+    def __init__(self, store: Store, folders: Folders, drill: Drill = NO_DRILL) -> None:
         """Work on this state folder."""
         self._store = store
         self._folders = folders
+        self._drill = drill
 
     # ------------------------------------------------------------ what is known
     def manifest(self, artifact: str) -> Manifest:
@@ -70,7 +73,8 @@ class Shelf:
 
     def save_index(self, artifact: str, data: bytes) -> None:
         """Keep an index whose bytes have been checked. For the disk thread."""
-        write_whole(self._folders.index(artifact), data)
+        with self._drill.write("index"):
+            write_whole(self._folders.index(artifact), data)
 
     def index(self, artifact: str) -> Index:
         """Read an index. For the disk thread.
@@ -99,7 +103,7 @@ class Shelf:
             OSError: the part file cannot be written.
         """
         chunks = distinct_chunks(self.index(artifact))
-        with Part(self._folders.part(artifact), chunks) as part:
+        with Part(self._folders.part(artifact), chunks, self._drill) as part:
             taken = take(finds, part)
         self._store.save_bitmap(artifact, self._store.bitmap(artifact, len(chunks)).with_set(taken))
         tally = self._store.tally(artifact)
@@ -128,8 +132,8 @@ class Shelf:
         have = self._store.bitmap(artifact, len(chunks))
         lost = list(have.missing())
         if not lost:
-            with Part(self._folders.part(artifact), chunks) as part:
-                lost = assemble(index, part, folder)
+            with Part(self._folders.part(artifact), chunks, self._drill) as part:
+                lost = assemble(index, part, folder, self._drill)
         if lost:
             self._store.save_bitmap(artifact, have.without(lost))
             tally = self._store.tally(artifact)
@@ -148,11 +152,17 @@ class Shelf:
         parts = {artifact for each in needs for artifact in each.parts}
         for artifact in known:
             if artifact not in parts and self._folders.part(artifact).exists():
-                remove(self._folders.part(artifact))
+                # In this order: a bitmap must never speak of a file that is gone.
                 self._store.save_bitmap(artifact, Bitmap.empty(0))
+                self._delete(self._folders.part(artifact))
             if artifact not in versions:
-                remove(self._folders.version(artifact))
+                self._delete(self._folders.version(artifact))
                 remove(self._folders.version(f"{artifact}.tmp"))
             if artifact not in parts | versions:
-                remove(self._folders.index(artifact))
+                self._delete(self._folders.index(artifact))
                 self._store.forget(artifact)
+
+    def _delete(self, path: Path) -> None:
+        if path.exists():
+            with self._drill.write("delete"):
+                remove(path)

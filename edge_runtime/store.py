@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final, Literal
 
+from edge_runtime.drill import NO_DRILL, Drill, Write
 from toolkit.errors import StoreError
 from toolkit.protocol.bitmap import Bitmap
 from toolkit.protocol.installation import Installation
@@ -37,13 +38,14 @@ class Tally:
 class Store:
     """The database of a state folder."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, drill: Drill = NO_DRILL) -> None:
         """Open the database, making it if need be.
 
         Raises:
             StoreError: it cannot be opened, or is of a newer layout.
         """
         self._lock = threading.Lock()
+        self._drill = drill
         self._file = file
         try:
             self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10)
@@ -67,7 +69,7 @@ class Store:
 
     def next(self, name: Counter) -> int:
         """Add one to a counter and give its new value."""
-        with self._transaction() as db:
+        with self._writing("counter") as db:
             return self._next(db, name)
 
     def desired(self) -> bytes | None:
@@ -78,7 +80,7 @@ class Store:
 
     def save_desired(self, payload: bytes, seq: int, fence: int) -> None:
         """Keep a desired document together with its high-water marks, before it is obeyed."""
-        with self._transaction() as db:
+        with self._writing("desired") as db:
             db.execute("INSERT OR REPLACE INTO desired VALUES (1, ?)", (payload,))
             self._set(db, "desired_seq", seq)
             self._set(db, "desired_fence", fence)
@@ -102,7 +104,7 @@ class Store:
 
     def save_installation(self, installation: Installation) -> int:
         """Keep an installation as it is after an arrow; give the number of the report that tells of it."""
-        with self._transaction() as db:
+        with self._writing("installation") as db:
             row = (installation.model, encode_json(installation))
             db.execute("INSERT OR REPLACE INTO installation VALUES (?, ?)", row)
             return self._next(db, "report_seq")
@@ -121,7 +123,7 @@ class Store:
 
     def save_manifest(self, artifact: str, model: str, sealed: bytes) -> None:
         """Keep an artifact's manifest; its bitmap and counts stay if they are there."""
-        with self._transaction() as db:
+        with self._writing("manifest") as db:
             db.execute(
                 "INSERT INTO artifact (artifact, model, sealed) VALUES (?, ?, ?)"
                 " ON CONFLICT (artifact) DO UPDATE SET sealed = excluded.sealed",
@@ -138,7 +140,7 @@ class Store:
 
     def save_bitmap(self, artifact: str, bitmap: Bitmap) -> None:
         """Keep a bitmap. The data that it speaks of must be durable already."""
-        with self._transaction() as db:
+        with self._writing("bitmap") as db:
             db.execute(
                 "UPDATE artifact SET chunks = ?, bitmap = ? WHERE artifact = ?",
                 (bitmap.size, bitmap.raw, artifact),
@@ -153,7 +155,7 @@ class Store:
 
     def save_tally(self, artifact: str, tally: Tally) -> None:
         """Keep what has come for an artifact."""
-        with self._transaction() as db:
+        with self._writing("tally") as db:
             db.execute(
                 "UPDATE artifact SET seeded = ?, received = ?, resent = ?, bad = ? WHERE artifact = ?",
                 (tally.seeded, tally.received, tally.resent, tally.bad, artifact),
@@ -161,10 +163,15 @@ class Store:
 
     def forget(self, artifact: str) -> None:
         """Forget an artifact."""
-        with self._transaction() as db:
+        with self._writing("forget") as db:
             db.execute("DELETE FROM artifact WHERE artifact = ?", (artifact,))
 
     # ------------------------------------------------------------ inside
+    @contextmanager
+    def _writing(self, what: Write) -> Iterator[sqlite3.Connection]:
+        with self._drill.write(what), self._transaction() as db:
+            yield db
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
