@@ -11,14 +11,12 @@ from dataclasses import replace
 from msgspec.structs import replace as with_changes
 
 from toolkit.protocol.waves import Progress, RolloutState, Step
+from toolkit.protocol.waves_tally import REFUSED
 from toolkit.wire.desired import Desired, DesiredModel
 from toolkit.wire.digest import parse_digest
 from toolkit.wire.report import ModelReport, Report
-from toolkit.wire.rollout import Rollout
+from toolkit.wire.rollout import Rollout, attempt_label, read_attempt
 from toolkit.wire.states import InstallState
-
-REFUSED = frozenset({InstallState.REJECTED, InstallState.FAILED, InstallState.ROLLED_BACK})
-"""States in which a device has said no to a version."""
 
 
 def leading(rollouts: Iterable[Rollout]) -> dict[str, Rollout]:
@@ -39,7 +37,7 @@ def reports_of(rollout: Rollout, reports: Mapping[str, Report]) -> dict[str, Mod
     for device in rollout.spec.devices:
         for said in reports[device].models if device in reports else ():
             if said.model == rollout.spec.model:
-                stale = said.state in REFUSED and said.rollout not in {"", rollout.name}
+                stale = said.state in REFUSED and read_attempt(said.rollout)[0] not in {"", rollout.name}
                 found[device] = with_changes(said, state=InstallState.IDLE) if stale else said
     return found
 
@@ -53,18 +51,18 @@ def entry_of(rollout: Rollout, desired: Desired | None) -> DesiredModel | None:
 
 
 def resume(rollout: Rollout, desired: Mapping[str, Desired], progress: Progress) -> Progress:
-    """Go on in the wave that was reached already, as the desired states tell: a driver that starts anew knows no more.
-
-    Only its soak begins again, which errs on the safe side.
-    """
+    """Go on where the desired states say that it was: they know better than what was noted a moment before."""
     reached = 0
     for position, device in enumerate(rollout.spec.devices, start=1):
         entry = entry_of(rollout, desired.get(device))
-        if entry is not None and entry.rollout == rollout.name:
+        if entry is not None and read_attempt(entry.rollout)[0] == rollout.name:
             reached = position
+    progress = replace(progress, told=max(progress.told, reached))
     waves = rollout.spec.waves
     wave = next((number for number, each in enumerate(waves) if each.devices >= reached), len(waves) - 1)
-    return replace(progress, wave=wave, soak_since=None) if wave > progress.wave else progress
+    if wave <= progress.wave:
+        return progress
+    return replace(progress, wave=wave, soak_since=None, wave_since=None)
 
 
 def changed(
@@ -82,9 +80,8 @@ def changed(
     others = tuple(entry for entry in models if entry.model != spec.model)
     follows = device in spec.followers
     if device in decided.shall_have or (follows and decided.progress.state is RolloutState.SUCCEEDED):
-        mine = DesiredModel(
-            model=spec.model, version=spec.version, artifact=spec.artifact, rollout=rollout.name
-        )
+        label = attempt_label(rollout.name, decided.attempts.get(device, 1))
+        mine = DesiredModel(model=spec.model, version=spec.version, artifact=spec.artifact, rollout=label)
     elif (device in decided.take_back or (follows and decided.take_back)) and any(
         entry.model == spec.model and entry.artifact == spec.artifact for entry in models
     ):

@@ -201,12 +201,12 @@ class World:
         for _ in range(50):
             before = (
                 [len(device.seen) for device in self.devices.values()],
-                [dict(d.progress) for d in drivers],
+                [stands(d) for d in drivers],
             )
             self.turn(*drivers, seconds=seconds)
             after = (
                 [len(device.seen) for device in self.devices.values()],
-                [dict(d.progress) for d in drivers],
+                [stands(d) for d in drivers],
             )
             if before == after and all(driver.watch.link.events.empty() for driver in drivers):
                 return
@@ -214,6 +214,14 @@ class World:
 
     def versions(self) -> dict[str, str]:
         return {name: device.serving.get("digits", "") for name, device in self.devices.items()}
+
+
+def stands(driver: Steering) -> dict[str, tuple[object, ...]]:
+    """Where its rollouts stand, without the times."""
+    return {
+        name: (each.state, each.wave, each.told, each.active, each.soak_since)
+        for name, each in driver.progress.items()
+    }
 
 
 def feed(driver: Steering) -> None:

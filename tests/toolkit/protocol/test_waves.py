@@ -31,8 +31,8 @@ def rollout(**changes: object) -> Rollout:
     )
     intent = Rollout(name="seg-2", number=2, seq=1, spec=spec)
     for name, value in changes.items():
-        if name == "action":
-            intent = msgspec.structs.replace(intent, action=value)
+        if name in {"action", "approved"}:
+            intent = msgspec.structs.replace(intent, **{name: value})
         else:
             intent = msgspec.structs.replace(
                 intent, spec=msgspec.structs.replace(intent.spec, **{name: value})
@@ -52,7 +52,9 @@ REFUSED = said(InstallState.FAILED, serving="1")
 def test_only_the_canary_is_told_first_even_when_nobody_ever_reported():
     decided = step(rollout(), {}, Progress(), 0.0)
     assert decided.shall_have == DEVICES[:2]
-    assert decided.progress == Progress(RolloutState.RUNNING, 0, None, 0, 0, 2)
+    assert decided.progress == Progress(
+        RolloutState.RUNNING, 0, None, 0, 0, 2, told=2, began=0.0, wave_since=0.0, at=0.0
+    )
 
 
 def test_a_wave_begins_when_the_one_before_is_active_and_has_soaked():
@@ -98,7 +100,8 @@ def test_the_refusal_of_another_version_does_not_count():
 
 def test_pause_holds_abort_spares_rollback_takes_all_back():
     reports = {DEVICES[0]: ACTIVE}
-    paused = step(rollout(action="pause"), reports, Progress(), 0.0)
+    assert step(rollout(action="pause"), reports, Progress(), 0.0).shall_have == (), "nobody new is told"
+    paused = step(rollout(action="pause"), reports, Progress(told=2), 0.0)
     assert (paused.progress.state, paused.shall_have, paused.take_back) == (
         RolloutState.PAUSED,
         DEVICES[:2],

@@ -12,6 +12,7 @@ from toolkit.wire.document import decode_json, encode_json
 from toolkit.wire.enrolment import EnrolmentAnswer
 from toolkit.wire.manifest import Manifest
 from toolkit.wire.report import Report
+from toolkit.wire.rollout import Rollout
 
 VECTORS = Path(__file__).parent / "vectors"
 KINDS = {
@@ -20,6 +21,7 @@ KINDS = {
     "device_config": DeviceConfig,
     "manifest": Manifest,
     "report": Report,
+    "rollout": Rollout,
 }
 """Beginning of a file's name -> what is in it. Lines end a file, not the document."""
 FILES = sorted(path.name for kind in KINDS for path in VECTORS.glob(f"{kind}-*.json"))
