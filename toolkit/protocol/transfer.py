@@ -5,8 +5,9 @@ the digest and writes), and on `Commit` makes the data durable first and the bit
 count as here, so a crash never loses more than one batch and the window. What the bitmap has is never asked for.
 
 A request counts as lost when nothing at all has come for a time-out, or when later requests are being answered and this
-one has stood still that long; bytes in the window are those asked for and those on their way to the disk, so memory is
-bounded by it too.
+one has stood still that long. Bytes in the window are those asked for and those on their way to the disk, so memory is
+bounded by it too; and what is on the disk and not yet durable counts as far as it is more than one batch. So whatever
+happens, the window and one batch are the most that has to come again.
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ COMMIT_CHUNKS: Final = 256
 COMMIT_SECONDS: Final = 1.0
 _REFILL: Final = 0.75
 """The window is filled up when it is at most this full, so that one request asks for several chunks."""
-
 
 TransferEvent = FrameArrived | ChunkStored | ChunkBad | Committed | Tick | Reconnected | Disconnected
 TransferAction = Request | Store | Commit | Finished | GivenUp
@@ -100,6 +100,8 @@ class Transfer:
     """When the first of `stored` was."""
     in_window: int = 0
     """Bytes of `outstanding` and `storing`."""
+    undurable: int = 0
+    """Bytes of `stored` and `committing`."""
     requests: dict[int, Asked] = field(default_factory=dict)
     arriving: dict[int, Arriving] = field(default_factory=dict)
     arrived_at: float = 0.0
@@ -108,6 +110,11 @@ class Transfer:
     bad: dict[int, int] = field(default_factory=dict)
     counters: Counters = Counters()
     finished: bool = False
+
+    @property
+    def used(self) -> int:
+        """What counts against the window."""
+        return self.in_window + max(0, self.undurable - COMMIT_BYTES)
 
     def is_here(self, number: int) -> bool:
         """Tell whether a chunk has come, durable or on its way to be."""
@@ -148,8 +155,10 @@ def step(held: Transfer, event: TransferEvent, now: float) -> Result:
         return _damaged(held, event.number, now)
     if isinstance(event, Committed):
         have = held.have.with_set(event.numbers)
-        held = replace(held, have=have, committing=held.committing - set(event.numbers))
-        return (replace(held, finished=True), (Finished(),)) if have.full else (held, ())
+        size = sum(held.chunks[number].size for number in event.numbers)
+        committing = held.committing - set(event.numbers)
+        held = replace(held, have=have, committing=committing, undurable=held.undurable - size)
+        return (replace(held, finished=True), (Finished(),)) if have.full else _refill(held, now)
     if isinstance(event, Tick):
         return _tick(held, now)
     held = _give_back(replace(held, connected=isinstance(event, Reconnected)), list(held.requests))
@@ -158,8 +167,8 @@ def step(held: Transfer, event: TransferEvent, now: float) -> Result:
 
 # ---------------------------------------------------------------- asking
 def _refill(held: Transfer, now: float, *, at_once: bool = False) -> Result:
-    room = held.pace.window - held.in_window
-    too_full = held.in_window > _REFILL * held.pace.window and not at_once
+    room = held.pace.window - held.used
+    too_full = held.used > _REFILL * held.pace.window and not at_once
     if not held.connected or now < held.pace.paused_until or too_full:
         return held, ()
     numbers: list[int] = []
@@ -170,7 +179,7 @@ def _refill(held: Transfer, now: float, *, at_once: bool = False) -> Result:
     for number in islice(_chain(again, fresh), MAX_ASKED):
         size = held.chunks[number].size
         # At least one chunk is always under way, however small the window.
-        if used + size > room and (numbers or held.in_window):
+        if used + size > room and (numbers or held.used):
             break
         numbers.append(number)
         used += size
@@ -293,9 +302,7 @@ def _take_piece(held: Transfer, piece: Piece, now: float) -> Result:
     held = replace(held, counters=replace(counters, received=counters.received + length, resent=resent))
     if known:
         return held, ()
-    if (
-        piece.total > held.chunks[number].size + 1
-    ):  # a stored chunk is its bytes and one for the coding, at most
+    if piece.total > held.chunks[number].size + 1:  # its bytes, and one that names the coding
         return _damaged(held, number, now)
     if not piece.whole:
         if number not in held.outstanding:
@@ -309,6 +316,8 @@ def _take_piece(held: Transfer, piece: Piece, now: float) -> Result:
 
 def _store(held: Transfer, number: int, stored: bytes) -> Result:
     size = 0 if number in held.outstanding else held.chunks[number].size
+    if size and held.used + size > held.pace.settings.max_window:
+        return held, ()  # nobody asked for it now, and the disk does not keep up
     held = _close(held, number)
     held = replace(
         held,
@@ -347,6 +356,7 @@ def _stored(held: Transfer, number: int, now: float) -> Result:
         stored=(*held.stored, number),
         stored_at=held.stored_at if held.stored else now,
         in_window=held.in_window - held.chunks[number].size,
+        undurable=held.undurable + held.chunks[number].size,
         bad={each: times for each, times in held.bad.items() if each != number},
     )
     actions: tuple[TransferAction, ...] = ()

@@ -84,6 +84,8 @@ class World:
         answer: Callable[[ChunkRequest], list[bytes]] | None = None,
         pace: PaceSettings | None = None,
         frame: int = FRAME,
+        write: float = 0.001,
+        sync: float = 0.005,
     ) -> None:
         self.data, self.chunks, self.delay, self.tamper = data, chunks, delay, tamper
         self.answer = answer or (lambda request: frames_for(request, data, frame=frame))
@@ -92,6 +94,8 @@ class World:
         self.asked: list[list[int]] = []
         self.ended: Finished | GivenUp | None = None
         self.most_in_window = 0
+        self.write, self.sync, self.disk_free_at = write, sync, 0.0
+        self.most_at_risk = 0
         self.pace = pace or PaceSettings()
         self.begin(have or Bitmap.empty(len(chunks)))
 
@@ -111,6 +115,7 @@ class World:
         self.held, actions = transfer.step(self.held, event, self.now)
         self.most_in_window = max(self.most_in_window, self.held.in_window)
         assert self.held.in_window >= 0
+        self.most_at_risk = max(self.most_at_risk, self.at_risk())
         for action in actions:
             if isinstance(action, Request):
                 numbers = [run.first + each for run in action.request.runs for each in range(run.length)]
@@ -128,11 +133,22 @@ class World:
                             self.delay + number * 1e-4, lambda copy=copy: self.tell(FrameArrived(copy))
                         )
             elif isinstance(action, Store):
-                self.later(0.001, lambda action=action: self.store(action))
+                self.on_disk(self.write, lambda action=action: self.store(action))
             elif isinstance(action, Commit):
-                self.later(0.005, lambda action=action: self.tell(Committed(action.numbers)))
+                self.on_disk(self.sync, lambda action=action: self.tell(Committed(action.numbers)))
             else:
                 self.ended = action
+
+    def on_disk(self, seconds: float, do: Callable[[], None]) -> None:
+        """Do it after all that the disk has to do already, as the disk's thread does."""
+        self.disk_free_at = max(self.disk_free_at, self.now) + seconds
+        self.later(self.disk_free_at - self.now, do)
+
+    def at_risk(self) -> int:
+        """Give the bytes that would have to come again if the device fell over now."""
+        held = self.held
+        numbers = {*held.outstanding, *held.storing, *held.stored, *held.committing}
+        return sum(self.chunks[number].size for number in numbers)
 
     def store(self, action: Store) -> None:
         reference = self.chunks[action.number]
@@ -202,6 +218,33 @@ def test_the_window_bounds_what_is_under_way_and_grows_by_clean_round_trips() ->
     assert 128 * KIB < world.most_in_window <= 256 * KIB
     # 4.6 MB in windows of 32, 64, 128, 256, 256 ... KiB a round trip.
     assert world.now < 0.2 * 40
+
+
+@pytest.mark.parametrize(("write", "sync"), [(0.001, 0.001), (0.004, 0.5), (0.02, 0.02)])
+def test_a_crash_can_never_cost_more_than_the_window_and_a_batch_however_slow_the_disk_is(
+    write: float, sync: float
+) -> None:
+    data, chunks = material(900, largest=30 * KIB)
+    settings = PaceSettings(start_window=256 * KIB, max_window=1024 * KIB)
+    world = World(data, chunks, pace=settings, delay=0.01, write=write, sync=sync).run()
+    assert world.complete
+    assert 1024 * KIB < world.most_at_risk <= 1024 * KIB + transfer.COMMIT_BYTES
+
+
+def test_what_nobody_asked_for_is_taken_only_as_far_as_the_window_goes() -> None:
+    """The broker is not trusted: chunks that it pours in must not fill the memory while the disk is slow."""
+    data, chunks = material(300, largest=30 * KIB)
+    pushed = [
+        encode_pieces(FrameKind.CHUNKS, ARTIFACT, 1, [Piece(number, 0, len(stored), stored)])
+        for number, stored in ((number, store_chunk(each)) for number, each in enumerate(data))
+    ]
+    settings = PaceSettings(start_window=64 * KIB, max_window=256 * KIB)
+    world = World(data, chunks, pace=settings, answer=lambda _: [], write=1.0)
+    for frame in pushed:
+        world.tell(FrameArrived(frame))
+    assert 200 * KIB < world.most_in_window <= 256 * KIB
+    world.answer = lambda request: frames_for(request, data)
+    assert world.run().complete
 
 
 def test_silence_halves_the_window_and_asks_again_with_growing_pauses() -> None:
