@@ -96,8 +96,7 @@ class Transfer:
     stored: tuple[int, ...] = ()
     """On the disk, not yet durable."""
     committing: frozenset[int] = frozenset()
-    stored_at: float = 0.0
-    """When the first of `stored` was."""
+    stored_at: float = 0.0  # the first of `stored`
     in_window: int = 0
     """Bytes of `outstanding` and `storing`."""
     undurable: int = 0

@@ -84,8 +84,6 @@ class World:
         answer: Callable[[ChunkRequest], list[bytes]] | None = None,
         pace: PaceSettings | None = None,
         frame: int = FRAME,
-        write: float = 0.001,
-        sync: float = 0.005,
     ) -> None:
         self.data, self.chunks, self.delay, self.tamper = data, chunks, delay, tamper
         self.answer = answer or (lambda request: frames_for(request, data, frame=frame))
@@ -94,7 +92,7 @@ class World:
         self.asked: list[list[int]] = []
         self.ended: Finished | GivenUp | None = None
         self.most_in_window = 0
-        self.write, self.sync, self.disk_free_at = write, sync, 0.0
+        self.write, self.sync, self.disk_free_at = 0.001, 0.005, 0.0
         self.most_at_risk = 0
         self.pace = pace or PaceSettings()
         self.begin(have or Bitmap.empty(len(chunks)))
@@ -226,8 +224,9 @@ def test_a_crash_can_never_cost_more_than_the_window_and_a_batch_however_slow_th
 ) -> None:
     data, chunks = material(900, largest=30 * KIB)
     settings = PaceSettings(start_window=256 * KIB, max_window=1024 * KIB)
-    world = World(data, chunks, pace=settings, delay=0.01, write=write, sync=sync).run()
-    assert world.complete
+    world = World(data, chunks, pace=settings, delay=0.01)
+    world.write, world.sync = write, sync
+    assert world.run().complete
     assert 1024 * KIB < world.most_at_risk <= 1024 * KIB + transfer.COMMIT_BYTES
 
 
@@ -239,7 +238,8 @@ def test_what_nobody_asked_for_is_taken_only_as_far_as_the_window_goes() -> None
         for number, stored in ((number, store_chunk(each)) for number, each in enumerate(data))
     ]
     settings = PaceSettings(start_window=64 * KIB, max_window=256 * KIB)
-    world = World(data, chunks, pace=settings, answer=lambda _: [], write=1.0)
+    world = World(data, chunks, pace=settings, answer=lambda _: [])
+    world.write = 1.0
     for frame in pushed:
         world.tell(FrameArrived(frame))
     assert 200 * KIB < world.most_in_window <= 256 * KIB
