@@ -184,10 +184,8 @@ class Inbox:
 
     def _gather(self, call: StoreCall, calls: OrderedDict[str, _Open], known: _Open | None) -> None:
         if known is None:
-            if call.piece < 0:
-                self._answer(call.device, StoreAnswer(call=call.call, done=True, code="again"))
-                return
             if not self._has_room(call):
+                self.counters.refused["busy"] += 1
                 self._answer(call.device, _ended(call, "busy", "the inbox has enough under way"))
                 return
             known = calls[call.call] = _Open(Gathering(call))

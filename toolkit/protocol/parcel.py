@@ -54,8 +54,8 @@ class Sending:
         """Learn that no answer came."""
         return replace(self, burst_bytes=max(self.burst_bytes // 2, self.piece_bytes))
 
-    def forgotten(self) -> Sending:
-        """Learn that the receiver knows nothing of it."""
+    def refused(self) -> Sending:
+        """Learn that the receiver has no room for it and kept nothing."""
         return replace(self, have=Bitmap.empty(self.have.size))
 
 
@@ -76,7 +76,7 @@ class Gathering:
         """
         if (call.total, call.piece_bytes, call.digest) != (self.total, self.piece_bytes, self.digest):
             raise IntegrityError("the pieces of one call speak of different objects")
-        if call.piece < 0 or call.piece in self.have:
+        if call.piece in self.have:
             return
         if self._data is None:
             self._data = bytearray(self.total)

@@ -22,8 +22,8 @@ PIECE_OVERHEAD = 2048
 _CALL = re.compile(r"[0-9a-f]{8,32}-[0-9]{1,12}")
 
 Operation = Literal["hello", "read", "write", "new", "exists", "list", "delete"]
-Code = Literal["", "missing", "unsafe", "damaged", "unavailable", "refused", "busy", "again"]
-"""Why an operation failed. busy: try later; again: nothing is known of this call, send its pieces once more."""
+Code = Literal["", "missing", "unsafe", "damaged", "unavailable", "refused", "busy"]
+"""Why an operation failed. busy: try later."""
 
 
 class StoreCall(Document, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,7 +49,7 @@ class StoreCall(Document, frozen=True, kw_only=True, omit_defaults=True):
     piece_bytes: int = 0
     """write, new: size of every piece but the last."""
     piece: int = -1
-    """write, new: number of the piece in `data`, from 0; -1 when there is none, only the question what is there."""
+    """write, new: number of the piece in `data`, from 0."""
     data: bytes = b""
     answer: bool = True
     """Whether this message wants an answer; of a burst of pieces only the last one does."""
@@ -106,9 +106,9 @@ def decode_call(data: bytes) -> StoreCall:
         raise IntegrityError("store call has a negative number")
     if call.operation in {"write", "new"}:
         count = piece_count(call.total, call.piece_bytes)
-        if count > MAX_PIECES or call.piece >= count:
+        if count > MAX_PIECES or not 0 <= call.piece < count:
             raise IntegrityError(f"store call has {count} pieces of which it sends number {call.piece}")
-        if call.piece >= 0 and len(call.data) != piece_size(call.total, call.piece_bytes, call.piece):
+        if len(call.data) != piece_size(call.total, call.piece_bytes, call.piece):
             raise IntegrityError(f"store call: piece {call.piece} has {len(call.data)} bytes")
     return call
 

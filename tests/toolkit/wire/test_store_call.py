@@ -51,7 +51,7 @@ def test_the_bytes_are_frozen():
 
 @pytest.mark.parametrize(
     "change",
-    [{"call": "x"}, {"call": "0123456789abcdef-"}, {"start": -1}, {"length": -2}, {"piece": -2}, {"piece": 3},
+    [{"call": "x"}, {"call": "0123456789abcdef-"}, {"start": -1}, {"length": -2}, {"piece": -1}, {"piece": 3},
      {"data": b"1234"}, {"data": b"123456"}, {"piece": 0}, {"piece_bytes": 0}, {"total": -1},
      {"total": 1 << 60}, {"operation": "format"}],
     ids=str,

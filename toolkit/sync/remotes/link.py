@@ -187,7 +187,7 @@ class LinkRemote:
             while True:
                 self._publish(call)
                 answer = self._await(answers, pause)
-                if answer is not None and answer.done and answer.code not in {"busy", "again"}:
+                if answer is not None and answer.done and answer.code != "busy":
                     return self._checked(call, answer)
                 if answer is not None and answer.code == "busy":
                     self._ending.wait(pause)
@@ -214,16 +214,14 @@ class LinkRemote:
                 burst = sending.burst()
                 self._publish_pieces(call, data, burst)
                 answer = self._await(answers, pause)
-                if answer is not None and answer.done and answer.code not in {"busy", "again"}:
+                if answer is not None and answer.done and answer.code != "busy":
                     return self._checked(call, answer)
                 before = sending.have.count
                 if answer is None:
                     sending, pause = sending.silent(), min(pause * 2, self._patience.longest_answer)
                 elif answer.code == "busy":
                     self._ending.wait(pause)
-                    sending, pause = sending.forgotten(), min(pause * 2, self._patience.longest_answer)
-                elif answer.code == "again":
-                    sending = sending.forgotten()
+                    sending, pause = sending.refused(), min(pause * 2, self._patience.longest_answer)
                 else:
                     sending = sending.answered(Bitmap.load(sending.have.size, answer.pieces), burst)
                 if sending.have.count > before:
@@ -233,9 +231,7 @@ class LinkRemote:
             self._forget(call)
 
     def _publish_pieces(self, call: StoreCall, data: bytes, burst: tuple[int, ...]) -> None:
-        """Send these pieces; the last one asks for an answer. Without any, ask what is there."""
-        if not burst:
-            self._publish(call)
+        """Send these pieces; the last one asks for an answer."""
         for number in burst:
             start = number * call.piece_bytes
             piece = data[start : start + piece_size(call.total, call.piece_bytes, number)]

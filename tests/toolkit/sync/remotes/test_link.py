@@ -25,7 +25,7 @@ from toolkit.sync.remotes.link import LinkRemote, Patience
 from toolkit.sync.run import run_task
 from toolkit.sync.task import Storage, SyncTask
 from toolkit.wire.digest import digest_of
-from toolkit.wire.store_call import decode_call, encode_call
+from toolkit.wire.store_call import StoreCall, decode_call, encode_call
 from toolkit.wire.topics import Topics
 
 pytestmark = pytest.mark.broker
@@ -209,17 +209,33 @@ def test_devices_are_apart(post):
     assert (post.folder / "us-001/refs/a").read_bytes() == b"mine"
 
 
-def test_more_than_its_room_waits_for_its_turn_and_arrives(post):
-    inbox = post.start(limits=InboxLimits(per_device=500_000, in_all=500_000))
-    remotes = [post.remote("us-001"), post.remote("us-002"), post.remote("us-003")]
-    data = random.Random(1).randbytes(200_000)
-    writers = [threading.Thread(target=each.write, args=("packs/a", data)) for each in remotes]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert all(each.read("packs/a") == data for each in remotes)
-    assert inbox.counters.objects == 3
+def test_what_finds_no_room_waits_and_arrives(post, wait_until):
+    inbox = post.start(limits=InboxLimits(per_device=300_000, in_all=300_000))
+    link, data = post.link(), random.Random(1).randbytes(200_000)
+    link.connect()
+    half = StoreCall(
+        device="us-009",
+        call="0123456789abcdef-1",
+        operation="write",
+        key="packs/half",
+        total=len(data),
+        digest=digest_of(data),
+        piece_bytes=100_000,
+        piece=0,
+        data=data[:100_000],
+    )
+    remote = post.remote("us-001")
+    link.publish(TOPICS.put("us-009"), encode_call(half), qos=1)
+    writer = threading.Thread(target=remote.write, args=("packs/a", data))
+    writer.start()
+    wait_until(lambda: inbox.counters.refused["busy"], "there is no room beside what is half there")
+    assert inbox.counters.objects == 0
+    other_half = replace(half, piece=1, data=data[100_000:])
+    link.publish(TOPICS.put("us-009"), encode_call(other_half), qos=1)
+    writer.join(60)
+    assert remote.read("packs/a") == data
+    assert inbox.counters.objects == 2
+    link.close()
 
 
 def test_noise_lies_and_giants_cost_nothing(post, wait_until):
