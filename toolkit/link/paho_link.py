@@ -15,9 +15,9 @@ import socket
 import ssl
 import threading
 import time
-from functools import partial
+from itertools import count
 from queue import Queue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -25,9 +25,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from toolkit.link.fast_lane import FastLane, Take
 from toolkit.link.filters import matches, plain_filter
 from toolkit.link.ledger import Ledger, Sent
-from toolkit.link.limits import MAX_PACKET_BYTES, STALE_SECONDS, check_payload
+from toolkit.link.limits import MAX_PACKET_BYTES, check_payload
 from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, LinkEvent
 from toolkit.link.settings import LinkSettings
 from toolkit.link.tls import tls_context
@@ -44,6 +45,20 @@ _GOODBYE_SECONDS = 2.0
 _HELLO_SECONDS = 2.0
 """How long a broker may think about MQTT 5 before 3.1.1 gets its try; some never answer a greeting they cannot read."""
 _FIRST_FAILURE_CODE = 0x80
+_FIRST_LANE_NUMBER = 1 << 20
+"""paho's own numbers end at 65,535."""
+
+
+class _Client(Client):
+    """paho's client on a `FastLane`. Were paho to call its maker of sockets by another name, `lane` would stay None."""
+
+    lane: FastLane | None = None
+    take: Take
+
+    def _create_socket(self) -> SocketLike:
+        self.lane = FastLane(super()._create_socket(), self.take)  # type: ignore[arg-type]
+        self.lane.speak(v5=self.protocol == V5)
+        return self.lane  # type: ignore[return-value]
 
 
 class PahoLink:
@@ -66,7 +81,9 @@ class PahoLink:
         self._waker: tuple[socket.socket, socket.socket] | None = None
         self._protocol = V5
         self._tls: ssl.SSLContext | None = None
-        self._client: Client | None = None
+        self._client: _Client | None = None
+        self._lane: FastLane | None = None
+        self._numbers = count(_FIRST_LANE_NUMBER)
         self._thread: threading.Thread | None = None
         self._accepted = False
         self._awaited: set[int] = set()
@@ -125,10 +142,8 @@ class PahoLink:
             self._wait_for_room()
         with self._lock:
             if self._accepted or qos:
-                client = self._client
-                self._ledger.send(
-                    Sent(topic, payload, qos, retain), partial(_hand_over, client) if client else None
-                )
+                hand_over = self._hand_over if self._client is not None else None
+                self._ledger.send(Sent(topic, payload, qos, retain), hand_over)
         self._wake()
 
     def flush(self, seconds: float) -> bool:
@@ -157,6 +172,16 @@ class PahoLink:
         while not self._ledger.wait(lambda _, size: size < most, _TICK_SECONDS):
             if self._closing.is_set() or not self._accepted:
                 return
+
+    def _hand_over(self, sent: Sent) -> int:
+        """Hand a message to the lane or to paho; give the number under which it will be reported."""
+        client = self._client
+        assert client is not None  # noqa: S101  # made by `connect`, and none is sent before
+        if sent.qos or sent.retain or self._lane is None:
+            return client.publish(sent.topic, sent.payload, sent.qos, sent.retain).mid
+        number = next(self._numbers)
+        self._lane.send_later(number, sent.topic, sent.payload)
+        return number
 
     def _wake(self) -> None:
         if self._waker is None:
@@ -218,13 +243,14 @@ class PahoLink:
         finally:
             with self._lock:
                 accepted, self._accepted = self._accepted, False
+                self._lane = None
             sock = client.socket()
             if sock is not None:
                 sock.close()
             self._ledger.drop_unsure()
         return accepted
 
-    def _serve(self, client: Client) -> None:
+    def _serve(self, client: _Client) -> None:
         patience = self._settings.connect_seconds
         deadline = time.monotonic() + (min(patience, _HELLO_SECONDS) if self._protocol == V5 else patience)
         saying_goodbye = False
@@ -236,7 +262,7 @@ class PahoLink:
             if self._closing.is_set() and not saying_goodbye:
                 saying_goodbye, deadline = True, time.monotonic() + _GOODBYE_SECONDS
                 client.disconnect()
-            if saying_goodbye and not client.want_write():
+            if saying_goodbye and not (client.want_write() or (client.lane and client.lane.wants_write)):
                 return
             if (saying_goodbye or not self._accepted) and time.monotonic() > deadline:
                 self._note_silence()
@@ -247,17 +273,38 @@ class PahoLink:
                 if waiting_for_answer
                 else _TICK_SECONDS
             )
-            readable, writable = self._poll(sock, tick, want_write=client.want_write())
+            lane = client.lane
+            want_write = client.want_write() or (lane is not None and lane.wants_write)
+            readable, writable = self._poll(sock, tick, want_write=want_write)
             if writable:
-                result = client.loop_write()
+                result = self._write(client, lane)
             if readable and result == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                result = client.loop_read()
+                result = self._read(client, lane)
             if result == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 result = client.loop_misc()
 
+    def _write(self, client: _Client, lane: FastLane | None) -> MQTTErrorCode:
+        """Write paho's packets first, as they are small and others wait for them; never inside of one of the lane's."""
+        if client.want_write() and not (lane is not None and lane.inside_packet):
+            return client.loop_write()
+        for number in lane.write() if lane is not None else ():
+            self._ledger.confirm(number)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _read(self, client: _Client, lane: FastLane | None) -> MQTTErrorCode:
+        if lane is None:
+            return client.loop_read()
+        if not lane.unread:
+            lane.read()
+        lane.deliver(MAX_QUEUED_EVENTS - self._events.qsize())
+        result = MQTTErrorCode.MQTT_ERR_SUCCESS
+        while lane.paho_has_work and result == MQTTErrorCode.MQTT_ERR_SUCCESS and client.socket() is not None:
+            result = client.loop_read()
+        return result
+
     def _poll(self, sock: SocketLike, tick: float, *, want_write: bool) -> tuple[bool, bool]:
         full = self._events.qsize() >= MAX_QUEUED_EVENTS
-        unread = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        unread = isinstance(sock, FastLane) and (sock.unread or sock.pending() > 0)
         assert self._waker is not None  # noqa: S101  # made by `connect`
         waker = self._waker[1]
         poller = select.poll()
@@ -282,17 +329,18 @@ class PahoLink:
     def _begin_client(self, protocol: MQTTProtocolVersion) -> None:
         with self._lock:
             self._protocol = protocol
-            self._client = client = self._new_client()
-            self._ledger.resend(partial(_hand_over, client))
+            self._client = self._new_client()
+            self._ledger.resend(self._hand_over)
 
-    def _new_client(self) -> Client:
-        client = Client(
+    def _new_client(self) -> _Client:
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.client_id,
             clean_session=None if self._protocol == V5 else True,
             protocol=self._protocol,
             reconnect_on_failure=False,
         )
+        client.take = self._arrived
         client.connect_timeout = self._settings.connect_seconds
         client.max_inflight_messages_set(self._settings.preset.max_unacknowledged)
         if self._settings.username:
@@ -326,6 +374,7 @@ class PahoLink:
         self._speaks_v5 = self._protocol == V5
         with self._lock:
             self._accepted = True
+            self._lane = self._client.lane if self._client is not None else None
             self._awaited = set()
             for topic_filter, qos in self._filters.items():
                 _, mid = client.subscribe(self._spoken(topic_filter), qos)
@@ -353,9 +402,12 @@ class PahoLink:
             topic = message.topic
         except UnicodeDecodeError:
             return  # no topic of ours; whoever sent it breaks MQTT's own rules
+        self._arrived(topic, bytes(message.payload), message.retain)
+
+    def _arrived(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  # a callback
         # Some brokers (amqtt 0.12) send a client what was retained for others; and no broker is trusted.
         if any(matches(plain_filter(wanted), topic) for wanted in tuple(self._filters)):
-            self._events.put(Arrived(topic, bytes(message.payload), message.retain))
+            self._events.put(Arrived(topic, payload, retained))
 
     def _on_publish(
         self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties | None
@@ -377,22 +429,6 @@ class PahoLink:
             self._guess = self._protocol == V5 or self._guess
         if not self._reason:
             self._reason = f"{self._settings.address}: connection lost ({code})"
-
-
-def _hand_over(client: Client, sent: Sent) -> int:
-    properties = None
-    if client.protocol == V5 and not sent.qos and not sent.retain:
-        properties = _STALE
-    return client.publish(sent.topic, sent.payload, sent.qos, sent.retain, properties).mid
-
-
-def _expiry() -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.MessageExpiryInterval = STALE_SECONDS
-    return properties
-
-
-_STALE: Final = _expiry()
 
 
 def _connect_properties(most_unacknowledged: int) -> Properties:
