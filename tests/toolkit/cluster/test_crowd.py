@@ -27,6 +27,7 @@ from toolkit.cluster.diff import put
 from toolkit.cluster.kinds import Kinds
 
 SEED, GANGS = 20261122, 200
+GANGS_OF_THE_CONTROL = 60
 LONGEST_PART = 5.0
 """Seconds: bindings of one gang come one by one, and a busy machine takes its time."""
 PAUSE = 2.0
@@ -69,12 +70,12 @@ def answered_bindings(plane: Plane, namespace: str) -> int:
     )
 
 
-def run(site, *, minimum: int | None) -> Run:
-    jobs = dict(crowd(SEED, GANGS, minimum=minimum))
+def run(site, gangs: int, *, minimum: int | None) -> Run:
+    jobs = dict(crowd(SEED, gangs, minimum=minimum))
     hospital = site({"jobs": {"seg3d": None, "digits": None, **jobs}})
     surroundings = [each for each in hospital.objects if each.kind in {"Namespace", "PriorityClass"}]
     submitted = [each for each in hospital.objects if each.submitted]
-    assert len(submitted) == GANGS
+    assert len(submitted) == gangs
     kinds = Kinds(hospital.connection)
     needed, ended = workers_of(jobs), Counter[str]()
     log = WatchLog(hospital.api).start()
@@ -112,11 +113,11 @@ def run(site, *, minimum: int | None) -> Run:
     )
 
 
-def report(found: Run) -> None:
+def report(found: Run, gangs: int) -> None:
     worst = max((each.seconds for each in found.parts), default=0.0)
     took = found.binds[-1].moment - found.binds[0].moment
     print(
-        f"{len(found.done)} of {GANGS} gangs have ended, {len(found.binds)} bindings in {took:.1f} s, "
+        f"{len(found.done)} of {gangs} gangs have ended, {len(found.binds)} bindings in {took:.1f} s, "
         f"{found.answered} in the audit log, {len(found.parts)} parts, "
         f"longest {worst:.2f} s, {len(found.long)} too long, {len(found.at_quiet_moments)} at one of "
         f"{len(found.quiet)} quiet moments, {found.connections} connections"
@@ -126,8 +127,8 @@ def report(found: Run) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(360)
 def test_no_gang_is_left_with_a_part_of_its_workers(site):
-    found = run(site, minimum=None)
-    report(found)
+    found = run(site, GANGS, minimum=None)
+    report(found, GANGS)
     assert len(found.binds) == found.answered, "the log holds every binding"
     assert found.connections > 2, "the log went over several connections"
     assert found.quiet, "there were moments in which a part would have been seen"
@@ -140,8 +141,8 @@ def test_no_gang_is_left_with_a_part_of_its_workers(site):
 @pytest.mark.timeout(360)
 def test_the_same_crowd_with_a_minimum_of_one_shows_parts(site):
     """The control: what finds nothing above finds something here."""
-    found = run(site, minimum=1)
-    report(found)
+    found = run(site, GANGS_OF_THE_CONTROL, minimum=1)
+    report(found, GANGS_OF_THE_CONTROL)
     assert len(found.binds) == found.answered
     assert found.long
-    assert len(found.done) == GANGS
+    assert len(found.done) == GANGS_OF_THE_CONTROL
