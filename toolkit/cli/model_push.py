@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.cli.needs import GpuOption, L4tOption, MemoryOption, TensorrtOption, requires_of
-from toolkit.cli.present import JsonOption, Output, OutputOption, Table, show
+from toolkit.cli.present import JsonOption, Output, OutputOption, Table, progress, show
 from toolkit.cli.registry import RegistryOption, open_registry, registry_url
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
+
+if TYPE_CHECKING:
+    from toolkit.registry.patches import Shipment
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The model, an ONNX file.")]
 GoldenOption = Annotated[
@@ -50,6 +53,12 @@ def push(
     allow_newer_onnx: Annotated[
         bool, typer.Option("--allow-newer-onnx", help="Take an ONNX newer than JetPack 6 loads.")
     ] = False,
+    patches: Annotated[
+        bool,
+        typer.Option(
+            "--patches/--no-patches", help="Make patches from the last two versions where that pays."
+        ),
+    ] = True,
     registry: RegistryOption = "",
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
@@ -58,6 +67,7 @@ def push(
 ) -> None:
     """Store a model in the registry; only chunks that it lacks are added. Repeating it changes nothing."""
     from toolkit.registry.keys import read_key
+    from toolkit.registry.patches import PatchRules
     from toolkit.registry.push import PushRequest
     from toolkit.registry.push import push as push_model
     from toolkit.wire.manifest import Lineage
@@ -68,12 +78,21 @@ def push(
         requires=requires_of(l4t, tensorrt, gpus, memory), lineage=lineage, allow_newer_onnx=allow_newer_onnx,
     )  # fmt: skip
     private = read_key(key)
-    result = push_model(
-        open_registry(registry_url(registry, files, assignments), create=True), request, private
-    )
+    store = open_registry(registry_url(registry, files, assignments), create=True)
+    with progress(f"patches to {version}") as told:
+        rules = PatchRules(told=told) if patches else PatchRules(versions=0)
+        result = push_model(store, replace(request, patches=rules), private)
     value = asdict(result) | {"delta_share": result.delta_share}
-    rows = [(each.replace("_", " "), value[each]) for each in value if each not in {"name", "version"}]
+    shown = [each for each in value if each not in {"name", "version", "shipments"}]
+    rows = [(each.replace("_", " "), value[each]) for each in shown]
+    rows += [(f"from {each.from_version}", _told(each)) for each in result.shipments]
     show(value, Table(("model", f"{name}@{version}"), rows), output, as_json=as_json)
+
+
+def _told(shipment: Shipment) -> str:
+    """Say how a device with an earlier version gets this one, in one line."""
+    why = f"; {shipment.note}" if shipment.note else ""
+    return f"{shipment.way}, {shipment.bytes} bytes, {shipment.share:.1%} of all{why}"
 
 
 def _numbers(metrics: list[str]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Lay out the manifests of rollouts: the sealed bytes of the registry, unchanged, retained where devices look for them.
 
-A rollout names an artifact; before a device can ask for a chunk of it, it needs the manifest. `depot` feeds this with
-what stands on the rollouts' topics. Manifests that cannot be read now are owed and tried again.
+A rollout names an artifact; before a device can ask for a chunk of it, it needs the manifest, and those of its patches.
+`depot` feeds this with what stands on the rollouts' topics. Manifests that cannot be read now are owed and tried again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from toolkit.errors import TiersError
 from toolkit.link.link import Arrived, Link
-from toolkit.registry.catalogue import open_artifact
+from toolkit.registry.catalogue import Artifact, open_artifact
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.wire.digest import Digest
 from toolkit.wire.keyring import Keyring
@@ -76,11 +76,25 @@ class Layout:
         self._owed &= {artifact for named in self._named.values() for artifact in named}
         for artifact in sorted(self._owed):
             try:
-                opened = open_artifact(self._registry(), artifact, self._keyring)
+                self._lay_out(artifact)
             except TiersError as error:
                 log.warning("manifest %s is not laid out: %s", artifact[:12], error.message)
                 continue
-            self._link.publish(self._topics.manifest(artifact), opened.sealed, qos=1, retain=True)
-            self.count += 1
             self._owed.discard(artifact)
         self._retry_at = now + RETRY_SECONDS
+
+    def _lay_out(self, artifact: Digest) -> None:
+        """Write a manifest and those of its patches; devices do without a patch whose manifest is damaged."""
+        for patch in self._publish(artifact).manifest.patches:
+            try:
+                self._publish(patch.artifact)
+            except TiersError as error:
+                if error.retryable:
+                    raise
+                log.warning("manifest %s of a patch is not laid out: %s", patch.artifact[:12], error.message)
+
+    def _publish(self, artifact: Digest) -> Artifact:
+        opened = open_artifact(self._registry(), artifact, self._keyring)
+        self._link.publish(self._topics.manifest(artifact), opened.sealed, qos=1, retain=True)
+        self.count += 1
+        return opened

@@ -1,28 +1,28 @@
 """Put a model into a registry: look at it, cut it, store what is new, sign it, name it - in that order.
 
-chunks -> index -> sealed manifest -> Ref `models/NAME/VERSION`: whoever sees the Ref sees everything, and a push that
-was interrupted is finished by repeating it. Next on the way: `fleet.rollout`, which ships it.
+chunks -> index -> patches from earlier versions (`patches`) -> sealed manifest -> Ref `models/NAME/VERSION`: whoever
+sees the Ref sees everything, and a push that was interrupted is finished by repeating it. Next on the way:
+`fleet.rollout`, which ships it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from toolkit.errors import RegistryError, TornReadError
+from toolkit.errors import RegistryError
 from toolkit.registry.catalogue import ref_name, unchecked_manifest, versions_of
 from toolkit.registry.golden import check_against, read_golden_names
 from toolkit.registry.onnx_header import OnnxHeader, read_onnx_header
-from toolkit.sync.layouts.pack import StoredChunk
+from toolkit.registry.patches import Earlier, PatchRules, Shipment, Target, make_patches
+from toolkit.registry.pieces import new_chunks, pieces_of
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.sync.ref import Ref
-from toolkit.wire.chunk import Cutter, grid_for, store_chunk
-from toolkit.wire.digest import Digest, digest_of
-from toolkit.wire.index import ChunkRef, Index, distinct_chunks, encode_index, file_entry
+from toolkit.wire.digest import Digest
+from toolkit.wire.index import Index, distinct_chunks, encode_index, file_entry
 from toolkit.wire.manifest import Golden, Lineage, Manifest, Requires, encode_manifest
 from toolkit.wire.signature import seal
 
@@ -31,7 +31,6 @@ GOLDEN_FILE = "golden.npz"
 MAX_ONNX_IR = 10
 MAX_OPSET = 20
 """JetPack 6's last ONNX Runtime refuses newer ones, so a push does too unless told otherwise."""
-_SEGMENT_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class PushRequest:
     """What a device must have; what the model's own bytes tell (ONNX versions, disk) is added."""
     lineage: Lineage = field(default_factory=Lineage)
     allow_newer_onnx: bool = False
+    patches: PatchRules = field(default_factory=PatchRules)
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class PushResult:
     delta_chunks: int
     """Chunks that the previous version does not have: what a device that runs it fetches."""
     delta_bytes: int
+    shipments: tuple[Shipment, ...] = ()
+    """How devices with one of the versions before get to this one; empty when the push was a repeated one."""
 
     @property
     def delta_share(self) -> float:
@@ -97,20 +99,24 @@ def push(store: PackStore, request: PushRequest, key: Ed25519PrivateKey) -> Push
     check_against(read_golden_names(request.golden), header, file=request.golden)
     files = ((GOLDEN_FILE, request.golden), (MODEL_FILE, request.model))
     index = Index(
-        entries=tuple(file_entry(path.encode(), [ref for ref, _ in _pieces(file)]) for path, file in files)
+        entries=tuple(file_entry(path.encode(), [ref for ref, _ in pieces_of(file)]) for path, file in files)
     )
     existing = unchecked_manifest(store, request.name, request.version)
     before = _versions_before(store, request, below=existing[1].counter if existing else None)
     manifest = _manifest(request, header, index, before.counter)
-    artifact, payload = encode_manifest(manifest)
     if existing is not None:
         _check_same(existing[1], manifest, request)
-        artifact, manifest = existing[0], existing[1]
     # Also when the version is there already: a pack that was lost is healed by pushing again.
     missing = set(store.missing(ref.digest for ref in distinct_chunks(index)))
-    added = store.add(_new_chunks(files, index, missing))
+    added = store.add(new_chunks(files, index, missing))
     store.put_index(index)
-    if existing is None:
+    shipments: tuple[Shipment, ...] = ()
+    if existing is not None:
+        artifact, manifest = existing[0], existing[1]
+    else:
+        target = Target(request.name, request.version, before.counter, index, files)
+        patches, shipments = make_patches(store, target, before.versions, key, request.patches)
+        artifact, payload = encode_manifest(msgspec.structs.replace(manifest, patches=patches, format=0))
         store.put_sealed(artifact, seal(payload, "manifest", key))
         if not store.write_new_ref(name, Ref(kind="manifest", digest=artifact)):
             raise RegistryError(
@@ -128,9 +134,10 @@ def push(store: PackStore, request: PushRequest, key: Ed25519PrivateKey) -> Push
         chunks=manifest.chunks,
         new_chunks=added.chunks,
         new_stored_bytes=added.stored_bytes,
-        previous=before.version,
+        previous=before.versions[0].version if before.versions else "",
         delta_chunks=len(delta),
         delta_bytes=sum(ref.size for ref in delta),
+        shipments=shipments,
     )
 
 
@@ -140,8 +147,10 @@ class _Before:
 
     counter: int
     """For the version to come."""
-    version: str
+    versions: tuple[Earlier, ...]
+    """Newest first."""
     chunks: frozenset[Digest]
+    """Of the newest."""
 
 
 def _checked_header(request: PushRequest) -> OnnxHeader:
@@ -162,16 +171,15 @@ def _checked_header(request: PushRequest) -> OnnxHeader:
 
 
 def _versions_before(store: PackStore, request: PushRequest, *, below: int | None) -> _Before:
-    highest, previous, index = 0, "", None
+    earlier: list[Earlier] = []
     for version in versions_of(store, request.name):
         read = unchecked_manifest(store, request.name, version) if version != request.version else None
-        if read is None or (below is not None and read[1].counter >= below):
-            continue
-        if read[1].counter > highest:
-            highest, previous, index = read[1].counter, version, read[1].index
-    refs = distinct_chunks(store.get_index(index)) if index else ()
-    chunks = frozenset(ref.digest for ref in refs)
-    return _Before(highest + 1, previous, chunks)
+        if read is not None and (below is None or read[1].counter < below):
+            earlier.append(Earlier(version, read[0], read[1]))
+    earlier.sort(key=lambda each: each.manifest.counter, reverse=True)
+    refs = distinct_chunks(store.get_index(earlier[0].manifest.index)) if earlier else ()
+    counter = earlier[0].manifest.counter + 1 if earlier else 1
+    return _Before(counter, tuple(earlier), frozenset(ref.digest for ref in refs))
 
 
 def _manifest(request: PushRequest, header: OnnxHeader, index: Index, counter: int) -> Manifest:
@@ -201,38 +209,12 @@ def _manifest(request: PushRequest, header: OnnxHeader, index: Index, counter: i
 
 
 def _check_same(existing: Manifest, wanted: Manifest, request: PushRequest) -> None:
-    # The counter was given once; lineage is for people and may be told better the second time.
-    same = msgspec.structs.replace(wanted, counter=existing.counter, lineage=existing.lineage)
+    # Counter and patches were given once; lineage is for people and may be told better the second time.
+    kept = {"counter": existing.counter, "lineage": existing.lineage, "patches": existing.patches}
+    same = msgspec.structs.replace(wanted, format=existing.format, **kept)
     if same != existing:
         what = "other files" if same.index != existing.index else "other requirements or checks"
         raise RegistryError(
             f"{request.name}@{request.version} is in the registry already, with {what}",
             hint="a version never changes; push this one with a new --version",
         )
-
-
-def _pieces(file: Path) -> Iterator[tuple[ChunkRef, memoryview]]:
-    try:
-        with file.open("rb") as stream:
-            size = file.stat().st_size
-            cutter = Cutter(grid_for("artifact", size))
-            while segment := stream.read(_SEGMENT_BYTES):
-                for piece in cutter.feed(segment):
-                    yield ChunkRef(digest_of(piece), len(piece)), piece
-            for piece in cutter.finish():
-                yield ChunkRef(digest_of(piece), len(piece)), piece
-    except OSError as error:
-        raise RegistryError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def _new_chunks(
-    files: tuple[tuple[str, Path], ...], index: Index, missing: set[Digest]
-) -> Iterator[StoredChunk]:
-    """Read the files again and yield what is missing: they may be larger than memory, so they are not kept."""
-    for (_, file), entry in zip(files, index.entries, strict=True):
-        expected = entry.refs()
-        for ref, piece in _pieces(file):
-            if next(expected, None) != ref:
-                raise TornReadError(f"{file} changed while it was pushed", hint="push it again")
-            if ref.digest in missing:
-                yield StoredChunk(ref.digest, ref.size, store_chunk(piece))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toolkit.registry.making import make_model
+from tests.toolkit.registry.making import drifting, make_model
 from toolkit.cli import main
 from toolkit.registry.catalogue import open_model
 from toolkit.sync.layouts.packs import PackStore
@@ -47,6 +47,31 @@ def test_pushes_and_lists(keys: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     ]
     assert main(["model", "list", "--registry", registry]) == 0
     assert first["artifact"][:12] in capsys.readouterr().out
+
+
+def test_a_push_says_how_devices_with_earlier_versions_get_it(
+    keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def step(number: int, *more: str) -> str:
+        model, golden = drifting(tmp_path / str(number), number)
+        named = ["--golden", str(golden), "--name", "digits", "--version", str(number)]
+        stored = ["--key", str(keys / "registry.pem"), "--registry", (tmp_path / "registry").as_uri()]
+        assert main(["model", "push", str(model), *named, *stored, *more]) == 0
+        return capsys.readouterr().out
+
+    step(0)
+    (shipment,) = json.loads(step(1, "--json"))["shipments"]
+    assert (shipment["from_version"], shipment["way"]) == ("0", "planes")
+    assert shipment["share"] < 0.45
+    assert "from 1" in step(2)
+    assert "from 2" not in step(3, "--no-patches")
+    registry = (tmp_path / "registry").as_uri()
+    ring = decode_keyring((keys / "keyring.json").read_bytes(), what="keyring")
+    patches = [
+        len(open_model(PackStore(open_remote(registry)), "digits", str(each), ring).manifest.patches)
+        for each in range(4)
+    ]
+    assert patches == [0, 1, 2, 0]
 
 
 def test_what_a_device_must_have_is_given_as_options(

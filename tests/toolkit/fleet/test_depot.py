@@ -12,7 +12,7 @@ from queue import Empty
 import pytest
 
 from tests.toolkit.fleet.world import TOPICS, World, running
-from tests.toolkit.registry.making import Site, make_model, make_site
+from tests.toolkit.registry.making import Site, drifting, make_model, make_site
 from toolkit.errors import UnreachableError
 from toolkit.fleet.broker import start_broker
 from toolkit.fleet.depot import Depot
@@ -20,6 +20,7 @@ from toolkit.link.paho_link import PahoLink
 from toolkit.link.settings import settings_from_url
 from toolkit.protocol.buckets import Rate
 from toolkit.protocol.supply import Limits
+from toolkit.registry.push import PushRequest, push
 from toolkit.wire.chunk import open_chunk
 from toolkit.wire.frame import FrameKind, Refusal
 from toolkit.wire.index import distinct_chunks
@@ -74,6 +75,22 @@ def test_a_delta_costs_only_its_chunks(any_world: World) -> None:
     asker.fetch(indexes[1], artifacts[1], lacking)
     assert len(lacking) == second.delta_chunks
     assert depot.counters.bytes_sent - before < 0.35 * first.total_bytes
+
+
+def test_a_patch_is_laid_out_with_its_target_and_served_like_any_artifact(world: World) -> None:
+    site = world.site
+    for step in (0, 1):
+        model, golden = drifting(site.folder / f"step-{step}", step)
+        pushed = push(site.store, PushRequest(model, golden, "digits", str(step)), site.key)
+    world.announce(pushed.artifact)
+    depot, asker = world.depot(), world.asker()
+    (patch,) = asker.manifest(site, pushed.artifact).patches
+    manifest = asker.manifest(site, patch.artifact)
+    index = asker.index(manifest, patch.artifact)
+    got = asker.fetch(index, patch.artifact, list(range(manifest.chunks)))
+    assert sum(map(len, got.values())) == manifest.total_bytes
+    assert depot.counters.bytes_sent < 1.05 * patch.download_bytes
+    assert depot.manifests == 2
 
 
 def test_a_damaged_pack_is_named_and_never_sent(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -52,6 +52,37 @@ def make_model(
     return model_file, golden_file
 
 
+def drifting(folder: Path, step: int, *, kind: type = np.float16, count: int = 200_000) -> tuple[Path, Path]:
+    """Write a model x -> x @ body[:, :3] whose `count` weights are all a little other at each step, and its golden."""
+    weights = np.random.default_rng(1).standard_normal((4, count // 4), dtype=np.float32) * np.float32(0.05)
+    for each in range(step):
+        drift = np.random.default_rng(each + 2).standard_normal(weights.shape, dtype=np.float32)
+        weights += drift * np.float32(0.05e-3)
+    body = weights.astype(kind)
+    nodes = [
+        helper.make_node("Slice", ["body", "first", "last", "axis"], ["used"]),
+        helper.make_node("Cast", ["used"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["x", "wide"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "drifting",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [
+            numpy_helper.from_array(body, "body"),
+            *(numpy_helper.from_array(np.array([v]), n) for n, v in (("first", 0), ("last", 3), ("axis", 1))),
+        ],
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    onnx.save(model, folder / "model.onnx")
+    x = np.random.default_rng(7).standard_normal((8, 4), dtype=np.float32)
+    y = x @ body[:, :3].astype(np.float32)
+    np.savez_compressed(folder / "golden.npz", **{"input.x": x, "output.y": y, "labels": y.argmax(axis=1)})
+    return folder / "model.onnx", folder / "golden.npz"
+
+
 @dataclass
 class Site:
     """A registry, the keys of its people, and whom everybody trusts."""

@@ -73,24 +73,24 @@ class _Drafts:
     """What is common to all files of a patch."""
 
     sections: IO[bytes]
-    check: Callable[[], None]
+    told: Callable[[int], None]
 
 
 def encode_patch(
-    changes: Sequence[Change], to: Path, *, check: Callable[[], None] = lambda: None
+    changes: Sequence[Change], to: Path, *, told: Callable[[int], None] = lambda _: None
 ) -> PatchHead:
     """Write a patch and give its head.
 
     Args:
         changes: the target's files.
         to: file that is written; the caller names it finally.
-        check: called between operations; what it raises ends the work.
+        told: called with bytes of the target that are done since the last call; what it raises ends the work.
 
     Raises:
         OSError: a file cannot be read or written.
     """
     with tempfile.TemporaryFile(dir=to.parent) as sections:
-        drafts = _Drafts(sections, check)
+        drafts = _Drafts(sections, told)
         head = PatchHead(files=tuple(_encode_file(each, drafts) for each in changes))
         sections.seek(0)
         with to.open("wb") as out:
@@ -176,7 +176,6 @@ class _Stretches:
             if self._is_equal(base, start, length):
                 self._copy(base, length)
                 continue
-            self.drafts.check()
             before, after = self.base[base : base + length], self.target[start : start + length]
             sections = planes.encode_planes(before, after, pair.width, floats=pair.floats)
             taken = sum(map(len, sections))
@@ -190,7 +189,6 @@ class _Stretches:
     def _changed(self, start: int, end: int) -> None:
         """Code bytes of which nothing is known."""
         for at in range(start, end, MAX_OP_BYTES):
-            self.drafts.check()
             data = self.target[at : min(at + MAX_OP_BYTES, end)]
             plain = store_section(data)
             offset, span = self._nearby(len(data))
@@ -214,10 +212,12 @@ class _Stretches:
         else:
             self.ops.append(Copy(length, offset))
         self.near = offset + length
+        self.drafts.told(length)
 
     def _put(self, op: Op, *sections: bytes) -> None:
         self.ops.append(op)
         self.drafts.sections.writelines(sections)
+        self.drafts.told(op.length)
 
     def _is_equal(self, base: int, target: int, length: int) -> bool:
         return self.base[base : base + length] == self.target[target : target + length]

@@ -156,6 +156,10 @@ class PackStore(Documents):
         """Give a chunk's size when open. Errors as in `read_stored`."""
         return self._find(digest).entry.size
 
+    def stored_size_of(self, digest: Digest) -> int:
+        """Give the bytes of a chunk's stored form, which is what travels. Errors as in `read_stored`."""
+        return self._find(digest).entry.length
+
     def digests(self) -> Iterator[Digest]:
         """Yield every chunk that the store holds."""
         self._list_once()
