@@ -7,7 +7,9 @@ waited for before the next batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from toolkit.protocol.record import replace
 
 
 @dataclass(frozen=True)

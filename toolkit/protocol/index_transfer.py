@@ -6,12 +6,13 @@ bytes a chunk) and its pieces come in order; a gap or a silence makes us ask aga
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from toolkit.errors import IntegrityError
 from toolkit.protocol.exchange import Disconnected, FrameArrived, GivenUp, Reconnected, Request, Tick
 from toolkit.protocol.pace import Pace, PaceSettings
+from toolkit.protocol.record import replace
 from toolkit.wire.digest import Digest, digest_of
 from toolkit.wire.frame import Frame, FrameKind, decode_frame
 from toolkit.wire.request import ChunkRequest

@@ -7,10 +7,11 @@ with a floor that is right for links where a lost answer is rare and a slow one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from toolkit.protocol.exchange import GivenUp
+from toolkit.protocol.record import replace
 from toolkit.wire.frame import Frame, Refusal
 
 KIB: Final = 1024

@@ -8,13 +8,12 @@ trusted: requests are checked in full, queues are bounded, unknown artifacts are
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 
 from toolkit.errors import IntegrityError
 from toolkit.protocol.buckets import Bucket
 from toolkit.protocol.framing import MIN_FRAME_BYTES, chunk_frames, index_frames
+from toolkit.protocol.record import replace
 from toolkit.protocol.supply import (
     BATCH_FRAMES,
     BUSY_MS,

@@ -13,7 +13,7 @@ happens, the window and one batch are the most that has to come again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -35,6 +35,7 @@ from toolkit.protocol.exchange import (
 )
 from toolkit.protocol.pace import Pace, PaceSettings
 from toolkit.protocol.reassembly import Arriving, add_piece
+from toolkit.protocol.record import replace
 from toolkit.wire.digest import Digest
 from toolkit.wire.frame import Frame, FrameKind, Piece, decode_frame
 from toolkit.wire.index import ChunkRef
