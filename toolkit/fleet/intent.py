@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolkit.errors import RolloutError
+from toolkit.fleet.course import progress_of
 from toolkit.fleet.wanted import leading, reports_of, resume
-from toolkit.protocol.waves import Progress, RolloutState, step
+from toolkit.protocol.waves import RolloutState, step
 from toolkit.topology.findings import did_you_mean
 from toolkit.topology.model import Model
 from toolkit.topology.rollout import Rollout as Settings
 from toolkit.topology.topology import Topology
+from toolkit.wire.course import Course
 from toolkit.wire.desired import Desired
 from toolkit.wire.report import Report
 from toolkit.wire.rollout import Rollout, Wave
@@ -123,13 +125,18 @@ def next_number(rollouts: Iterable[Rollout]) -> int:
     return max((rollout.number for rollout in rollouts), default=0) + 1
 
 
-def is_under_way(rollout: Rollout, reports: Mapping[str, Report], desired: Mapping[str, Desired]) -> bool:
+def is_under_way(
+    rollout: Rollout,
+    reports: Mapping[str, Report],
+    desired: Mapping[str, Desired],
+    course: Course | None = None,
+) -> bool:
     """Say whether a rollout brings, or has brought, its version: not stopped, not taken back, not failed."""
     if rollout.action not in {"run", "pause"}:
         return False
-    seen = resume(rollout, desired, Progress())
+    seen = resume(rollout, desired, progress_of(rollout, course, 0.0))
     state = step(rollout, reports_of(rollout, reports), seen, 0.0).progress.state
-    return state is not RolloutState.FAILED
+    return state not in {RolloutState.FAILED, RolloutState.TIMED_OUT, RolloutState.ROLLING_BACK}
 
 
 def version_before(
@@ -140,6 +147,7 @@ def version_before(
     rollouts: Iterable[Rollout],
     reports: Mapping[str, Report],
     desired: Mapping[str, Desired],
+    courses: Mapping[str, Course],
 ) -> Known:
     """Give the version that a rollback shall bring back: the one that most of the devices shall run now.
 
@@ -153,9 +161,10 @@ def version_before(
         rollouts: all of the site that can be believed.
         reports: what the devices say.
         desired: what the devices shall run.
+        courses: how far each rollout has come.
     """
     newest = leading(rollouts).get(model)
-    good = newest is not None and is_under_way(newest, reports, desired)
+    good = newest is not None and is_under_way(newest, reports, desired, courses.get(newest.name))
     bad = {artifact} if newest is None or good else {artifact, newest.spec.artifact}
     counts: dict[Known, int] = {}
     for device in devices:

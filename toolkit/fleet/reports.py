@@ -74,6 +74,7 @@ class Watch:
             self.topics.presence("+"),
             self.topics.desired("+"),
             self.topics.rollout("+"),
+            self.topics.course("+"),
             self._echo_topic,
         ):
             self.link.subscribe(topic, qos=1)

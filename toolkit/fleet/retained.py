@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from toolkit.errors import IntegrityError
+from toolkit.wire.course import Course, decode_course
 from toolkit.wire.desired import Desired, decode_desired
 from toolkit.wire.document import MAX_DOCUMENT_BYTES, decode_json
 from toolkit.wire.keyring import Keyring
@@ -28,7 +29,7 @@ MAX_NUMBER = 2**53
 """Largest sequence number: what JSON readers of all kinds hold exactly. A larger one would end all counting."""
 _MAX_REMEMBERED = 100
 
-Kind = Literal["report", "presence", "desired", "rollout"]
+Kind = Literal["report", "presence", "desired", "rollout", "course"]
 T = TypeVar("T")
 _KINDS: dict[str, Kind] = {"st": "report", "up": "presence", "desired": "desired"}
 
@@ -45,6 +46,8 @@ class Retained:
     desired: dict[str, Desired] = field(default_factory=dict)
     """What stands on each device's topic, when it can be believed."""
     rollouts: dict[str, Rollout] = field(default_factory=dict)
+    courses: dict[str, Course] = field(default_factory=dict)
+    """How far each rollout has come, by its name."""
     ignored: dict[str, str] = field(default_factory=dict)
     """Topic -> why its document does not count; the first hundred."""
     ignored_count: int = 0
@@ -58,6 +61,8 @@ class Retained:
             return None
         if parts[0] == "r" and len(parts) == 2:  # noqa: PLR2004  # r/NAME
             return "rollout"
+        if parts[0] == "r" and parts[2:] == ["c"]:  # r/NAME/c
+            return "course"
         return _KINDS.get(parts[2]) if parts[0] == "d" and len(parts) == 3 else None  # noqa: PLR2004  # d/NAME/KIND
 
     def take(self, topic: str, payload: bytes) -> Kind | None:
@@ -70,6 +75,8 @@ class Retained:
         try:
             if kind == "rollout":
                 self._take_rollout(topic, name, payload)
+            elif kind == "course":
+                self._take_course(topic, name, payload)
             else:
                 self._take_of_device(kind, self.topics.device_of(topic), payload)
         except IntegrityError as error:
@@ -85,7 +92,8 @@ class Retained:
 
     def highest_fence(self) -> int:
         """Give the highest term of a driver among what stands."""
-        return max((desired.fence for desired in self.desired.values()), default=0)
+        told = max((desired.fence for desired in self.desired.values()), default=0)
+        return max(told, max((course.fence for course in self.courses.values()), default=0))
 
     def _take_of_device(self, kind: Kind, device: str, payload: bytes) -> None:
         if kind == "desired":
@@ -119,6 +127,16 @@ class Retained:
         if known is not None and (rollout.number, rollout.seq) < (known.number, known.seq):
             raise IntegrityError(f"rollout {name}: change {rollout.seq} came after change {known.seq}")
         _keep(self.rollouts, name, rollout)
+
+    def _take_course(self, topic: str, name: str, payload: bytes) -> None:
+        if not payload:
+            self.courses.pop(name, None)
+            return
+        course = decode_course(self._open(payload, "course", f"course of rollout {name[:70]!r}"))
+        if self.topics.course(course.rollout) != topic:
+            raise IntegrityError(f"the course of {course.rollout} stands on the topic of {name[:70]!r}")
+        _check_numbers(f"course of rollout {name}", course.number, course.fence, course.seq, course.told)
+        _keep(self.courses, name, course)
 
     def _open(self, data: bytes, kind: SealedType, what: str) -> bytes:
         if self.keyring is not None:

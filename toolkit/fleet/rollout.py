@@ -111,7 +111,8 @@ def start(
     newest = leading(retained.rollouts.values()).get(request.model)
     behind = followers(topology, request.model)
     same = newest is not None and _same(newest, artifact, who.devices, behind)
-    if newest is not None and same and is_under_way(newest, retained.reports, retained.desired):
+    course = retained.courses.get(newest.name) if newest else None
+    if newest is not None and same and is_under_way(newest, retained.reports, retained.desired, course):
         _publish_manifest(watch, artifact)
         return Started(newest, repeated=True, notes=notes)
     number = next_number(retained.rollouts.values())
@@ -128,6 +129,7 @@ def start(
         rollouts=retained.rollouts.values(),
         reports=retained.reports,
         desired=retained.desired,
+        courses=retained.courses,
     )
     spec = RolloutSpec(
         model=request.model,
@@ -172,7 +174,7 @@ def change(watch: Watch, key: Ed25519PrivateKey, name: str, what: Change) -> Sta
             f"rollout {name} {done}, so there is nothing to {what}",
             hint=f"tiers rollout start {rollout.spec.model}",
         )
-    after = replace(rollout, seq=rollout.seq + 1, action=action)
+    after = replace(rollout, seq=rollout.seq + 1, action=action, format=0)
     _publish(watch, after, key)
     return Started(after)
 
@@ -237,6 +239,7 @@ def _forget_old(watch: Watch, model: str) -> None:
     rollouts = (each for each in watch.retained.rollouts.values() if each.spec.model == model)
     for rollout in sorted(rollouts, key=lambda each: each.number)[:-KEPT_ROLLOUTS]:
         watch.link.publish(watch.topics.rollout(rollout.name), b"", qos=1, retain=True)
+        watch.link.publish(watch.topics.course(rollout.name), b"", qos=1, retain=True)
 
 
 def _publish(watch: Watch, rollout: Rollout, key: Ed25519PrivateKey) -> None:

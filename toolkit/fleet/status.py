@@ -1,17 +1,19 @@
 """What the devices report, as rows: each device with each model, each rollout with its wave and its counts.
 
 Where a rollout stands is computed anew from the intent, the desired states and the reports, by the same
-`waves.step` that steers it; so whoever asks gets the answer that a driver would act on. One thing only a driver knows:
-when the present soak began. A single look counts the soak of the last wave as over; `follow` watches and waits for it.
+`waves.step` that steers it; so whoever asks gets the answer that a driver would act on. What only a driver knows stands
+in the rollout's course; before there is one, a single look counts the soak of the last wave as over.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from toolkit.fleet.course import progress_of
 from toolkit.fleet.retained import Retained
-from toolkit.fleet.wanted import REFUSED, entry_of, leading, reports_of, resume
+from toolkit.fleet.wanted import entry_of, leading, reports_of, resume
 from toolkit.protocol.waves import ENDED, Progress, RolloutState, step
+from toolkit.protocol.waves_tally import REFUSED
 from toolkit.wire.report import ModelReport
 from toolkit.wire.rollout import Rollout
 from toolkit.wire.states import InstallState
@@ -116,16 +118,25 @@ def rollout_rows(retained: Retained) -> tuple[RolloutRow, ...]:
 def rollout_row(retained: Retained, rollout: Rollout) -> RolloutRow:
     """Look once at a rollout."""
     progress = look(retained, rollout, Progress(), 0.0)
-    last = progress.wave + 1 >= len(rollout.spec.waves)
+    last = progress.wave + 1 >= len(rollout.spec.waves) and rollout.name not in retained.courses
     if progress.state is RolloutState.SOAKING and last:
         progress = look(retained, rollout, progress, rollout.spec.soak_seconds)
     return row_of(retained, rollout, progress)
 
 
 def look(retained: Retained, rollout: Rollout, progress: Progress, now: float) -> Progress:
-    """Give where a rollout stands, going on from `progress`; `now` in seconds of a clock that only grows."""
-    before = resume(rollout, retained.desired, progress)
-    return step(rollout, reports_of(rollout, retained.reports), before, now).progress
+    """Give where a rollout stands: by its driver's course, or going on from `progress` when nobody wrote one.
+
+    Args:
+        retained: what the site says.
+        rollout: one of its rollouts.
+        progress: what the last look gave.
+        now: seconds of a clock that only grows.
+    """
+    course = retained.courses.get(rollout.name)
+    before = progress if course is None else progress_of(rollout, course, now)
+    before = resume(rollout, retained.desired, before)
+    return step(rollout, reports_of(rollout, retained.reports), before, now, online=retained.online).progress
 
 
 def row_of(retained: Retained, rollout: Rollout, progress: Progress) -> RolloutRow:

@@ -2,8 +2,9 @@
 
     rollout.start -> Rollout (retained) -> Steering -> Desired (retained) -> device -> Report (retained) -> Steering
 
-Everything is rebuilt from what stands retained, so a driver may die at any moment and another one goes on. Only sealed
-rollouts count. A desired state is written only where it differs from the one that stands, one at a time for a device,
+Everything is rebuilt from what stands retained, so a driver may die at any moment and another one goes on: the reports
+and desired states say most of it, the rest (times, verdicts) is in a course beside each rollout. Only sealed documents
+count. A desired state is written only where it differs from the one that stands, one at a time for a device,
 with a number above every number known. One driver is active: each takes a term (`fence`) when it begins, devices
 ignore lower terms, and a driver that sees a higher one stands by. It steps in when what should be written has not been
 for TAKEOVER_SECONDS.
@@ -22,13 +23,16 @@ from threading import Event
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from toolkit.fleet.course import course_of, progress_of, says_the_same, with_verdict
 from toolkit.fleet.reports import QUIET_SECONDS, Watch
 from toolkit.fleet.wanted import changed, leading, reports_of, resume
 from toolkit.link.link import Arrived, Link, LinkEvent
-from toolkit.protocol.waves import Progress, step
+from toolkit.protocol.waves import ENDED, Progress, step
+from toolkit.wire.course import Course
 from toolkit.wire.desired import Desired, DesiredModel
 from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring
+from toolkit.wire.rollout import Rollout
 from toolkit.wire.signature import seal
 from toolkit.wire.topics import Topics
 
@@ -40,6 +44,8 @@ TAKEOVER_SECONDS = 60.0
 """How long a driver that stands by leaves to the active one."""
 REPAIR_SECONDS = 30.0
 """How long it waits before it writes the same state again, when somebody else wrote over it."""
+NOTE_SECONDS = 60.0
+"""How often a driver writes down the times of a rollout; the next one counts at most so much of them again."""
 WRITES_PER_TICK = 64
 """Most documents that one tick signs, so that a depot goes on serving meanwhile."""
 EVENTS_PER_TICK = 1000
@@ -98,6 +104,7 @@ class Steering:
         self._key = key
         self._clock = clock
         self._written: dict[str, _Written] = {}
+        self._noted: dict[str, tuple[Course, float]] = {}
         self._news = True
         self._next_look = 0.0
         self._overdue_since: float | None = None
@@ -112,6 +119,8 @@ class Steering:
         self._news = self._news or kind is not None
         if kind == "desired" and isinstance(event, Arrived):
             self._note_desired(self._topics.device_of(event.topic))
+        elif kind == "course":
+            self._meet(max((each.fence for each in self.watch.retained.courses.values()), default=0))
         return kind is not None
 
     def tick(self, now: float) -> int:
@@ -131,6 +140,7 @@ class Steering:
         due = self._due(now)
         if self.standing_by and not self._takes_over(bool(due), now):
             return 0
+        self._write_courses(now)
         writable = [device for device in due if self._may_write(device, due[device], now)]
         for device in writable[:WRITES_PER_TICK]:
             self._write(device, due[device], now)
@@ -180,9 +190,10 @@ class Steering:
             each.name: self.progress[each.name] for each in rollouts if each.name in self.progress
         }
         for rollout in rollouts:
-            before = self.progress.get(rollout.name, Progress())
-            before = resume(rollout, retained.desired, before)
-            decided = step(rollout, reports_of(rollout, retained.reports), before, now)
+            before = self._before(rollout, now)
+            decided = step(
+                rollout, reports_of(rollout, retained.reports), before, now, online=retained.online
+            )
             if decided.progress.state is not before.state or decided.progress.wave != before.wave:
                 log.info(
                     "rollout %s: %s, wave %d",
@@ -195,6 +206,32 @@ class Steering:
                 models = wanted.get(device, self._models(device))
                 wanted[device] = changed(models, rollout, decided, device)
         return {device: models for device, models in wanted.items() if self._differs(device, models)}
+
+    def _before(self, rollout: Rollout, now: float) -> Progress:
+        """Give where a rollout stood: as we left it, or as the last driver wrote it down."""
+        course = self.watch.retained.courses.get(rollout.name)
+        held = self.progress.get(rollout.name)
+        held = progress_of(rollout, course, now) if held is None else with_verdict(rollout, held, course)
+        return resume(rollout, self.watch.retained.desired, held)
+
+    def _write_courses(self, now: float) -> None:
+        """Write down where rollouts stand: what has changed at once, times now and then.
+
+        Before any desired state of the same tick, so that nobody is taken back for a reason that is nowhere written.
+        """
+        for name, progress in self.progress.items():
+            rollout, known = self.watch.retained.rollouts[name], self.watch.retained.courses.get(name)
+            last, at = self._noted.get(name, (known, now))
+            seq = max(known.seq if known else 0, last.seq if last else 0) + 1
+            course = course_of(rollout, progress, now, fence=self.term, seq=seq)
+            lost = known != last and now - at >= REPAIR_SECONDS
+            old = progress.state not in ENDED and now - at >= NOTE_SECONDS
+            if last is not None and says_the_same(course, last) and not lost and not old:
+                self._noted.setdefault(name, (last, now))
+                continue
+            self._noted[name] = (course, now)
+            sealed = seal(encode_json(course), "course", self._key)
+            self._link.publish(self._topics.course(name), sealed, qos=1, retain=True)
 
     def _models(self, device: str) -> tuple[DesiredModel, ...]:
         """Give what a device shall run at present; when somebody wrote nonsense over it, what we last wrote."""
@@ -237,13 +274,18 @@ class Steering:
             return
         if written is not None and standing == written.desired:
             self._written[device] = _Written(written.desired, written.at, arrived=True)
-        if self.term and standing.fence > self.term and not self.standing_by:
-            log.warning("driver of term %d stands by: term %d has begun", self.term, standing.fence)
+        self._meet(standing.fence)
+
+    def _meet(self, fence: int) -> None:
+        """Stand by for a driver of a higher term."""
+        if self.term and fence > self.term and not self.standing_by:
+            log.warning("driver of term %d stands by: term %d has begun", self.term, fence)
             self.standing_by, self._overdue_since = True, None
 
     def _take_term(self) -> None:
         self.term = max(self.watch.retained.highest_fence() + 1, self.term + 1, int(self._clock() * 1000))
         self.standing_by, self._overdue_since = False, None
+        self._noted = {}
         log.info("steering in term %d", self.term)
 
     def _takes_over(self, overdue: bool, now: float) -> bool:  # noqa: FBT001  # a private answer, not an option

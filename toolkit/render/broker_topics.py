@@ -44,7 +44,7 @@ def roles(topology: Topology) -> tuple[Role, ...]:
     """Give what everybody else may do. Servers of services share one certificate, so one of them may be any device."""
     topics = Topics(topology.name)
     manifests, echoes = f"{topics.root}/a/{ANY}/m", f"{topics.root}/e/{ANY}"
-    rollouts, desired = topics.rollout(ANY), topics.desired(ANY)
+    rollouts, courses, desired = topics.rollout(ANY), topics.course(ANY), topics.desired(ANY)
     requests, frames = topics.request(ANY), topics.data(ANY)
     said = (topics.state(ANY), topics.presence(ANY))
     found = [
@@ -57,8 +57,8 @@ def roles(topology: Topology) -> tuple[Role, ...]:
         Role(
             DRIVER,
             "The driver of rollouts: reads reports, writes what each device shall run.",
-            (rollouts, *said, desired, echoes),
-            (desired, echoes),
+            (rollouts, courses, *said, desired, echoes),
+            (desired, courses, echoes),
         ),
         Role(
             INBOX,
@@ -70,7 +70,7 @@ def roles(topology: Topology) -> tuple[Role, ...]:
             OPERATOR,
             "People and CI: start, watch and end rollouts; the seals say whose word counts.",
             (f"{topics.root}/#", "$SYS/#"),
-            (rollouts, manifests, echoes),
+            (rollouts, courses, manifests, echoes),
         ),
     ]
     if topology.services:

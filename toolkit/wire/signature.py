@@ -17,10 +17,15 @@ from toolkit.errors import SignatureError
 from toolkit.wire.document import MAX_DOCUMENT_BYTES, Document, decode_json, encode_json
 from toolkit.wire.keyring import Keyring, Role, key_id_of
 
-SealedType = Literal["manifest", "desired", "rollout"]
+SealedType = Literal["manifest", "desired", "rollout", "course"]
 MAX_SIGNATURES = 8
 
-_ROLE_OF: dict[SealedType, Role] = {"manifest": "registry", "desired": "operator", "rollout": "operator"}
+_ROLE_OF: dict[SealedType, Role] = {
+    "manifest": "registry",
+    "desired": "operator",
+    "rollout": "operator",
+    "course": "operator",
+}
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@
     d/DEVICE/st        from a device retained, QoS 1   Report
     d/DEVICE/up        from a device retained, QoS 1   Presence (the last will says offline)
     r/ROLLOUT          to drivers    retained, QoS 1   sealed Rollout
+    r/ROLLOUT/c        of a driver   retained, QoS 1   sealed Course
     e/CLIENT           to itself              QoS 1   a number: the echo by which a client of ours knows what has come
 
 Seven slashes are what AWS IoT Core allows; an empty retained payload means "cleared".
@@ -87,6 +88,10 @@ class Topics:
     def rollout(self, name: str) -> str:
         """Topic of a rollout; `+` for all."""
         return f"{self.root}/r/{name if name == '+' else check_label(name, what='rollout')}"
+
+    def course(self, name: str) -> str:
+        """Topic of how far a rollout has come; `+` for all."""
+        return f"{self.rollout(name)}/c"
 
     def echo(self, client: str) -> str:
         """Topic on which a client talks to itself, to learn that all that was retained has reached it."""

@@ -132,6 +132,7 @@ def before(world: World, artifact: str = THIRD) -> Known:
         rollouts=retained.rollouts.values(),
         reports=retained.reports,
         desired=retained.desired,
+        courses=retained.courses,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.wire.course import Course
 from toolkit.wire.desired import Desired
 from toolkit.wire.device_config import DeviceConfig
 from toolkit.wire.document import decode_json, encode_json
@@ -16,6 +17,7 @@ from toolkit.wire.rollout import Rollout
 
 VECTORS = Path(__file__).parent / "vectors"
 KINDS = {
+    "course": Course,
     "enrolment": EnrolmentAnswer,
     "desired": Desired,
     "device_config": DeviceConfig,

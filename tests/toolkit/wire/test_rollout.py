@@ -37,7 +37,6 @@ def rollout(*, approved: int = 0, **spec: object) -> Rollout:
         {"success": 0.5}, {"offline_grace_seconds": 0.0}, {"pace": Pace(in_flight=1)}, {"retry": Retry()},
         {"deadline_seconds": 0.0},
     ],
-    ids=lambda spec: next(iter(spec)),
 )  # fmt: skip
 def test_what_1_cannot_say_is_written_in_2(spec: dict[str, object]):
     assert rollout(soak_seconds=3.0, max_failed=1).format == 1
@@ -53,7 +52,6 @@ def test_what_1_cannot_say_is_written_in_2(spec: dict[str, object]):
         {"retry": Retry(attempts=0)}, {"waves": (Wave(devices=2), Wave(devices=1))}, {"soak_seconds": -1.0},
         {"measured": Measured(requests=-1)}, {"deadline_seconds": -1.0}, {"max_failed": -1},
     ],
-    ids=str,
 )  # fmt: skip
 def test_a_figure_that_means_nothing_is_refused(spec: dict[str, object]):
     with pytest.raises(IntegrityError, match="figure that means nothing"):
