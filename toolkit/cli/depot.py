@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolkit.cli.broker import AliveOption, BrokerOption, link_settings
-from toolkit.cli.listening import MetricsOption, TlsCertificateOption, TlsKeyOption, show_metrics
+from toolkit.cli.listening import (
+    ClientCaOption,
+    HttpOption,
+    MetricsOption,
+    TlsCertificateOption,
+    TlsKeyOption,
+    open_http_road,
+    show_metrics,
+)
 from toolkit.cli.present import say
 from toolkit.cli.registry import RegistryOption, open_registry
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
@@ -42,6 +50,8 @@ def depot(
     key: KeyOption = None,
     rate: RateOption = "",
     device_rate: DeviceRateOption = "",
+    http: HttpOption = "",
+    client_ca: ClientCaOption = None,
     metrics: MetricsOption = "",
     tls_certificate: TlsCertificateOption = None,
     tls_key: TlsKeyOption = None,
@@ -55,6 +65,7 @@ def depot(
     from toolkit.fleet.depot import Depot
     from toolkit.fleet.heartbeat import Heartbeat
     from toolkit.fleet.run import run_site
+    from toolkit.fleet.share import share_group
     from toolkit.link.paho_link import PahoLink
     from toolkit.protocol.supply import Limits
     from toolkit.registry.keys import read_keyring
@@ -68,8 +79,15 @@ def depot(
     limits = Limits(settings.preset.max_payload_bytes, _rate(device_rate), _rate(rate))
     source = registry or topology.registry.url
     served = Depot(
-        PahoLink(settings), Topics(topology.name), lambda: open_registry(source), trusted, limits=limits
+        PahoLink(settings),
+        Topics(topology.name),
+        lambda: open_registry(source),
+        trusted,
+        limits=limits,
+        group=share_group(settings),
     )
+    tls = (tls_certificate, tls_key, client_ca)
+    open_http_road(http, tls, served, lambda: open_registry(source), trusted, limits)
     show_metrics(metrics, tls_certificate, tls_key, depot=served, driver=driver)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolkit.fleet.depot import Depot
     from toolkit.fleet.steer import Steering
+    from toolkit.protocol.supply import Limits
+    from toolkit.sync.layouts.packs import PackStore
+    from toolkit.wire.keyring import Keyring
 
 MetricsOption = Annotated[
     str,
@@ -26,6 +31,49 @@ TlsCertificateOption = Annotated[
 TlsKeyOption = Annotated[
     Path | None, typer.Option("--tls-key", help="PEM of its private key.", show_default=False)
 ]
+
+HttpOption = Annotated[
+    str,
+    typer.Option(
+        "--http", metavar="HOST:PORT", help="Give chunks over HTTP there as well.", show_default="nowhere"
+    ),
+]
+ClientCaOption = Annotated[
+    Path | None,
+    typer.Option("--client-ca", help="PEM of the devices' authority, for --http.", show_default=False),
+]
+
+
+def open_http_road(
+    address: str,
+    tls: tuple[Path | None, Path | None, Path | None],
+    depot: Depot,
+    open_store: Callable[[], PackStore],
+    keyring: Keyring,
+    limits: Limits,
+) -> None:
+    """Answer over HTTP until the process ends; nothing without an address.
+
+    Args:
+        address: HOST:PORT.
+        tls: certificate, key, and authority of the devices.
+        depot: beside which it stands; shows the bytes of this road among its own.
+        open_store: opens the registry.
+        keyring: whose artifacts are shown.
+        limits: of the depot; the same rates hold here, counted apart.
+
+    Raises:
+        UsageError: the address or a file cannot be used.
+    """
+    if not address:
+        return
+    from toolkit.fleet.http_road import HttpLimits, HttpRoad
+    from toolkit.fleet.listen import parse_listen
+
+    bounds = HttpLimits(per_device=limits.per_device, overall=limits.overall)
+    road = HttpRoad(parse_listen("--http", address, *tls), open_store, keyring, bounds)
+    depot.other_roads["http"] = lambda: road.counters.bytes_sent
+    road.start()
 
 
 def show_metrics(

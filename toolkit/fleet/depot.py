@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Empty
 
@@ -110,6 +110,7 @@ class Depot:
         *,
         limits: Limits | None = None,
         gate: Callable[[int], None] | None = None,
+        group: str = GROUP,
     ) -> None:
         """Prepare a depot.
 
@@ -121,12 +122,14 @@ class Depot:
             limits: largest frame and byte rates; nothing means 256 KiB and no rates.
             gate: called with the number of each frame, from 0, before it is sent, in the depot's thread; the depot
                 waits for it to return. For whoever wants to hold or count the traffic.
+            group: depots of one group share the requests; see `fleet.share`.
         """
         self._link = link
         self._topics = topics
         self._open_store = open_store
         self._keyring = keyring
         self._gate = gate
+        self._group = group
         self._store: PackStore | None = None
         self._shelves: dict[Digest, _Shelf] = {}
         self._layout = Layout(link, topics, self._registry, keyring)
@@ -137,8 +140,8 @@ class Depot:
         self.counters = DepotCounters()
         self.connected = False
         """Whether the broker is reached."""
-        self.other_roads: Callable[[], Mapping[str, int]] = dict
-        """Gives the bytes that were sent beside MQTT's pulls, by road; whoever opens such a road sets it."""
+        self.other_roads: dict[str, Callable[[], int]] = {}
+        """Road beside MQTT's -> gives the bytes that were sent there; whoever opens a road enters it."""
 
     @property
     def manifests(self) -> int:
@@ -170,7 +173,7 @@ class Depot:
             UnreachableError: the broker cannot be reached at the start. Later it is waited for.
         """
         try:
-            self._link.subscribe(f"$share/{GROUP}/{self._topics.request('+')}")
+            self._link.subscribe(f"$share/{self._group}/{self._topics.request('+')}")
             self._link.subscribe(self._topics.rollout("+"), qos=1)
             self._link.connect()
             self._await_connection()

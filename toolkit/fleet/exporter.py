@@ -46,8 +46,9 @@ class DepotCollector(Collector):
         for reason in sorted({*REASONS, *counters.refused}):
             refused.add_metric((reason,), counters.refused[reason])
         sent = CounterMetricFamily("tiers_depot_sent_bytes", "Bytes that were sent.", labels=("road",))
-        for road, size in sorted({"mqtt": counters.bytes_sent, **depot.other_roads()}.items()):
-            sent.add_metric((road,), size)
+        sent.add_metric(("mqtt",), counters.bytes_sent)
+        for road, size in sorted(depot.other_roads.items()):
+            sent.add_metric((road,), size())
         yield from (refused, sent)
         counts = (
             ("requests", "Requests that came.", counters.requests),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -207,8 +207,7 @@ def test_the_roads_beside_mqtt_are_told_apart(tmp_path: Path, site: Site, requir
     require("mosquitto")
     with running("mosquitto", tmp_path, site) as world:
         depot: Depot = world.depot()
-        roads: Callable[[], dict[str, int]] = lambda: {"http": 42}  # noqa: E731 -- a callback
-        depot.other_roads = roads
+        depot.other_roads["http"] = lambda: 42
         with page(DepotCollector(depot)) as url:
             found = samples(url)
     assert found["tiers_depot_sent_bytes_total", frozenset({("road", "http")})] == 42

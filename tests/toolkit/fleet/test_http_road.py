@@ -153,13 +153,18 @@ def test_several_questions_use_one_connection(site: Site, artifact: str) -> None
             connection.request("GET", f"/v1/artifacts/{artifact}/index")
             answer = connection.getresponse()
             assert answer.read() == index_of(site, artifact)
-            connection.request("GET", f"/v1/artifacts/{artifact}/chunks", headers={"Range": "bytes=10-19"})
-            answer = connection.getresponse()
-            assert answer.read() == whole(site, artifact)[10:20]
         connection.request("GET", "/", body=b"x" * 10)
         answer = connection.getresponse()
         assert (answer.status, answer.headers.get("Connection")) == (400, None)
         connection.close()
+
+
+def test_an_answer_ends_where_it_says(site: Site, artifact: str) -> None:
+    with road(site) as made, socket.create_connection(("127.0.0.1", made.port), timeout=30) as raw:
+        path = f"/v1/artifacts/{artifact}/chunks"
+        raw.sendall(f"GET {path} HTTP/1.1\r\nRange: bytes=10-19\r\nConnection: close\r\n\r\n".encode())
+        said = b"".join(iter(lambda: raw.recv(65536), b""))
+        assert said.split(b"\r\n\r\n", 1)[1] == whole(site, artifact)[10:20]
 
 
 def test_a_damaged_registry_sends_nothing_wrong(site: Site, artifact: str) -> None:
@@ -235,7 +240,9 @@ def has_ended(connection: socket.socket) -> bool:
 def test_too_many_connections_and_too_long_a_head_are_turned_away(
     site: Site, artifact: str, wait_until: Callable[..., None]
 ) -> None:
-    limits = HttpLimits(connections=2, connections_of_one=2, head_bytes=2000)
+    limits = HttpLimits(
+        connections=2, connections_of_one=2, head_bytes=2000, head_seconds=600, idle_seconds=600
+    )
     with road(site, limits=limits) as made:
         held = [socket.create_connection(("127.0.0.1", made.port), timeout=30) for _ in range(2)]
         for each in held:
