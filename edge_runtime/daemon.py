@@ -139,7 +139,8 @@ class Daemon:
     def _make_control(self, loop: asyncio.AbstractEventLoop) -> Control:
         config = self._settings.config
         topics = Topics(config.site)
-        line = Line(config.device, topics, lambda: open_link(config, topics, self._settings.instance))
+        mark = self._store.client_mark()
+        line = Line(config.device, topics, lambda: open_link(config, topics, self._settings.instance, mark))
         shelf = Shelf(self._store, self._folders, self._drill)
         around = Surroundings(
             device=config.device,
@@ -207,18 +208,20 @@ class Daemon:
         )
 
 
-def open_link(config: DeviceConfig, topics: Topics, instance: str = "") -> Link:
-    """Make the device's link, with the last will that says offline; a broker lets each client id in once.
+def open_link(config: DeviceConfig, topics: Topics, instance: str = "", mark: str = "") -> Link:
+    """Make the device's link, with the last will that says offline.
+
+    A broker lets each client id in once: whoever shows it ends the connection of who had it. So ours ends in `mark`,
+    which nobody can guess and which stays, so that a device that comes back takes the place of what is left of it.
 
     Raises:
         UnreachableError: the password file cannot be read.
         MissingExtraError: the configuration wants awscrt, which is not installed.
     """
     will = Presence(device=config.device, state="offline")
+    parts = ("edge", config.site, config.device, instance, mark)
     return make_link(
-        settings_from_config(
-            config.broker, "-".join(each for each in ("edge", config.site, config.device, instance) if each)
-        ),
+        settings_from_config(config.broker, "-".join(each for each in parts if each)),
         will=LastWill(topics.presence(config.device), encode_json(will)),
     )
 

@@ -6,6 +6,7 @@ after the data it speaks of is durable. Files lie beside it, see `folders`. Any 
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from toolkit.protocol.installation import Installation
 from toolkit.wire.document import decode_json, encode_json
 
 LAYOUT: Final = 1
-Counter = Literal["starts", "report_seq", "desired_seq", "desired_fence"]
+Counter = Literal["starts", "report_seq", "desired_seq", "desired_fence", "client_mark"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,16 @@ class Store:
         """Add one to a counter and give its new value."""
         with self._writing("counter") as db:
             return self._next(db, name)
+
+    def client_mark(self) -> str:
+        """Give what makes this device's client id one that nobody can guess; chosen once, then kept.
+
+        A kill in between costs nothing: another one is chosen.
+        """
+        with self._transaction() as db:
+            if not self._count(db, "client_mark"):
+                self._set(db, "client_mark", 1 + secrets.randbits(62))
+            return f"{self._count(db, 'client_mark'):016x}"
 
     def desired(self) -> bytes | None:
         """Give the last desired document that was obeyed, or None."""
