@@ -8,6 +8,7 @@ import pytest
 
 from edge_runtime.config import read_settings
 from edge_runtime.daemon import open_link
+from edge_runtime.store import Store
 from toolkit.errors import IntegrityError
 from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring
@@ -38,6 +39,19 @@ def test_pods_of_a_service_are_one_device_and_told_apart_by_their_names(settings
     topics = Topics("north")
     ids = {open_link(found.config, topics, each)._settings.client_id for each in ("", found.instance)}
     assert ids == {"edge-north-reading", "edge-north-reading-reading-7c9f8b6d5-x2b7q"}
+
+
+def test_a_client_id_ends_in_what_nobody_can_guess_and_stays(settings, tmp_path):
+    config, marks = settings("us-001").config, []
+    for folder in ("one", "one", "two"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        store = Store(tmp_path / folder / "edge.sqlite")
+        marks.append(store.client_mark())
+        store.close()
+    assert marks[0] == marks[1] != marks[2]
+    assert len(marks[0]) == 16
+    link = open_link(config, Topics("north"), "", marks[0])
+    assert link._settings.client_id == f"edge-north-us-001-{marks[0]}"
 
 
 def test_a_name_that_no_broker_should_see_is_refused(settings):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.cli.locked import refuse_unlocked
 from toolkit.cli.present import JsonOption, Output, Table, describe, say, show
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
+
+if TYPE_CHECKING:
+    from toolkit.topology.topology import Topology
 
 _FolderOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write one file an object below DIR.")
@@ -46,6 +49,10 @@ _MonitoringOption = Annotated[
     Path | None,
     typer.Option("--monitoring", metavar="DIR", help="Write Prometheus' and Alertmanager's files instead."),
 ]
+_BrokerOption = Annotated[
+    Path | None,
+    typer.Option("--broker-config", metavar="DIR", help="Write the files of a Mosquitto in DIR instead."),
+]
 _CheckOption = Annotated[
     bool,
     typer.Option("--check", help="Write nothing unless every field fits the schemas (tiers schema pull)."),
@@ -64,6 +71,7 @@ def render(
     scheduler: _SchedulerOption = False,
     monitoring: _MonitoringOption = None,
     boards: _DashboardsOption = None,
+    broker: _BrokerOption = None,
     check: _CheckOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,15 +97,7 @@ def render(
 
         print(scheduler_config(loaded.topology), end="")
         return
-    if boards is not None:
-        from toolkit.cli.dashboard_files import write_boards
-
-        write_boards(loaded.topology, boards, as_json=as_json)
-        return
-    if monitoring is not None:
-        from toolkit.cli.monitoring_files import write_monitoring
-
-        write_monitoring(loaded.topology, monitoring, as_json=as_json)
+    if _wrote_files(loaded.topology, boards, broker, monitoring, as_json=as_json):
         return
     objects = render_topology(loaded.topology, read_lock(files[0].parent / LOCK_FILE))
     refuse_unlocked(loaded.topology, objects)
@@ -119,3 +119,24 @@ def render(
         say(
             f"{len(objects)} objects in {folder}, {len(written.unchanged)} of them as before; next: tiers lint {folder}"
         )
+
+
+def _wrote_files(
+    topology: Topology, boards: Path | None, broker: Path | None, monitoring: Path | None, *, as_json: bool
+) -> bool:
+    """Write the files that are no objects, if some were asked for; tell whether they were."""
+    if boards is not None:
+        from toolkit.cli.dashboard_files import write_boards
+
+        write_boards(topology, boards, as_json=as_json)
+    elif broker is not None:
+        from toolkit.cli.broker_files import write_broker
+
+        write_broker(topology, broker, as_json=as_json)
+    elif monitoring is not None:
+        from toolkit.cli.monitoring_files import write_monitoring
+
+        write_monitoring(topology, monitoring, as_json=as_json)
+    else:
+        return False
+    return True

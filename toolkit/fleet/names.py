@@ -29,7 +29,7 @@ def known_name(topology: Topology, name: str) -> str:
     Raises:
         UsageError: tiers.yaml does not know it.
     """
-    devices, programs = devices_of(topology), [BROKER, *(role.name for role in roles(topology))]
+    devices, programs = devices_of(topology), [BROKER, *(role.name for role in roles(topology.name))]
     if name in devices or name in programs:
         return name
     near = get_close_matches(name, [*sorted(devices), *programs], n=1)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from toolkit.errors import RenderError
 from toolkit.link.presets import PRESETS
 from toolkit.placement import Placement, cluster_wide_name, place_pool
 from toolkit.render.broker_topics import Role, device_reads, device_writes, roles
@@ -47,6 +49,9 @@ HEALTH_PORT = 1883
 HEALTH_TOPIC = "$SYS/broker/uptime"
 CONFIG_FOLDER, DATA_FOLDER = "/mosquitto/config", "/mosquitto/data"
 CERTIFICATE_FOLDER, CLIENTS_FOLDER = "/mosquitto/certificate", "/mosquitto/clients"
+REVOKED_FOLDER, DEFAULT_REVOKED_KEY = "/mosquitto/revoked", "ca.crl"
+CONFIG_FILE, ACL_FILE = "mosquitto.conf", "topics.acl"
+STANDALONE_DATA = "data"
 PACKET_BYTES = 2 * PRESETS["default"].max_payload_bytes
 """Largest packet; room for a frame, its topic and what comes later."""
 QUEUE_BYTES = 16 * 2**20
@@ -57,21 +62,32 @@ _MEMORY_QUARTERS = 3
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where Mosquitto finds its files."""
+
+    config_folder: str
+    data_folder: str
+    clients_file: str
+    """Authority of who may come in."""
+    certificate_file: str
+    key_file: str
+    revoked_file: str = ""
+    """Whose certificates hold no longer; empty looks at none."""
+
+
+@dataclass(frozen=True)
 class MosquittoView:
     """What edge/mosquitto.conf.j2 and the two .acl.j2 name."""
 
     site: str
     port: int
-    config_folder: str
-    data_folder: str
-    clients_file: str
-    certificate_file: str
-    key_file: str
+    places: Places
     frame_bytes: int
     packet_bytes: int
     queue_bytes: int
     memory_bytes: int
     health_port: int
+    """0 where no kubelet asks."""
     health_topic: str
     device_reads: tuple[str, ...]
     device_writes: tuple[str, ...]
@@ -112,29 +128,64 @@ def broker_port(topology: Topology) -> int:
 
 def configuration(topology: Topology, deploy: Deploy) -> dict[str, str]:
     """Give the files that Mosquitto reads, by name."""
-    topics = Topics(topology.name)
-    view = MosquittoView(
-        site=topology.name,
-        port=broker_port(topology),
+    revoked = deploy.revoked
+    places = Places(
         config_folder=CONFIG_FOLDER,
         data_folder=DATA_FOLDER,
         clients_file=f"{CLIENTS_FOLDER}/{deploy.clients.key or DEFAULT_CA_KEY}",
         certificate_file=f"{CERTIFICATE_FOLDER}/tls.crt",
         key_file=f"{CERTIFICATE_FOLDER}/tls.key",
+        revoked_file=f"{REVOKED_FOLDER}/{revoked.key or DEFAULT_REVOKED_KEY}" if revoked else "",
+    )
+    view = _view(topology, places, deploy.memory.count, HEALTH_PORT)
+    return {
+        name: fill_lines(f"edge/{name}.j2", broker=view) for name in (CONFIG_FILE, ACL_FILE, "health.acl")
+    }
+
+
+def standalone_configuration(topology: Topology, folder: Path) -> dict[str, str]:
+    """Give the files of a Mosquitto that runs without Kubernetes, by name; its certificates lie in `folder` too.
+
+    Args:
+        topology: of the site.
+        folder: where the files are on the machine of the broker; absolute.
+
+    Raises:
+        RenderError: the broker of tiers.yaml is no Mosquitto, or has no encryption.
+    """
+    broker = topology.broker
+    if broker.preset != "mosquitto" or not broker.url.startswith("mqtts:"):
+        hint = "broker: {url: mqtts://HOST:8883, preset: mosquitto}"
+        raise RenderError(f"{broker.url} ({broker.preset}) is no Mosquitto with encryption", hint=hint)
+    places = Places(
+        config_folder=str(folder),
+        data_folder=str(folder / STANDALONE_DATA),
+        clients_file=str(folder / "ca.crt"),
+        certificate_file=str(folder / "broker.crt"),
+        key_file=str(folder / "broker.key"),
+        revoked_file=str(folder / DEFAULT_REVOKED_KEY),
+    )
+    memory = broker.deploy.memory if broker.deploy else Deploy.model_fields["memory"].default
+    view = _view(topology, places, memory.count, 0)
+    return {name: fill_lines(f"edge/{name}.j2", broker=view) for name in (CONFIG_FILE, ACL_FILE)}
+
+
+def _view(topology: Topology, places: Places, memory: int, health_port: int) -> MosquittoView:
+    topics = Topics(topology.name)
+    return MosquittoView(
+        site=topology.name,
+        port=broker_port(topology),
+        places=places,
         frame_bytes=PRESETS["default"].max_payload_bytes,
         packet_bytes=PACKET_BYTES,
         queue_bytes=QUEUE_BYTES,
-        memory_bytes=deploy.memory.count * _MEMORY_QUARTERS // 4,
-        health_port=HEALTH_PORT,
+        memory_bytes=memory * _MEMORY_QUARTERS // 4,
+        health_port=health_port,
         health_topic=HEALTH_TOPIC,
         device_reads=device_reads(topics),
         device_writes=device_writes(topics),
-        roles=roles(topology),
+        roles=roles(topology.name),
     )
-    return {
-        name: fill_lines(f"edge/{name}.j2", broker=view)
-        for name in ("mosquitto.conf", "topics.acl", "health.acl")
-    }
 
 
 def _broker(topology: Topology, lock: Lock, deploy: Deploy, placement: Placement) -> Iterator[RenderedObject]:
@@ -193,6 +244,11 @@ def _program(topology: Topology, lock: Lock, deploy: Deploy, config: str) -> Pro
             config_mount(NAME, CONFIG_FOLDER),
             secret_mount("certificate", deploy.certificate.name or "", CERTIFICATE_FOLDER),
             secret_mount("clients", deploy.clients.name or "", CLIENTS_FOLDER),
+            *(
+                (secret_mount("revoked", deploy.revoked.name or "", REVOKED_FOLDER),)
+                if deploy.revoked
+                else ()
+            ),
             Mount("data", DATA_FOLDER, "persistentVolumeClaim", {"claimName": NAME}, read_only=False),
         ),
         config=config,

@@ -50,8 +50,15 @@ def write_folder(objects: Iterable[RenderedObject], folder: Path, topology: str)
     return _write(texts, folder, topology, "*/*.yaml", "tiers render -o DIR")
 
 
-def write_files(files: Mapping[str, str], folder: Path, topology: str) -> WrittenFolder:
-    """Make `folder` hold exactly these files of a topology, each with a name that ends in .yml and text in YAML.
+def write_files(
+    files: Mapping[str, str],
+    folder: Path,
+    topology: str,
+    *,
+    pattern: str = "*.yml",
+    command: str = "tiers render --monitoring DIR",
+) -> WrittenFolder:
+    """Make `folder` hold exactly these files of a topology among those of `pattern`; in them # begins a comment.
 
     Raises:
         RenderError: as `write_folder`.
@@ -60,7 +67,7 @@ def write_files(files: Mapping[str, str], folder: Path, topology: str) -> Writte
         Path(name): _text(topology, "change tiers.yaml and render again", text)
         for name, text in files.items()
     }
-    return _write(texts, folder, topology, "*.yml", "tiers render --monitoring DIR")
+    return _write(texts, folder, topology, pattern, command)
 
 
 def _write(

@@ -23,6 +23,8 @@ class Deploy(Noun):
     """Secret of the type kubernetes.io/tls with the broker's own certificate and key."""
     clients: Secret
     """Secret with the authority that signs the certificates of devices and of the cloud's side."""
+    revoked: Secret | None = None
+    """Secret with that authority's list of revoked certificates; nothing means that none is looked at."""
     storage: Volume
     """Volume that keeps what is retained while the broker is away."""
     expose: Literal["load-balancer", "node-port", "cluster"] = "load-balancer"

@@ -178,3 +178,25 @@ def test_the_schedulers_configuration_is_printed_and_is_clean(tiers, tmp_path):
     assert wrong.returncode == 1
     assert "did you mean 'gangpreempt'?" in wrong.stdout
     assert "volcano-scheduler.conf:2:1" in wrong.stdout
+
+
+def test_the_files_of_a_broker_without_kubernetes(tiers, tmp_path):
+    done = tiers("render", "--broker-config", "broker")
+    assert done.returncode == 0, done.stderr
+    conf = (tmp_path / "broker" / "mosquitto.conf").read_text().splitlines()
+    for line in (
+        f"crlfile {tmp_path}/broker/ca.crl",
+        f"acl_file {tmp_path}/broker/topics.acl",
+        "listener 8883",
+    ):
+        assert line in conf
+    assert "allow_anonymous true" not in conf
+    assert "needs also ca.crt, ca.crl, broker.crt, broker.key" in done.stderr
+    assert (tmp_path / "broker" / "data").is_dir()
+    assert tiers("render", "--broker-config", "broker", "--json").returncode == 0
+    (tmp_path / "broker" / "topics.acl").write_text("mine")
+    refused = tiers("render", "--broker-config", "broker")
+    assert (refused.returncode, "topics.acl is in the way" in refused.stderr) == (1, True)
+    (tmp_path / "site.yaml").write_text("broker: {preset: emqx}\n")
+    other = tiers("render", "-f", "tiers.yaml", "-f", "site.yaml", "--broker-config", "x")
+    assert (other.returncode, "no Mosquitto with encryption" in other.stderr) == (1, True)

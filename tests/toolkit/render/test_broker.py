@@ -10,12 +10,13 @@ import pytest
 
 from tests.conftest import program
 from tests.contracts.link import arrival, await_event, connected
-from tests.toolkit.render.clinic import ClinicBroker, clinic, rendered
+from tests.toolkit.render.clinic import CLINIC, ClinicBroker, clinic, rendered
 from toolkit.errors import RenderError
 from toolkit.link.link import Arrived, Connected, Disconnected
 from toolkit.link.settings import TlsSettings
 from toolkit.render.broker import PACKET_BYTES
 from toolkit.render.template import fill_lines
+from toolkit.topology.load import load_texts
 from toolkit.wire.topics import Topics
 
 TOPICS = Topics("clinic")
@@ -213,42 +214,56 @@ WITH_SERVICES = {
 }
 
 
-def test_servers_of_services_get_a_role_only_where_there_are_some(topology):
-    acl = rendered("ConfigMap", "tiers-broker", topology(WITH_SERVICES))["data"]["topics.acl"]
-    assert "user tiers:server" in acl
-    assert "user tiers:server" not in rendered("ConfigMap", "tiers-broker")["data"]["topics.acl"]
-
-
 @pytest.mark.broker
-def test_a_server_of_a_service_is_a_device_with_the_name_of_its_pod(
+def test_the_servers_of_a_service_are_one_device_of_its_name(
     topology, tmp_path, free_port, wait_until, require
 ):
     require("mosquitto")
     site = topology(WITH_SERVICES)
-    topics, pod = Topics(site.name), "medical-ai-7d4f-x2x"
+    topics, service = Topics(site.name), "medical-ai"
+    assert service in site.services
+    assert "tiers:server" not in rendered("ConfigMap", "tiers-broker", site)["data"]["topics.acl"]
     broker = ClinicBroker(tmp_path / "broker", free_port, site)
     broker.start()
     try:
-        wait_until(broker.answers, "the rendered Mosquitto answers")
-        server, depot, driver = (broker.link(each) for each in ("tiers:server", DEPOT, DRIVER))
-        server.subscribe(topics.desired(pod), qos=1)
-        server.subscribe(topics.data(pod))
+        wait_until(broker.answers, "the rendered Mosquitto answers", 30)
+        # Two pods with the one certificate of their Secret; each has a client id of its own.
+        files = broker.files_of(service)
+        pods = [broker.link(f"{service}-{number}", files) for number in range(2)]
+        depot, driver = broker.link(DEPOT), broker.link(DRIVER)
+        for pod in pods:
+            pod.subscribe(topics.desired(service), qos=1)
+            pod.subscribe(topics.desired(ONE), qos=1)
+            pod.subscribe(topics.data(service))
         depot.subscribe(topics.request("+"))
         driver.subscribe(topics.state("+"), qos=1)
-        for link in (server, depot, driver):
+        for link in (*pods, depot, driver):
             connected(link)
-        driver.publish(topics.desired(pod), b"run this", qos=1)
-        assert arrival(server, topics.desired(pod)).payload == b"run this"
-        server.publish(topics.request(pod), b"send that")
-        assert arrival(depot, topics.request(pod)).payload == b"send that"
-        depot.publish(topics.data(pod), b"chunks")
-        assert arrival(server, topics.data(pod)).payload == b"chunks"
-        server.publish(topics.state(pod), b"it runs", qos=1)
-        assert arrival(driver, topics.state(pod)).payload == b"it runs"
-        for link in (server, depot, driver):
+        driver.publish(topics.desired(ONE), b"not for servers", qos=1)
+        driver.publish(topics.desired(service), b"run this", qos=1)
+        for pod in pods:
+            assert arrival(pod, topics.desired(service)).payload == b"run this"
+        pods[1].publish(topics.state(ONE), b"lies", qos=1)
+        pods[1].publish(topics.request(service), b"send that")
+        assert arrival(depot, topics.request(service)).payload == b"send that"
+        pods[0].publish(topics.state(service), b"it runs", qos=1)
+        assert arrival(driver, topics.state(service)).payload == b"it runs"
+        for link in (*pods, depot, driver):
             link.close()
     finally:
         broker.stop()
+
+
+def test_a_list_of_the_revoked_is_mounted_and_named():
+    changed = CLINIC.read_text().replace(
+        "    storage: {class: nvme", "    revoked: {secret: clients-ca/ca.crl}\n    storage: {class: nvme"
+    )
+    site = load_texts({"tiers.yaml": changed}).topology
+    conf = rendered("ConfigMap", "tiers-broker", site)["data"]["mosquitto.conf"]
+    assert "crlfile /mosquitto/revoked/ca.crl\n" in conf
+    (container,) = rendered("Deployment", "tiers-broker", site)["spec"]["template"]["spec"]["containers"]
+    assert "/mosquitto/revoked" in {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert "crlfile" not in rendered("ConfigMap", "tiers-broker")["data"]["mosquitto.conf"]
 
 
 def test_no_value_begins_a_line_of_its_own():

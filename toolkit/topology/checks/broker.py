@@ -26,6 +26,7 @@ def our_broker_is_a_mosquitto(site: Site) -> None:
         site.report("E0206", (*_HERE, "node_port"), "node_port stands without expose: node-port", key=True)
     in_cluster(site, (*_HERE, "certificate"), deploy.certificate)
     in_cluster(site, (*_HERE, "clients"), deploy.clients)
+    in_cluster(site, (*_HERE, "revoked"), deploy.revoked)
 
 
 def in_cluster(site: Site, path: Path, reference: SecretReference | None) -> None:
