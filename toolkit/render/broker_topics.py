@@ -3,19 +3,22 @@
 Between wire.topics, which says where each document stands, and the template edge/topics.acl.j2. A role's name has a
 colon, which no device's name can have, so that no device is ever called like one.
 
+The servers of a service are one device of its name and share its certificate; nobody may be any device.
+
 Mosquitto takes every subscription and then withholds what may not be read: a device that subscribes to another's
-topics is not refused, it just never hears anything.
+topics is not refused, it just never hears anything. A shared subscription is worse: a member that may not read gets
+its share all the same, and it is lost; so the group of the depots has a name that only they know (`fleet.share`). Nor
+does Mosquitto tie client ids to names: whoever shows a client id that is in use ends the connection of its owner, so
+every program of ours has one that nobody can guess.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toolkit.topology.topology import Topology
 from toolkit.wire.topics import Topics
 
-DEPOT, DRIVER, INBOX = "tiers:depot", "tiers:driver", "tiers:inbox"
-OPERATOR, SERVER = "tiers:operator", "tiers:server"
+DEPOT, DRIVER, INBOX, OPERATOR = "tiers:depot", "tiers:driver", "tiers:inbox", "tiers:operator"
 """Common names of certificates that are no device's."""
 ANY = "+"
 
@@ -40,14 +43,14 @@ def device_writes(topics: Topics) -> tuple[str, ...]:
     return (_own(topics, "req"), _own(topics, "st"), _own(topics, "up"), _own(topics, "put"))
 
 
-def roles(topology: Topology) -> tuple[Role, ...]:
-    """Give what everybody else may do. Servers of services share one certificate, so one of them may be any device."""
-    topics = Topics(topology.name)
+def roles(site: str) -> tuple[Role, ...]:
+    """Give what everybody else may do at a site."""
+    topics = Topics(site)
     manifests, echoes = f"{topics.root}/a/{ANY}/m", f"{topics.root}/e/{ANY}"
     rollouts, courses, desired = topics.rollout(ANY), topics.course(ANY), topics.desired(ANY)
     requests, frames = topics.request(ANY), topics.data(ANY)
     said = (topics.state(ANY), topics.presence(ANY))
-    found = [
+    return (
         Role(
             DEPOT,
             "The depot: answers requests and lays out manifests.",
@@ -72,17 +75,7 @@ def roles(topology: Topology) -> tuple[Role, ...]:
             (f"{topics.root}/#", "$SYS/#"),
             (rollouts, courses, manifests, echoes),
         ),
-    ]
-    if topology.services:
-        found.append(
-            Role(
-                SERVER,
-                "Servers of services: devices with the names of their pods, which nobody knows before.",
-                (manifests, desired, frames),
-                (requests, *said),
-            )
-        )
-    return tuple(found)
+    )
 
 
 def _own(topics: Topics, kind: str) -> str:
