@@ -42,7 +42,7 @@ class Part:
             os.close(self._descriptor)
             raise
 
-    def write(self, number: int, data: bytes) -> None:
+    def write(self, number: int, data: bytes | memoryview) -> None:
         """Put a chunk at its place; it is not durable before `sync`."""
         view, place = memoryview(data), self._places[number]
         while view:

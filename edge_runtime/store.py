@@ -172,6 +172,15 @@ class Store:
                 (tally.seeded, tally.received, tally.resent, tally.bad, artifact),
             )
 
+    def save_progress(self, artifact: str, bitmap: Bitmap, tally: Tally) -> None:
+        """Keep a bitmap, whose data must be durable already, and the counts that belong to it, at one flush."""
+        with self._writing("bitmap") as db:
+            db.execute(
+                "UPDATE artifact SET chunks = ?, bitmap = ?, seeded = ?, received = ?, resent = ?, bad = ?"
+                " WHERE artifact = ?",
+                (bitmap.size, bitmap.raw, tally.seeded, tally.received, tally.resent, tally.bad, artifact),
+            )
+
     def forget(self, artifact: str) -> None:
         """Forget an artifact."""
         with self._writing("forget") as db:

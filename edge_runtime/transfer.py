@@ -19,7 +19,7 @@ from toolkit.errors import IntegrityError, StoreError
 from toolkit.protocol import index_transfer, transfer
 from toolkit.protocol.exchange import (
     ChunkBad,
-    ChunkStored,
+    ChunksStored,
     Commit,
     Committed,
     Disconnected,
@@ -33,7 +33,7 @@ from toolkit.protocol.exchange import (
 from toolkit.protocol.exchange import Store as StoreChunk
 from toolkit.protocol.index_transfer import IndexArrived
 from toolkit.protocol.pace import PaceSettings
-from toolkit.wire.chunk import open_chunk
+from toolkit.wire.chunk import view_chunk
 from toolkit.wire.digest import Digest
 from toolkit.wire.index import ChunkRef
 from toolkit.wire.manifest import Manifest
@@ -133,7 +133,7 @@ class ChunkFetch:
     ) -> None:
         """Open the part file on the disk thread, then begin (when `Reconnected` has been told)."""
         self._around = around
-        self._artifact = artifact
+        self.artifact = self._artifact = artifact
         self._chunks = chunks
         self._done: Callable[[Finished | GivenUp], None] | None = done
         self._base = around.store.tally(artifact)
@@ -206,11 +206,14 @@ class ChunkFetch:
         self._act(actions)
 
     def _act(self, actions: tuple[transfer.TransferAction, ...]) -> None:
+        chunks = [action for action in actions if isinstance(action, StoreChunk)]
+        if chunks:
+            self._store(chunks)
         for action in actions:
+            if isinstance(action, StoreChunk):
+                continue
             if isinstance(action, Request):
                 self._request(action.request)
-            elif isinstance(action, StoreChunk):
-                self._store(action)
             elif isinstance(action, Commit):
                 self._commit(action)
             else:
@@ -219,21 +222,28 @@ class ChunkFetch:
     def _request(self, request: ChunkRequest) -> None:
         self._around.send(encode_request(request))
 
-    def _store(self, action: StoreChunk) -> None:
-        part, chunk = self._part, self._chunks[action.number]
+    def _store(self, actions: list[StoreChunk]) -> None:
+        """Let the disk check and write what came in one frame."""
+        part = self._part
 
-        def job() -> bool:
-            try:
-                data = open_chunk(action.stored, chunk.digest, chunk.size)
-            except IntegrityError as error:
-                log.warning("%s: %s", self._artifact[:12], error)
-                return False
-            if part is not None:
-                part.write(action.number, data)
-            return True
+        def job() -> list[int]:
+            bad: list[int] = []
+            for action in actions:
+                chunk = self._chunks[action.number]
+                try:
+                    data = view_chunk(action.stored, chunk.digest, chunk.size)
+                except IntegrityError as error:
+                    log.warning("%s: %s", self._artifact[:12], error)
+                    bad.append(action.number)
+                    continue
+                if part is not None:
+                    part.write(action.number, data)
+            return bad
 
-        def done(good: bool) -> None:  # noqa: FBT001 -- a callback
-            self._step(ChunkStored(action.number) if good else ChunkBad(action.number))
+        def done(bad: list[int]) -> None:
+            self._step(ChunksStored(tuple(each.number for each in actions if each.number not in bad)))
+            for number in bad:
+                self._step(ChunkBad(number))
 
         self._around.disk.submit(job, done, self._disk_failed)
 
@@ -245,8 +255,7 @@ class ChunkFetch:
                 return
             part.sync()
             have = store.bitmap(self._artifact, len(self._chunks)).with_set(action.numbers)
-            store.save_bitmap(self._artifact, have)
-            store.save_tally(self._artifact, tally)
+            store.save_progress(self._artifact, have, tally)
 
         self._around.disk.submit(job, lambda _: self._step(Committed(action.numbers)), self._disk_failed)
 
@@ -322,6 +331,11 @@ class Fetches:
             index.tell(event)
         for chunks in list(self.chunks.values()):
             chunks.tell(event)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the link stands."""
+        return self._connected
 
     @property
     def active(self) -> bool:

@@ -52,6 +52,13 @@ class ChunkStored:
 
 
 @dataclass(frozen=True)
+class ChunksStored:
+    """The disk has checked and written all of these."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ChunkBad:
     """A chunk was not what it should be."""
 
@@ -70,7 +77,7 @@ class Store:
     """To do: unpack, check and write a stored chunk; `ChunkStored` or `ChunkBad` follows."""
 
     number: int
-    stored: bytes
+    stored: bytes | memoryview
 
 
 @dataclass(frozen=True)

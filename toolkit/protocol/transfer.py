@@ -12,15 +12,16 @@ happens, the window and one batch are the most that has to come again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from toolkit.errors import IntegrityError
 from toolkit.protocol.bitmap import Bitmap
 from toolkit.protocol.exchange import (
     ChunkBad,
+    ChunksStored,
     ChunkStored,
     Commit,
     Committed,
@@ -41,6 +42,7 @@ from toolkit.wire.frame import Frame, FrameKind, Piece, decode_frame
 from toolkit.wire.index import ChunkRef
 from toolkit.wire.request import ChunkRequest, runs_of
 
+T = TypeVar("T")
 MAX_BAD: Final = 3
 """Times in a row that one chunk may come damaged."""
 MAX_ASKED: Final = 1024
@@ -51,7 +53,9 @@ COMMIT_SECONDS: Final = 1.0
 _REFILL: Final = 0.75
 """The window is filled up when it is at most this full, so that one request asks for several chunks."""
 
-TransferEvent = FrameArrived | ChunkStored | ChunkBad | Committed | Tick | Reconnected | Disconnected
+TransferEvent = (
+    FrameArrived | ChunkStored | ChunksStored | ChunkBad | Committed | Tick | Reconnected | Disconnected
+)
 TransferAction = Request | Store | Commit | Finished | GivenUp
 
 
@@ -150,7 +154,9 @@ def step(held: Transfer, event: TransferEvent, now: float) -> Result:
     if isinstance(event, FrameArrived):
         return _frame(held, event.payload, now)
     if isinstance(event, ChunkStored):
-        return _stored(held, event.number, now)
+        return _stored(held, (event.number,), now)
+    if isinstance(event, ChunksStored):
+        return _stored(held, event.numbers, now)
     if isinstance(event, ChunkBad):
         return _damaged(held, event.number, now)
     if isinstance(event, Committed):
@@ -283,6 +289,8 @@ def _take(held: Transfer, frame: Frame, now: float) -> Result:
             held = replace(held, pace=held.pace.answered(now - asked.at))
         progressed = replace(asked, progress_at=now, answered=True)
         held = replace(held, requests={**held.requests, frame.epoch: progressed})
+    if all(_is_plain(held, piece) for piece in frame.pieces):
+        return _take_whole(held, frame.pieces)
     actions: list[TransferAction] = []
     for piece in frame.pieces:
         held, more = _take_piece(held, piece, now)
@@ -290,6 +298,53 @@ def _take(held: Transfer, frame: Frame, now: float) -> Result:
         if held.finished:
             break
     return held, tuple(actions)
+
+
+def _is_plain(held: Transfer, piece: Piece) -> bool:
+    """Tell whether this is what nearly all pieces are: a whole chunk of its size, and one that was asked for."""
+    return piece.whole and piece.number in held.outstanding and _fits(held, piece)
+
+
+def _fits(held: Transfer, piece: Piece) -> bool:
+    """Tell whether a chunk may have this size: stored, it is its bytes and one that names the coding, at most."""
+    return piece.total <= held.chunks[piece.number].size + 1
+
+
+def _take_whole(held: Transfer, pieces: tuple[Piece, ...]) -> Result:
+    """Take a frame of plain pieces in one go, because each new state costs."""
+    outstanding, requests, pace = dict(held.outstanding), dict(held.requests), held.pace.progressed()
+    stores: dict[int, Store] = {}
+    answered: dict[int, int] = {}
+    for piece in pieces:
+        if piece.number not in stores:
+            epoch = outstanding.pop(piece.number)
+            answered[epoch] = answered.get(epoch, 0) + 1
+            stores[piece.number] = Store(piece.number, piece.data)
+    for epoch, count in answered.items():
+        asked = requests.get(epoch)
+        if asked is not None and asked.left > count:
+            requests[epoch] = replace(asked, left=asked.left - count)
+        elif asked is not None:
+            del requests[epoch]
+            pace = pace.completed(epoch, held.epoch + 1)
+    received = sum(len(piece.data) for piece in pieces)
+    resent = received - sum(len(store.stored) for store in stores.values())
+    counters = held.counters
+    held = replace(
+        held,
+        outstanding=outstanding,
+        requests=requests,
+        storing=held.storing.union(stores),
+        pace=pace,
+        counters=replace(counters, received=counters.received + received, resent=counters.resent + resent),
+        arriving=_without(held.arriving, stores),
+    )
+    return held, tuple(stores.values())
+
+
+def _without(places: dict[int, T], numbers: Container[int]) -> dict[int, T]:
+    """Give a copy without some numbers; the same if there is nothing in it, as is most often so."""
+    return {number: place for number, place in places.items() if number not in numbers} if places else places
 
 
 def _take_piece(held: Transfer, piece: Piece, now: float) -> Result:
@@ -302,7 +357,7 @@ def _take_piece(held: Transfer, piece: Piece, now: float) -> Result:
     held = replace(held, counters=replace(counters, received=counters.received + length, resent=resent))
     if known:
         return held, ()
-    if piece.total > held.chunks[number].size + 1:  # its bytes, and one that names the coding
+    if not _fits(held, piece):
         return _damaged(held, number, now)
     if not piece.whole:
         if number not in held.outstanding:
@@ -311,10 +366,10 @@ def _take_piece(held: Transfer, piece: Piece, now: float) -> Result:
         if whole is None:
             return replace(held, arriving={**held.arriving, number: arriving}), ()
         return _store(held, number, whole)
-    return _store(held, number, bytes(piece.data))
+    return _store(held, number, piece.data)
 
 
-def _store(held: Transfer, number: int, stored: bytes) -> Result:
+def _store(held: Transfer, number: int, stored: bytes | memoryview) -> Result:
     size = 0 if number in held.outstanding else held.chunks[number].size
     if size and held.used + size > held.pace.settings.max_window:
         return held, ()  # nobody asked for it now, and the disk does not keep up
@@ -324,7 +379,7 @@ def _store(held: Transfer, number: int, stored: bytes) -> Result:
         storing=held.storing | {number},
         in_window=held.in_window + size,
         pace=held.pace.progressed(),
-        arriving={each: piece for each, piece in held.arriving.items() if each != number},
+        arriving=_without(held.arriving, {number}),
     )
     return held, (Store(number, stored),)
 
@@ -347,17 +402,19 @@ def _close(held: Transfer, number: int) -> Transfer:
 
 
 # ---------------------------------------------------------------- what the disk says
-def _stored(held: Transfer, number: int, now: float) -> Result:
-    if number not in held.storing:
+def _stored(held: Transfer, numbers: tuple[int, ...], now: float) -> Result:
+    known = [number for number in numbers if number in held.storing]
+    if not known:
         return held, ()
+    come = sum(held.chunks[number].size for number in known)
     held = replace(
         held,
-        storing=held.storing - {number},
-        stored=(*held.stored, number),
+        storing=held.storing.difference(known),
+        stored=(*held.stored, *known),
         stored_at=held.stored_at if held.stored else now,
-        in_window=held.in_window - held.chunks[number].size,
-        undurable=held.undurable + held.chunks[number].size,
-        bad={each: times for each, times in held.bad.items() if each != number},
+        in_window=held.in_window - come,
+        undurable=held.undurable + come,
+        bad=_without(held.bad, known),
     )
     actions: tuple[TransferAction, ...] = ()
     idle = not held.outstanding and not held.storing

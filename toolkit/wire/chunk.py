@@ -158,6 +158,11 @@ def open_chunk(stored: bytes | memoryview, digest: Digest, size: int) -> bytes:
     Raises:
         IntegrityError: it is not that chunk.
     """
+    return bytes(view_chunk(stored, digest, size))
+
+
+def view_chunk(stored: bytes | memoryview, digest: Digest, size: int) -> bytes | memoryview:
+    """Do what `open_chunk` does without a copy: what was stored raw is a view into `stored`. Errors as there."""
     if not 0 <= size <= MAX_CHUNK_BYTES:
         raise IntegrityError(
             f"chunk {digest[:12]} claims {size} bytes; no chunk has more than {MAX_CHUNK_BYTES}"
@@ -170,10 +175,10 @@ def open_chunk(stored: bytes | memoryview, digest: Digest, size: int) -> bytes:
     return data
 
 
-def _decode(stored: bytes | memoryview, digest: Digest, size: int) -> bytes:
-    coding, body = stored[0], stored[1:]
+def _decode(stored: bytes | memoryview, digest: Digest, size: int) -> bytes | memoryview:
+    coding, body = stored[0], memoryview(stored)[1:]
     if coding == RAW:
-        return bytes(body)
+        return body
     if coding != ZSTD:
         raise IntegrityError(f"chunk {digest[:12]} has the unknown coding {coding}")
     try:

@@ -28,7 +28,7 @@ from toolkit.sync.layouts.pack import (
     read_footer,
 )
 from toolkit.sync.remotes.remote import Remote
-from toolkit.wire.chunk import open_chunk
+from toolkit.wire.chunk import open_chunk, view_chunk
 from toolkit.wire.digest import Digest, parse_digest
 
 _GUESS_BYTES = 16 * 1024
@@ -142,7 +142,7 @@ class PackStore(Documents):
             place = self._find(digest)
             stored = self._read(place)
         try:
-            open_chunk(stored, digest, place.entry.size)
+            view_chunk(stored, digest, place.entry.size)
         except IntegrityError as error:
             raise self._damage(place, str(error)) from error
         return stored
