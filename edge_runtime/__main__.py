@@ -23,7 +23,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    logging.basicConfig(level=(options.log_level or "info").upper(), format=LOG_FORMAT, stream=sys.stderr)
     commands = {
         "enroll": _enroll,
         "run": _run,
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tiers-edge", description="The daemon of an edge device: installs models and serves them."
     )
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(dest="command", required=True)
 
     enroll = commands.add_parser(
@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=NUMBER",
         help="for drills: a limit of the transfer, such as min_timeout=0.2 (seconds) or max_window=65536 (bytes)",
+    )
+
+    run.add_argument(
+        "--clock",
+        metavar="TIME",
+        help="for drills: the clock shows this time at the start, such as 1970-01-01T00:00 (UTC), and nothing keeps it",
     )
 
     check = commands.add_parser(
@@ -119,17 +125,21 @@ def _enroll(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from edge_runtime.clock import drilled
     from edge_runtime.config import read_settings
-    from edge_runtime.daemon import Daemon
+    from edge_runtime.daemon import MACHINE_CLOCK, Daemon
     from edge_runtime.drill import Drill, read_pace
     from edge_runtime.notify import Notifier
     from edge_runtime.serving.loop import run
 
     settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
+    if options.log_level is None:
+        logging.getLogger().setLevel(settings.config.log.upper())
     drill = Drill(options.hold, _announce, _wait_for_line, read_pace(options.pace))
     watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""), watchdog)
-    run(Daemon(settings, drill, notifier).run())
+    clock = drilled(options.clock) if options.clock else MACHINE_CLOCK
+    run(Daemon(settings, drill, notifier, clock).run())
     return 0
 
 

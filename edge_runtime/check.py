@@ -11,9 +11,11 @@ from pathlib import Path
 from queue import Empty
 from typing import Final
 
+from edge_runtime.clock import Clock
 from edge_runtime.config import Settings
 from edge_runtime.facts import free_disk, newest_onnx_ir, package_version, read_fingerprint
-from toolkit.errors import EngineError, MissingExtraError, TiersError, UnreachableError
+from edge_runtime.permit import Permit
+from toolkit.errors import EngineError, MissingExtraError, TiersError, UnreachableError, UsageError
 from toolkit.link.link import Connected, Disconnected
 
 BROKER_SECONDS: Final = 10.0
@@ -69,7 +71,20 @@ def check_settings(settings: Settings) -> list[Line]:
     state = Path(config.state)
     existing = next(folder for folder in (state, *state.parents) if folder.exists())
     lines.append(Line("state", f"{state}, {free_disk(existing) // MIB} MiB free"))
+    lines.append(_check_window(settings))
     return [*lines, _check_broker(settings)]
+
+
+def _check_window(settings: Settings) -> Line:
+    config = settings.config
+    permit = Permit(hold=config.hold, window=config.install_window, clock=Clock(trust=config.trust_clock))
+    wait = permit.wait(urgent=False)
+    if wait is None:
+        return Line("installs", "new versions are taken now")
+    if wait.code == "unknown-zone":
+        problem, _, cure = wait.reason.partition("; ")
+        return Line("installs", wait.reason, UsageError(problem, hint=cure))
+    return Line("installs", wait.reason)
 
 
 def _check_broker(settings: Settings) -> Line:

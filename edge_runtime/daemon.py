@@ -18,11 +18,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from edge_runtime.activate import Activator
+from edge_runtime.clock import Clock
 from edge_runtime.config import Settings
 from edge_runtime.control import Control
 from edge_runtime.drill import Drill
@@ -35,7 +37,8 @@ from edge_runtime.metrics import Condition, metrics_page
 from edge_runtime.notify import Notifier
 from edge_runtime.offers import Offers
 from edge_runtime.part import Part
-from edge_runtime.reports import Reports
+from edge_runtime.permit import Permit, Wait
+from edge_runtime.reports import Reports, Sources
 from edge_runtime.serving.models import ModelTable
 from edge_runtime.serving.server import Server
 from edge_runtime.shelf import Shelf
@@ -58,6 +61,9 @@ from toolkit.wire.topics import Topics
 log = logging.getLogger(__name__)
 
 
+MACHINE_CLOCK: Final = Clock()
+
+
 class ServingPlace(Document, frozen=True, kw_only=True):
     """STATE/serving.json: where this device's daemon serves."""
 
@@ -71,7 +77,9 @@ class ServingPlace(Document, frozen=True, kw_only=True):
 class Daemon:
     """One device's daemon."""
 
-    def __init__(self, settings: Settings, drill: Drill, notifier: Notifier) -> None:
+    def __init__(
+        self, settings: Settings, drill: Drill, notifier: Notifier, clock: Clock = MACHINE_CLOCK
+    ) -> None:
         """Open the state folder and take it for this process.
 
         Raises:
@@ -82,6 +90,11 @@ class Daemon:
         self._settings = settings
         self._drill = drill
         self._notifier = notifier
+        self._permit = Permit(
+            hold=config.hold,
+            window=config.install_window,
+            clock=replace(clock, trust=clock.trust or config.trust_clock),
+        )
         self._control: Control | None = None
         self._installer: Installer | None = None
         self._fingerprint = read_fingerprint()
@@ -176,16 +189,24 @@ class Daemon:
                 store=self._store,
                 starts=self._starts,
                 fingerprint=self._fingerprint,
-                manifest=shelf.manifest,
-                served=self._table.served,
+                sources=Sources(
+                    manifest=shelf.manifest,
+                    served=self._table.served,
+                    wait=self._wait_of,
+                    doubts_clock=lambda: self._permit.doubts_clock,
+                ),
                 report_seconds=config.report_seconds,
                 send=line.report,
             ),
+            permit=self._permit,
             drill=self._drill,
             now=time.monotonic,
         )
         self._installer = Installer(config.models, workshop)
         return Control(self._settings, topics, self._inbox, line, workshop, self._installer)
+
+    def _wait_of(self, model: str) -> Wait | None:
+        return self._installer.wait_of(model) if self._installer is not None else None
 
     def _say_where(self) -> None:
         config = self._settings.config

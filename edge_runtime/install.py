@@ -17,6 +17,7 @@ from edge_runtime.drill import Drill
 from edge_runtime.folders import Folders
 from edge_runtime.golden import Finding
 from edge_runtime.offers import Offers
+from edge_runtime.permit import HELD, Permit, Wait
 from edge_runtime.reports import Reports
 from edge_runtime.seed import Find
 from edge_runtime.shelf import SEEDED_AT_ONCE, Shelf
@@ -48,9 +49,17 @@ from toolkit.wire.device_config import ModelConfig
 from toolkit.wire.digest import Digest
 from toolkit.wire.index import distinct_chunks
 from toolkit.wire.manifest import Manifest
+from toolkit.wire.states import InstallState
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_WAITING: Final = {
+    InstallState.OFFERED: Action.CHECK_OFFER,
+    InstallState.WAITING_WINDOW: Action.AWAIT_WINDOW,
+}
+"""States in which an installation may have to wait for a permit, and the work that it then does."""
+LOOK_AGAIN_SECONDS: Final = 1.0
+"""Pause before a waiting installation looks again whether it may go on."""
 SAVE_AGAIN_SECONDS: Final = 5.0
 """Pause before something that could not be saved is tried again."""
 
@@ -68,6 +77,7 @@ class Workshop:
     trials: Trials
     activator: Activator
     reports: Reports
+    permit: Permit
     drill: Drill
     now: Callable[[], float]
 
@@ -83,6 +93,10 @@ class Installer:
         self._failures: dict[str, int] = {}
         self._unsaved: list[tuple[str, Given]] = []
         self._save_again_at = 0.0
+        self._look_again_at = 0.0
+        self._urgent: frozenset[str] = frozenset()
+        self._waiting: dict[str, int] = {}
+        """Models whose installation waits for a permit, and the attempt."""
         self._do: dict[Action, Callable[[Installation], None]] = {
             Action.SERVE: self._serve,
             Action.STOP: self._stop,
@@ -106,6 +120,7 @@ class Installer:
     def obey(self, desired: Desired) -> None:
         """Make the installations follow a desired document that has been accepted."""
         wanted = {each.model: each for each in desired.models}
+        self._urgent = frozenset(each.model for each in desired.models if each.now)
         for model in set(self._held) - set(wanted):
             self._give(model, Withdrawn())
         for each in desired.models:
@@ -124,6 +139,10 @@ class Installer:
         for model in list(self._held):
             self._look_at_engine(model)
             self._give(model, Tick())
+        if self._waiting and now >= self._look_again_at:
+            self._look_again_at = now + LOOK_AGAIN_SECONDS
+            for model in list(self._waiting):
+                self._try_waiting(model)
         self._shop.reports.progress(now, self._held, self._shop.fetches.chunks)
 
     @property
@@ -131,6 +150,11 @@ class Installer:
         """Give how often versions were opened, by model and whether it worked; 0 where that never was."""
         never = {(model, worked): 0 for model in self._configs for worked in (True, False)}
         return never | dict(self._shop.activator.loads)
+
+    def wait_of(self, model: str) -> Wait | None:
+        """Say what an installation waits for before it may go on; None when it does not wait."""
+        held = self._held.get(model)
+        return self._wait(held) if held is not None else None
 
     @property
     def installations(self) -> dict[str, Installation]:
@@ -217,12 +241,36 @@ class Installer:
         if held.model not in self._configs:
             why = f"the configuration of this device names no model {held.model}"
             self._end(held, Event.REFUSE, "not-configured", f"{why}; add it under models")
+        elif self._wait(held) is not None:
+            self._waiting[held.model] = held.attempt
         elif held.offer is not None:
             self._shop.offers.check(held, held.offer, partial(self._give, held.model))
 
     def _await_window(self, held: Installation) -> None:
-        # Maintenance windows come with a later format of the desired document; until then it is always open.
-        self._end(held, Event.WINDOW)
+        if self._wait(held) is not None:
+            self._waiting[held.model] = held.attempt
+        else:
+            self._end(held, Event.WINDOW)
+
+    def _wait(self, held: Installation) -> Wait | None:
+        """Say what keeps an offer from being looked at, or an accepted one from being fetched and installed."""
+        permit = self._shop.permit
+        if held.state is InstallState.OFFERED:
+            offer, first = held.offer, held.shall_serve
+            same = offer is not None and first is not None and offer.artifact == first.artifact
+            return HELD if permit.held and not same else None
+        if held.state is InstallState.WAITING_WINDOW:
+            return permit.wait(urgent=held.model in self._urgent)
+        return None
+
+    def _try_waiting(self, model: str) -> None:
+        """Take the work of a waiting installation up again if nothing keeps it any more."""
+        held = self._held[model]
+        if self._waiting[model] != held.attempt or held.state not in _WAITING:
+            del self._waiting[model]
+        elif self._wait(held) is None:
+            del self._waiting[model]
+            self._perform(_WAITING[held.state], held)
 
     def _seed(self, held: Installation) -> None:
         artifact = self._artifact(held)

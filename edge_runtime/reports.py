@@ -8,10 +8,12 @@ versions do with the next report, or every `report_seconds` where there is none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from edge_runtime.permit import Wait
 from edge_runtime.store import Store, Tally
 from toolkit.errors import TiersError
 from toolkit.protocol.installation import Installation
@@ -38,6 +40,20 @@ class Progress(Protocol):
         """Number of chunks that are durable."""
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where reports take what they say from."""
+
+    manifest: Callable[[str], Manifest]
+    """Gives the manifest of an artifact that was accepted."""
+    served: Callable[[str, str], Served]
+    """Says how a version of a model has done since it serves."""
+    wait: Callable[[str], Wait | None]
+    """Says what the installation of a model waits for."""
+    doubts_clock: Callable[[], bool]
+    """Tells whether something waits because the time of day is in doubt."""
+
+
 class Reports:
     """Makes and sends the reports of a device. For the control thread."""
 
@@ -48,8 +64,7 @@ class Reports:
         store: Store,
         starts: int,
         fingerprint: Fingerprint,
-        manifest: Callable[[str], Manifest],
-        served: Callable[[str, str], Served],
+        sources: Sources,
         report_seconds: float,
         send: Callable[[bytes], None],
     ) -> None:
@@ -60,8 +75,7 @@ class Reports:
             store: numbers the reports.
             starts: how often the daemon has started.
             fingerprint: what the machine is.
-            manifest: gives the manifest of an artifact that was accepted.
-            served: says how a version of a model has done since it serves.
+            sources: say what the rest of the daemon knows.
             report_seconds: time between two reports when nothing but that changes.
             send: publishes a report.
         """
@@ -69,8 +83,7 @@ class Reports:
         self._store = store
         self._starts = starts
         self._fingerprint = fingerprint
-        self._manifest = manifest
-        self._served = served
+        self._from = sources
         self._report_seconds = report_seconds
         self._send = send
         self._last: tuple[ModelReport, ...] = ()
@@ -119,6 +132,7 @@ class Reports:
             starts=self._starts,
             models=self._last,
             fingerprint=self._fingerprint,
+            untrusted_clock=self._from.doubts_clock(),
         )
         self._send(encode_json(report))
 
@@ -133,6 +147,7 @@ class Reports:
         else:
             have = self._store.bitmap(artifact, chunks).count
         serving_version = self._serving_version(held)
+        wait = self._from.wait(held.model)
         return ModelReport(
             model=held.model,
             state=held.state,
@@ -140,20 +155,20 @@ class Reports:
             artifact=artifact,
             rollout=held.offer.rollout if held.offer else "",
             serving_version=serving_version,
-            code=held.code,
-            reason=held.reason[:MAX_REASON],
+            code=wait.code if wait else held.code,
+            reason=(wait.reason if wait else held.reason)[:MAX_REASON],
             chunks_total=chunks,
             chunks_have=have,
             chunks_seeded=tally.seeded,
             bytes_received=tally.received,
             bytes_resent=tally.resent,
             chunks_bad=tally.bad,
-            served=self._served(held.model, serving_version) if serving_version else Served(),
+            served=self._from.served(held.model, serving_version) if serving_version else Served(),
         )
 
     def _chunks(self, artifact: str) -> int:
         try:
-            return self._manifest(artifact).chunks
+            return self._from.manifest(artifact).chunks
         except TiersError:
             return 0  # not accepted yet
 
@@ -169,7 +184,7 @@ class Reports:
             if each.artifact == held.serving:
                 return each.version
         try:
-            return self._manifest(held.serving).version
+            return self._from.manifest(held.serving).version
         except TiersError:
             return ""
 

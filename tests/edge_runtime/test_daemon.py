@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.edge_runtime.conftest import MODEL
-from toolkit.wire.device_config import ModelConfig
+from toolkit.wire.device_config import InstallWindow, ModelConfig
 from toolkit.wire.keyring import Keyring
 
 pytestmark = pytest.mark.broker
@@ -207,6 +207,15 @@ def test_check_tells_what_the_machine_can_do_and_whether_the_broker_answers(mosq
     found = json.loads(tiers_edge("check", "--config", config, "--json").stdout)
     assert "accepts this device" in found["broker"]
     assert "ONNX IR" in found["onnxruntime"]
+    assert found["installs"] == "new versions are taken now"
+    window = InstallWindow(opens="02:00", closes="03:00", timezone="Europe/Berln")
+    device.config = msgspec.structs.replace(device.config, format=0, install_window=window)
+    device.write_config()
+    lost = tiers_edge("check", "--config", config)
+    assert lost.returncode == 2
+    assert "tzdata" in lost.stderr
+    device.config = msgspec.structs.replace(device.config, format=0, install_window=None)
+    device.write_config()
     mosquitto.stop()
     unreachable = tiers_edge("check", "--config", config)
     assert unreachable.returncode == 5

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.reports import Reports
+from edge_runtime.permit import Wait
+from edge_runtime.reports import Reports, Sources
 from edge_runtime.store import Store
 from toolkit.errors import IntegrityError
 from toolkit.protocol.installation import Installation, Offer, Proven
@@ -32,14 +33,20 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder / "edge.sqlite")
         self.sent: list[Report] = []
+        self.wait: Wait | None = None
+        self.doubt = False
         self.counts: dict[tuple[str, str], Served] = {}
         self.reports = Reports(
             device="us-001",
             store=self.store,
             starts=1,
             fingerprint=Fingerprint(),
-            manifest=self._manifest,
-            served=lambda model, version: self.counts.get((model, version), Served()),
+            sources=Sources(
+                manifest=self._manifest,
+                served=lambda model, version: self.counts.get((model, version), Served()),
+                wait=lambda _: self.wait,
+                doubts_clock=lambda: self.doubt,
+            ),
             report_seconds=30.0,
             send=lambda payload: self.sent.append(decode_report(payload, "us-001")),
         )
@@ -104,3 +111,21 @@ def test_nothing_is_said_of_a_model_that_nothing_serves(desk) -> None:
     idle = Installation(model="linear", state=InstallState.FAILED)
     desk.reports.changed(desk.store.next("report_seq"), {"linear": idle}, {})
     assert desk.sent[-1].models[0].served == Served()
+
+
+def test_what_it_waits_for_stands_where_a_failure_would(desk) -> None:
+    waiting = Installation(
+        model="linear",
+        state=InstallState.WAITING_WINDOW,
+        offer=Offer(version="v2", artifact="b" * 64, rollout="r2"),
+    )
+    desk.wait = Wait("untrusted-clock", "the clock says 1970")
+    desk.doubt = True
+    desk.look(100.0, waiting)
+    told = desk.sent[-1]
+    assert (told.models[0].code, told.models[0].reason) == ("untrusted-clock", "the clock says 1970")
+    assert (told.untrusted_clock, told.format) == (True, 2)
+    desk.wait, desk.doubt = None, False
+    desk.look(103.0, waiting)
+    told = desk.sent[-1]
+    assert (told.models[0].code, told.untrusted_clock, told.format) == ("", False, 1)

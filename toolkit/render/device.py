@@ -11,11 +11,19 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
+from toolkit.topology import settings as topology_settings
 from toolkit.topology.model import Model
 from toolkit.topology.service import Service
 from toolkit.topology.settings import Settings
 from toolkit.topology.topology import PlacedPool, Topology
-from toolkit.wire.device_config import BrokerConfig, DeviceConfig, ModelConfig, ServingConfig
+from toolkit.wire.device_config import (
+    WEEK,
+    BrokerConfig,
+    DeviceConfig,
+    InstallWindow,
+    ModelConfig,
+    ServingConfig,
+)
 
 STATE_FOLDER = "/var/lib/tiers/state"
 """Artifacts, SQLite, identity; on the device's own disk."""
@@ -36,7 +44,7 @@ def device_config(topology: Topology, placed: PlacedPool, settings: Settings | N
     Raises:
         RenderError: the broker's authority is kept where no device can read it.
     """
-    disk = (settings or topology.settings_of(placed)).disk
+    wanted = settings or topology.settings_of(placed)
     models = topology.models_on(placed.name)
     return DeviceConfig(
         site=topology.name,
@@ -45,7 +53,13 @@ def device_config(topology: Topology, placed: PlacedPool, settings: Settings | N
         broker=_broker(topology),
         serving=ServingConfig(),
         models=tuple(_model(name, models[name], placed) for name in sorted(models)),
-        disk_budget_bytes=disk.count,
+        disk_budget_bytes=wanted.disk.count,
+        report_seconds=wanted.report.seconds,
+        install_window=_window(wanted.install_window),
+        trust_clock=wanted.trust_clock,
+        hold=wanted.hold,
+        log=wanted.log,
+        download_bytes_per_second=wanted.download.bytes_per_second if wanted.download else 0,
     )
 
 
@@ -126,6 +140,15 @@ def _client_ca(service: Service) -> str:
     if service.client_ca is None:
         return ""
     return f"{CLIENT_CA_FOLDER}/{service.client_ca.key or DEFAULT_CA_KEY}"
+
+
+def _window(window: topology_settings.InstallWindow | None) -> InstallWindow | None:
+    if window is None:
+        return None
+    days = tuple(WEEK[day] for day in window.days.days)
+    return InstallWindow(
+        opens=str(window.opens), closes=str(window.closes), days=days, timezone=window.timezone
+    )
 
 
 def _model(name: str, model: Model, placed: PlacedPool) -> ModelConfig:

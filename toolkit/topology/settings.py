@@ -11,14 +11,16 @@ from toolkit.topology.units import Bytes, Duration, Rate
 
 
 class InstallWindow(Noun):
-    """When a device may switch to another model. Times are the device's local time; a window may pass midnight."""
+    """When a device may take and install a new model. A window may pass midnight; it belongs to the day it opens on."""
 
     days: Days = Days.parse("mon-sun")
     """Days on which the window opens."""
     opens: TimeOfDay
     """Start of the window."""
     closes: TimeOfDay
-    """End of the window."""
+    """End of the window; not later than its start means the next day."""
+    timezone: str = ""
+    """Time zone of both, such as Europe/Berlin; not set means the device's own, which is UTC in most containers."""
 
 
 class Settings(Noun):
@@ -33,9 +35,11 @@ class Settings(Noun):
     outbox: Bytes = Bytes.parse("4GiB")
     """Byte budget for data that waits to be sent."""
     report: Duration = Duration.parse("30s")
-    """Time between two reports when nothing changes."""
+    """Time between two reports when nothing changes but how many requests were served; at least 1s."""
     install_window: InstallWindow | None = None
-    """When a device may switch models; not set means always."""
+    """When a device may take and install a new model; not set means always. It waits while its clock is in doubt."""
+    trust_clock: bool = False
+    """Take the device's clock as it is, where something sets it that the kernel is not told of, such as GPS."""
     log: Literal["debug", "info", "warning", "error"] = "info"
     """What the daemon logs."""
     hold: bool = False

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
-
 from toolkit.errors import IntegrityError
 from toolkit.wire.digest import Digest, parse_digest
-from toolkit.wire.document import Document, decode_json
+from toolkit.wire.document import Document, Sparse, decode_json
 from toolkit.wire.manifest import NAME, VERSION
 
 
-class DesiredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DesiredModel(Sparse, frozen=True, kw_only=True):
     """The version of one model that a device shall run."""
 
     model: str
@@ -23,18 +21,25 @@ class DesiredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     artifact: Digest
     rollout: str
     """The rollout that asks for it; a device that failed once tries again only for a new one."""
+    now: bool = False
+    """Do not wait for the device's install window."""
 
 
-class Desired(Document, frozen=True, kw_only=True):
+class Desired(Document, frozen=True, kw_only=True, omit_defaults=True):
     """All models that a device shall run."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1, 2)
     device: str
     seq: int
     """Grows with each document for a device; a lower or equal one is ignored."""
     fence: int
     """Number of the driver's term; a driver that lost its term writes a lower one and is ignored."""
     models: tuple[DesiredModel, ...] = ()
+
+    def needed_format(self) -> int:
+        """Give 2 for a document with a model that is wanted now; else 1."""
+        return 2 if any(each.now for each in self.models) else 1
 
 
 def decode_desired(data: bytes, device: str) -> Desired:

@@ -22,6 +22,12 @@ OWN_FILES: Final = "devices.json"
 """Beside a pool's configuration: an OwnFiles. Without it the configuration is for every device."""
 REPORT_SECONDS: Final = 30.0
 """Unless a configuration says otherwise."""
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEK: Final[tuple[Weekday, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+LogLevel = Literal["debug", "info", "warning", "error"]
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
+_ZONE = re.compile(r"[A-Za-z0-9+_-]+(?:/[A-Za-z0-9+_-]+){0,3}")
+_LONGEST_ZONE: Final = 64
 _OWN_FILE = re.compile(r"config-[0-9a-f]{8,64}\.json")
 
 
@@ -76,6 +82,19 @@ class ModelConfig(Sparse, frozen=True, kw_only=True):
     """Longest time that the child process may take to load and check a version."""
 
 
+class InstallWindow(Sparse, frozen=True, kw_only=True):
+    """When a device may install something new: hours on days of the week, see `protocol.window`."""
+
+    opens: str
+    """Time of day, hh:mm."""
+    closes: str
+    """Likewise, up to 24:00; not later than `opens` means the next day, and the same means a whole day."""
+    days: tuple[Weekday, ...] = WEEK
+    """On which it opens."""
+    timezone: str = ""
+    """IANA name such as Europe/Berlin; empty takes the machine's zone, which is UTC in most containers."""
+
+
 class DeviceConfig(Document, frozen=True, kw_only=True, omit_defaults=True):
     """All that a daemon needs to start."""
 
@@ -94,10 +113,21 @@ class DeviceConfig(Document, frozen=True, kw_only=True, omit_defaults=True):
     """Bytes that artifacts may take; 0 leaves it to the disk."""
     report_seconds: float = REPORT_SECONDS
     """Time between two reports when nothing changes but what the serving versions have done."""
+    install_window: InstallWindow | None = None
+    """When something new may be installed; None means always."""
+    trust_clock: bool = False
+    """The machine's clock is right though the kernel is not told that anything keeps it; else windows wait for that."""
+    hold: bool = False
+    """What serves is kept, and nothing new is taken."""
+    log: LogLevel = "info"
+    download_bytes_per_second: int = 0
+    """Most that may come over the link; 0 is no limit."""
 
     def needed_format(self) -> int:
         """Give 2 for a configuration that says something that 1 could not; else 1."""
-        return 2 if self.report_seconds != REPORT_SECONDS or self.broker.client != "paho" else 1
+        newer = (self.install_window, self.trust_clock, self.hold, self.download_bytes_per_second)
+        changed = (self.report_seconds != REPORT_SECONDS, self.log != "info", self.broker.client != "paho")
+        return 2 if any(newer) or any(changed) else 1
 
 
 class OwnFiles(Document, frozen=True, kw_only=True):
@@ -138,9 +168,24 @@ def decode_device_config(data: bytes, *, what: str) -> DeviceConfig:
         raise IntegrityError(
             f"{what}: report_seconds is {config.report_seconds}", hint="write at least 1 second"
         )
+    if config.download_bytes_per_second < 0:
+        raise IntegrityError(f"{what}: download_bytes_per_second is below 0", hint="0 means no limit")
+    if config.install_window is not None:
+        _check_window(config.install_window, f"{what}: install_window")
     for model in config.models:
         if not NAME.fullmatch(model.name):
             raise IntegrityError(
                 f"{what}: model name {model.name[:70]!r} has characters that are not allowed"
             )
     return config
+
+
+def _check_window(window: InstallWindow, what: str) -> None:
+    for key, time in (("opens", window.opens), ("closes", window.closes)):
+        if not _TIME.fullmatch(time):
+            raise IntegrityError(f"{what}: {key} is {time[:20]!r}", hint="write a time of day such as 22:00")
+    if not window.days:
+        raise IntegrityError(f"{what} has no days", hint="leave days out for every day")
+    if window.timezone and (len(window.timezone) > _LONGEST_ZONE or not _ZONE.fullmatch(window.timezone)):
+        message = f"{what}: timezone is {window.timezone[:70]!r}"
+        raise IntegrityError(message, hint="write a name such as Europe/Berlin, or leave it out")

@@ -11,7 +11,7 @@ from toolkit.errors import RenderError
 from toolkit.render.lock import Lock
 from toolkit.render.objects import render
 from toolkit.sync.task import decode_task
-from toolkit.wire.device_config import decode_device_config
+from toolkit.wire.device_config import InstallWindow, decode_device_config
 from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring
 
@@ -199,6 +199,21 @@ def test_a_device_with_settings_of_its_own_starts_with_them(topology, tmp_path):
         started_with(changed, ENDOSCOPY, name, tmp_path).disk_budget_bytes for name in ("endo-01", "endo-02")
     ]
     assert disks == [8 * 2**30, 2 * 2**30]
+
+
+def test_all_settings_that_the_daemon_reads_reach_it(topology, tmp_path):
+    window = {"days": "fri,sat", "opens": "22:00", "closes": "04:00", "timezone": "Europe/Berlin"}
+    own = {"report": "2m", "install_window": window, "log": "debug", "hold": True, "download": "8Mbit/s"}
+    devices = {"endo-02": {**own, "trust_clock": True}}
+    changed = topology({"tiers": {"edge": {"pools": {"endoscopy": {"devices": devices}}}}})
+    config = started_with(changed, ENDOSCOPY, "endo-02", tmp_path)
+    assert config.install_window == InstallWindow(
+        opens="22:00", closes="04:00", days=("fri", "sat"), timezone="Europe/Berlin"
+    )
+    assert (config.report_seconds, config.log, config.hold) == (120.0, "debug", True)
+    assert (config.download_bytes_per_second, config.trust_clock) == (1_000_000, True)
+    usual = started_with(changed, ENDOSCOPY, "endo-01", tmp_path)
+    assert (usual.install_window, usual.hold, usual.format) == (None, False, 1)
 
 
 def test_settings_of_devices_change_nothing_that_could_end_a_pod(topology):

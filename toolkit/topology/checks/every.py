@@ -25,6 +25,7 @@ from toolkit.topology.checks import (
     routes,
     sensors,
     services,
+    settings,
     spot,
     storages,
 )
@@ -55,6 +56,8 @@ RULES: tuple[Callable[[Site], None], ...] = (
     spot.devices_are_not_rented,
     spot.critical_work_keeps_its_machines,
     spot.jobs_survive_the_loss_of_a_machine,
+    settings.windows_have_a_time_zone,
+    settings.reports_leave_a_pause,
     overrides.overrides_say_something,
     overrides.overrides_match_somebody,
     overrides.labels_belong_to_devices,

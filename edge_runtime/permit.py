@@ -1,0 +1,78 @@
+"""Whether something new may be installed now, and if not, why: a held device, an install window, a clock in doubt.
+
+`install` asks when an installation is OFFERED (a held device takes nothing on) and while it is WAITING_WINDOW, and
+`reports` tells the reason. Going back to a version that is still on the device needs no window, and a desired model
+that says `now` passes it; a held device holds against both.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from dataclasses import dataclass
+from datetime import datetime, timezone, tzinfo
+
+from edge_runtime.clock import Clock
+from toolkit.protocol.window import Window
+from toolkit.wire.device_config import WEEK, InstallWindow
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why an installation waits: a stable word, and a line for people with the cure."""
+
+    code: str
+    reason: str
+
+
+HELD = Wait("held", "this device is held and takes nothing new; to let it, remove hold from its settings")
+
+
+class Permit:
+    """What a device's settings allow."""
+
+    def __init__(self, *, hold: bool, window: InstallWindow | None, clock: Clock) -> None:
+        """Prepare; an unknown time zone is no error here, it makes everything wait."""
+        self.held = hold
+        self._clock = clock
+        self._window: Window | None = None
+        self._unusable: Wait | None = None
+        if window is not None:
+            try:
+                self._window = _window(window)
+            except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+                why = f"the time zone {window.timezone!r} of the install window is not known on this machine"
+                cure = "install tzdata (apt-get install tzdata, or pip install tzdata), or correct the name"
+                self._unusable = Wait("unknown-zone", f"{why}; {cure}")
+
+    @property
+    def doubts_clock(self) -> bool:
+        """Whether something has to wait because the time of day is in doubt."""
+        return self._window is not None and bool(self._clock.read().doubt)
+
+    def wait(self, *, urgent: bool) -> Wait | None:
+        """Say why something new has to wait; None when it may be installed. What is urgent needs no window."""
+        if self.held:
+            return HELD
+        if urgent:
+            return None
+        if self._window is None:
+            return self._unusable
+        reading = self._clock.read()
+        if reading.doubt:
+            return Wait("untrusted-clock", reading.doubt)
+        if self._window.is_open(reading.seconds):
+            return None
+        opens = datetime.fromtimestamp(self._window.next_open(reading.seconds), timezone.utc)
+        when = opens.astimezone(self._window.zone)
+        return Wait("outside-window", f"the install window opens on {when:%a %Y-%m-%d at %H:%M} ({when:%Z})")
+
+
+def _window(window: InstallWindow) -> Window:
+    zone: tzinfo | None = zoneinfo.ZoneInfo(window.timezone) if window.timezone else None
+    days = frozenset(WEEK.index(day) for day in window.days)
+    return Window(days, _minutes(window.opens), _minutes(window.closes), zone)
+
+
+def _minutes(time: str) -> int:
+    hours, _, minutes = time.partition(":")
+    return int(hours) * 60 + int(minutes)
