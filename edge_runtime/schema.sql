@@ -23,5 +23,6 @@ CREATE TABLE artifact (
     seeded   INTEGER NOT NULL DEFAULT 0,
     received INTEGER NOT NULL DEFAULT 0,
     resent   INTEGER NOT NULL DEFAULT 0,
-    bad      INTEGER NOT NULL DEFAULT 0
+    bad      INTEGER NOT NULL DEFAULT 0,
+    patched  INTEGER NOT NULL DEFAULT 0           -- chunks that a patch made
 ) WITHOUT ROWID;

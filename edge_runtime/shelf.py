@@ -7,6 +7,7 @@ when they came (`protocol.offer`); here their bytes only have to be those of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from edge_runtime.store import Store
 from toolkit.errors import IntegrityError
 from toolkit.protocol.bitmap import Bitmap
 from toolkit.protocol.installation import Needs
+from toolkit.protocol.patching import choose_patch
 from toolkit.sync.whole import sync_folder, write_whole
 from toolkit.wire.digest import digest_of
 from toolkit.wire.document import MAX_DOCUMENT_BYTES, decode_json
 from toolkit.wire.index import Index, decode_index, distinct_chunks
-from toolkit.wire.manifest import Manifest, decode_manifest
+from toolkit.wire.manifest import Manifest, Patch, decode_manifest
 from toolkit.wire.signature import Sealed
 
 SEEDED_AT_ONCE = 64
@@ -109,6 +111,36 @@ class Shelf:
         tally = self._store.tally(artifact)
         self._store.save_tally(artifact, replace(tally, seeded=tally.seeded + len(taken)))
 
+    def choose_patch(self, artifact: str) -> Patch | None:
+        """Say which patch would bring what is still missing with the fewest bytes, if any does.
+
+        Raises:
+            IntegrityError: manifest or index is not here, or was changed.
+        """
+        target = self.manifest(artifact)
+        if not target.patches:
+            return None
+        chunks = distinct_chunks(self.index(artifact))
+        missing = self._store.bitmap(artifact, len(chunks)).missing()
+        lacking = sum(chunks[number].size for number in missing)
+        return choose_patch(
+            target, lacking_bytes=lacking, is_installed=self.is_installed, held_bytes=self._held_of_patch
+        )
+
+    def drop_patch(self, patch: str) -> None:
+        """Delete what came of a patch, to make room; it has been used, or cannot be."""
+        # In this order: a bitmap must never speak of a file that is gone.
+        self._store.forget(patch)
+        self._delete(self._folders.part(patch))
+        self._delete(self._folders.index(patch))
+
+    def _held_of_patch(self, patch: str) -> int:
+        if self._store.sealed_manifest(patch) is None or self.index_bytes(patch) is None:
+            return 0
+        chunks = distinct_chunks(self.index(patch))
+        have = self._store.bitmap(patch, len(chunks))
+        return sum(chunk.size for chunk in chunks) - sum(chunks[number].size for number in have.missing())
+
     # ------------------------------------------------------------ VERIFYING, on the disk thread
     def assemble(self, artifact: str) -> int:
         """Make the version's folder and check every byte of it.
@@ -150,6 +182,7 @@ class Shelf:
         needs = list(needed())
         versions = {artifact for each in needs for artifact in each.versions}
         parts = {artifact for each in needs for artifact in each.parts}
+        parts |= {patch for artifact in parts for patch in self._patches_to(artifact)}
         for artifact in known:
             if artifact not in parts and self._folders.part(artifact).exists():
                 # In this order: a bitmap must never speak of a file that is gone.
@@ -161,6 +194,12 @@ class Shelf:
             if artifact not in parts | versions:
                 self._delete(self._folders.index(artifact))
                 self._store.forget(artifact)
+
+    def _patches_to(self, artifact: str) -> set[str]:
+        """Give the patches that may be on their way while an artifact is fetched."""
+        with suppress(IntegrityError):  # not accepted yet
+            return {patch.artifact for patch in self.manifest(artifact).patches}
+        return set()
 
     def _delete(self, path: Path) -> None:
         if path.exists():

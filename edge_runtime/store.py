@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, Literal
@@ -34,6 +34,8 @@ class Tally:
     received: int = 0
     resent: int = 0
     bad: int = 0
+    patched: int = 0
+    """Chunks that a patch made."""
 
 
 class Store:
@@ -160,7 +162,7 @@ class Store:
     def tally(self, artifact: str) -> Tally:
         """Give what has come for an artifact, as last saved."""
         with self._transaction() as db:
-            query = "SELECT seeded, received, resent, bad FROM artifact WHERE artifact = ?"
+            query = "SELECT seeded, received, resent, bad, patched FROM artifact WHERE artifact = ?"
             row = db.execute(query, (artifact,)).fetchone()
         return Tally(*row) if row else Tally()
 
@@ -168,17 +170,29 @@ class Store:
         """Keep what has come for an artifact."""
         with self._writing("tally") as db:
             db.execute(
-                "UPDATE artifact SET seeded = ?, received = ?, resent = ?, bad = ? WHERE artifact = ?",
-                (tally.seeded, tally.received, tally.resent, tally.bad, artifact),
+                "UPDATE artifact SET seeded = ?, received = ?, resent = ?, bad = ?, patched = ? WHERE artifact = ?",
+                (*astuple(tally), artifact),
             )
+
+    def move_tally(self, patch: str, target: str) -> None:
+        """Count what came for a patch as come for its target, once: both in one step."""
+        with self._writing("tally") as db:
+            db.execute(
+                "UPDATE artifact SET (received, resent, bad) = (SELECT artifact.received + patch.received,"
+                " artifact.resent + patch.resent, artifact.bad + patch.bad FROM artifact AS patch"
+                " WHERE patch.artifact = ?1) WHERE artifact = ?2"
+                " AND EXISTS (SELECT 1 FROM artifact WHERE artifact = ?1)",
+                (patch, target),
+            )
+            db.execute("UPDATE artifact SET received = 0, resent = 0, bad = 0 WHERE artifact = ?", (patch,))
 
     def save_progress(self, artifact: str, bitmap: Bitmap, tally: Tally) -> None:
         """Keep a bitmap, whose data must be durable already, and the counts that belong to it, at one flush."""
         with self._writing("bitmap") as db:
             db.execute(
-                "UPDATE artifact SET chunks = ?, bitmap = ?, seeded = ?, received = ?, resent = ?, bad = ?"
+                "UPDATE artifact SET chunks = ?, bitmap = ?, seeded = ?, received = ?, resent = ?, bad = ?, patched = ?"
                 " WHERE artifact = ?",
-                (bitmap.size, bitmap.raw, tally.seeded, tally.received, tally.resent, tally.bad, artifact),
+                (bitmap.size, bitmap.raw, *astuple(tally), artifact),
             )
 
     def forget(self, artifact: str) -> None:
@@ -215,6 +229,10 @@ class Store:
         if layout == 0:
             schema = (files("edge_runtime") / "schema.sql").read_text(encoding="utf-8")
             self._db.executescript(f"BEGIN; {schema}; PRAGMA user_version = {LAYOUT}; COMMIT;")
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(artifact)")}
+        if "patched" not in columns:
+            # Of a version before patches; it goes on working with the column, should it come back.
+            self._db.execute("ALTER TABLE artifact ADD COLUMN patched INTEGER NOT NULL DEFAULT 0")
 
     @staticmethod
     def _count(db: sqlite3.Connection, name: Counter) -> int:

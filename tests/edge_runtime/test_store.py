@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -51,6 +52,37 @@ def test_everything_is_there_after_a_restart(file: Path) -> None:
     store.forget("a" * 64)
     assert (store.artifacts(), store.tally("a" * 64)) == ({}, Tally())
     store.close()
+
+
+def test_what_came_for_a_patch_counts_for_its_target_once(file: Path) -> None:
+    store = Store(file)
+    for artifact, tally in (
+        ("t", Tally(seeded=5, received=10, bad=1, patched=7)),
+        ("p", Tally(0, 100, 20, 3)),
+    ):
+        store.save_manifest(artifact * 64, "m", b"sealed")
+        store.save_tally(artifact * 64, tally)
+    for _ in range(2):
+        store.move_tally("p" * 64, "t" * 64)
+        assert store.tally("t" * 64) == Tally(5, 110, 20, 4, 7)
+        assert store.tally("p" * 64) == Tally()
+    store.move_tally("unknown", "t" * 64)
+    assert store.tally("t" * 64).received == 110
+    store.close()
+
+
+def test_a_database_from_before_patches_is_taken_over_and_still_suits_what_wrote_it(file: Path) -> None:
+    Store(file).close()
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as old:
+        old.execute("ALTER TABLE artifact DROP COLUMN patched")
+        old.execute("INSERT INTO artifact (artifact, model, sealed, seeded) VALUES ('a', 'm', x'', 9)")
+    store = Store(file)
+    assert store.tally("a") == Tally(seeded=9)
+    store.save_tally("a", Tally(patched=3))
+    store.close()
+    with contextlib.closing(sqlite3.connect(file)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        old.execute("INSERT INTO artifact (artifact, model, sealed) VALUES ('b', 'm', x'')")
 
 
 def test_a_manifest_that_comes_again_keeps_the_bitmap(file: Path) -> None:

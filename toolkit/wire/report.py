@@ -50,6 +50,10 @@ class ModelReport(Sparse, frozen=True, kw_only=True):
     chunks_bad: int = 0
     """Chunks that came damaged and were asked for again."""
     served: Served = Served()
+    chunks_patched: int = 0
+    """Chunks that a patch made out of a version that the device had; the patch's own bytes are in `bytes_received`."""
+    patch_problem: str = ""
+    """Why a patch that was tried did not help; the chunks came all the same."""
 
 
 class Report(Document, frozen=True, kw_only=True, omit_defaults=True):
@@ -71,7 +75,8 @@ class Report(Document, frozen=True, kw_only=True, omit_defaults=True):
 
     def needed_format(self) -> int:
         """Give 2 for a report that says something that 1 could not; else 1."""
-        return 2 if self.untrusted_clock or any(each.served != Served() for each in self.models) else 1
+        newer = (each.served != Served() or each.chunks_patched or each.patch_problem for each in self.models)
+        return 2 if self.untrusted_clock or any(newer) else 1
 
 
 class Presence(Document, frozen=True, kw_only=True):
