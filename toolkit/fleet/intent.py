@@ -1,6 +1,6 @@
-"""From tiers.yaml to a rollout's document: which devices, in which waves, back to which version. Pure.
+"""From tiers.yaml to a rollout's document: which devices, under which name, back to which version. Pure.
 
-Comes after `topology` and `registry`, before `rollout`, which seals and publishes it.
+Comes after `topology` and `registry`, before `rollout_plan`, which lays out the waves, and `rollout`, which publishes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from toolkit.fleet.wanted import leading, reports_of, resume
 from toolkit.protocol.waves import RolloutState, step
 from toolkit.topology.findings import did_you_mean
 from toolkit.topology.model import Model
-from toolkit.topology.rollout import Rollout as Settings
 from toolkit.topology.topology import Topology
 from toolkit.wire.course import Course
 from toolkit.wire.desired import Desired
 from toolkit.wire.report import Report
-from toolkit.wire.rollout import Rollout, Wave
+from toolkit.wire.rollout import Rollout
 
 _LONGEST_NAME = 63
 
@@ -29,9 +28,15 @@ _LONGEST_NAME = 63
 class Candidates:
     """Who may get a version."""
 
-    devices: tuple[str, ...]
+    labels: Mapping[str, Mapping[str, str]]
+    """Device -> labels that it carries."""
     held: tuple[str, ...] = ()
     """Devices that are left out because tiers.yaml says `hold` of them."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.labels)
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,10 @@ def candidates(topology: Topology, name: str, chosen: Sequence[str] = ()) -> Can
     Raises:
         RolloutError: a chosen device is in none of the pools, or nobody is left.
     """
-    settings = {
-        device: topology.settings_of(placed, device)
-        for pool in topology.models[name].pools
-        for placed in [topology.pool(pool)]
-        for device in placed.node_names
+    placed = {
+        device: pool for pool in map(topology.pool, topology.models[name].pools) for device in pool.node_names
     }
+    settings = {device: topology.settings_of(pool, device) for device, pool in placed.items()}
     pools = ", ".join(topology.models[name].pools) or "none"
     for device in chosen:
         if device not in settings:
@@ -95,22 +98,12 @@ def candidates(topology: Topology, name: str, chosen: Sequence[str] = ()) -> Can
             f"nobody can get model {name}: {why}",
             hint=f"tiers explain models.{name}.pools, then give a pool nodes or take hold away",
         )
-    return Candidates(devices, held)
+    return Candidates({device: placed[device].labels_of(device) for device in devices}, held)
 
 
 def followers(topology: Topology, name: str) -> tuple[str, ...]:
     """Give the services that answer for a model: their servers get a version when all devices have it."""
     return tuple(sorted(each for each, service in topology.services.items() if name in service.models))
-
-
-def waves_of(settings: Settings, total: int) -> tuple[Wave, ...]:
-    """Give the waves as numbers of devices: the canary, then each share rounded up, at last everybody."""
-    reach = [share.of(total) for share in (settings.canary, *settings.waves)]
-    growing: list[int] = []
-    for devices in (*reach, total):
-        if not growing or devices > growing[-1]:
-            growing.append(devices)
-    return tuple(Wave(devices=devices) for devices in growing)
 
 
 def default_name(model: str, version: str, number: int) -> str:

@@ -23,11 +23,10 @@ from toolkit.fleet.intent import (
     model_named,
     next_number,
     version_before,
-    waves_of,
 )
 from toolkit.fleet.reports import CONNECT_SECONDS, Watch
+from toolkit.fleet.rollout_plan import lay_out, with_conditions
 from toolkit.fleet.wanted import leading
-from toolkit.protocol.waves import order_of
 from toolkit.registry.catalogue import Artifact, open_model, unchecked_manifest
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.topology.findings import did_you_mean
@@ -62,8 +61,8 @@ class StartRequest:
     """Of the rollout; empty makes MODEL-VERSION-NUMBER."""
     devices: tuple[str, ...] = ()
     """Some of the model's devices; empty takes all."""
-    max_failed: int = 0
-    """How many devices may refuse the version before the rollout counts as failed."""
+    max_failed: int | None = None
+    """How many devices may refuse the version before the rollout counts as failed; None takes what tiers.yaml says."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +130,18 @@ def start(
         desired=retained.desired,
         courses=retained.courses,
     )
+    laid = lay_out(name, model.rollout, who.labels)
     spec = RolloutSpec(
         model=request.model,
         version=version,
         artifact=artifact.id,
-        devices=order_of(name, who.devices),
-        waves=waves_of(model.rollout, len(who.devices)),
+        devices=laid.devices,
+        waves=laid.waves,
         previous_version=before.version,
         previous_artifact=before.artifact,
-        soak_seconds=model.rollout.soak.seconds,
-        max_failed=request.max_failed,
         followers=behind,
     )
+    spec = with_conditions(spec, model.rollout, request.max_failed)
     rollout = Rollout(name=name, number=number, seq=1, spec=spec)
     _publish_manifest(watch, artifact)
     _publish(watch, rollout, key)
@@ -216,8 +215,6 @@ def _notes(request: StartRequest, model: Model, held: Sequence[str]) -> tuple[st
         )
     if held:
         notes.append(f"on hold and left out: {', '.join(held[:10])}{', …' if len(held) > 10 else ''}")  # noqa: PLR2004
-    if model.rollout.abort_if.error_rate or model.rollout.abort_if.p99:
-        notes.append("abort_if is not measured by this version: only devices that refuse stop the rollout")
     return tuple(notes)
 
 

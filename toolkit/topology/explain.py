@@ -55,6 +55,8 @@ def explain(loaded: Loaded, path: str) -> tuple[Explanation, ...]:
     """
     steps = _parse(path)
     value = _value_at(loaded, steps)
+    if isinstance(find(loaded.document, steps), Scalar):
+        return (_explain_one(loaded, steps),)  # a short form, such as 25% of a wave
     if isinstance(value, Noun):
         return tuple(_explain_one(loaded, (*steps, key)) for key in keys_of(type(value)))
     if isinstance(value, Mapping):

@@ -187,6 +187,10 @@ _ROWS = (
     Row("E0906", "a broker of ours that cannot be as it is described", "ours is a Mosquitto that takes nobody without a certificate, on servers that do not come and go", "write mqtts://, preset: mosquitto and a pool of hot, warm or cold; leave deploy out for a broker that is there already"),
     Row("E0907", "a secret that no pod can read", "files and variables of this machine are not there in the cluster", "kubectl create secret generic NAME --from-file=KEY=FILE, then {secret: NAME/KEY}"),
     Row("E0908", "a program of the cloud's side that could not work", "it would never be let in by the broker, or would run on a device that comes and goes", "name a pool of hot, warm or cold; a broker of ours takes nobody without identity: {secret: NAME}"),
+    # ------------------------------------------------------------------ E095 rollouts
+    Row("E0950", "a wave for labels that no device carries", "it would reach nobody, and a typing mistake would go unnoticed", "compare with the labels of the model's devices: nodes.labels, nodes.own_labels or the inventory's columns labels.KEY"),
+    Row("E0951", "a pace that cannot be kept", "a limit below the beginning, or growth of nothing, is not what anybody means", "give per_minute, and a most that is not below it; leave growth out where the pace stays"),
+    Row("E0952", "a deadline before the end", "the rollout would end unfinished on its best day", "let deadline be longer than soak times the number of waves, canary included"),
     # ------------------------------------------------------------------ W07 warnings
     Row("W0701", "a Jetson that TensorRT cannot serve", "JetPack 4 brings Python 3.6 and TensorRT 8.2, so models run on ONNX Runtime in a container and are slower", "give its models an offload tier, or plan for Orin hardware"),
     Row("W0702", "a broker without encryption", "anybody on the network can read and change what devices report", "use mqtts://"),

@@ -1,4 +1,4 @@
-"""Parts of a fleet and limits that must not be passed: `2`, `25%`, `>1%`, `>500ms`.
+"""Parts of a fleet and limits that must not be passed: `2`, `25%`, `>1%`, `>0`, `>500ms`.
 
 Stands beside units; rollouts are written with these.
 """
@@ -79,6 +79,32 @@ class AbovePercent(Unit):
     def __str__(self) -> str:
         """Write the sign and the percentage."""
         return f">{self.limit}"
+
+
+@dataclass(frozen=True)
+class AboveShare(Unit):
+    """True above a count or a percentage of machines: `>0`, `>5%`."""
+
+    count: int | None = None
+    """The highest count that is still good, when a count was written."""
+    percent: Percent | None = None
+    """The highest share that is still good, when a percentage was written."""
+
+    code: ClassVar[str] = "E0307"
+    example: ClassVar[str] = ">5%"
+    pattern: ClassVar[str] = r"^> ?[0-9]+((\.[0-9]{1,4})?%)?$"
+
+    @classmethod
+    def parse(cls, text: str) -> "AboveShare":
+        """Read `>` and a count or a percentage. Raises ValueError."""
+        after = _after_sign(text, cls.example)
+        if re.fullmatch(r"[0-9]+", after, re.ASCII):
+            return cls(count=int(after))
+        return cls(percent=Percent.parse(after))
+
+    def __str__(self) -> str:
+        """Write the sign and the limit."""
+        return f">{self.percent if self.percent is not None else self.count}"
 
 
 @dataclass(frozen=True)

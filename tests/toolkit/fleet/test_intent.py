@@ -18,18 +18,11 @@ from toolkit.fleet.intent import (
     model_named,
     next_number,
     version_before,
-    waves_of,
 )
-from toolkit.topology.rollout import Rollout as Settings
-from toolkit.topology.shares import Share
 from toolkit.wire.digest import digest_of
 from toolkit.wire.topics import check_label
 
 THIRD = digest_of(b"version 3")
-
-
-def plan(canary: int | str, *waves: int | str) -> Settings:
-    return Settings(canary=Share.parse(str(canary)), waves=tuple(Share.parse(str(each)) for each in waves))
 
 
 def test_the_devices_of_all_pools_with_names_from_counts(topology) -> None:
@@ -72,34 +65,6 @@ def test_a_model_that_is_not_there_or_has_another_name_in_the_registry(topology)
     with pytest.raises(RolloutError, match="source named segmentation") as caught:
         model_named(other, "us-segmentation")
     assert "source: us-segmentation@1.4.0" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("canary", "waves", "total", "expected"),
-    [
-        (2, ["25%", "100%"], 120, [2, 30, 120]),
-        (1, ["100%"], 1, [1]),
-        (1, ["100%"], 2, [1, 2]),
-        (5, ["10%", "50%", "100%"], 10, [5, 10]),
-        ("1%", ["33%", "100%"], 10, [1, 4, 10]),
-        (3, [5, "100%"], 2, [2]),
-    ],
-)
-def test_waves_are_the_canary_then_shares_rounded_up_then_all(canary, waves, total, expected) -> None:
-    settings = plan(canary, *waves)
-    assert [wave.devices for wave in waves_of(settings, total)] == expected
-
-
-@given(
-    st.integers(1, 50),
-    st.lists(st.integers(1, 100), min_size=1, max_size=4, unique=True).map(sorted),
-    st.integers(1, 400),
-)
-def test_waves_always_grow_and_end_with_all(canary: int, percents: list[int], total: int) -> None:
-    settings = plan(canary, *(f"{each}%" for each in percents))
-    reach = [wave.devices for wave in waves_of(settings, total)]
-    assert reach == sorted(set(reach))
-    assert (reach[0] >= 1, reach[-1]) == (True, total)
 
 
 @given(

@@ -206,11 +206,12 @@ def test_a_rollout_that_does_not_fit_into_a_document_is_refused(site: Site, topo
     assert TOPICS.rollout("digits-1-1") not in office.retained()
 
 
-def test_conditions_that_nobody_measures_yet_are_told(site: Site, topology) -> None:
+def test_measured_conditions_of_tiers_yaml_stand_in_the_rollout(site: Site, topology) -> None:
     office = Office(site, topology)
     office.topology = topology({"models": {"us-segmentation": {"source": "us-segmentation@1"}}})
     site.push("us-segmentation", "1", width=100)
-    assert "abort_if is not measured" in office.start("us-segmentation").notes[0]
+    spec = office.start("us-segmentation").rollout.spec
+    assert (spec.measured.error_rate, spec.measured.p99_seconds, spec.on_failure) == (0.01, 0.5, "take-back")
 
 
 def test_old_rollouts_are_cleared_from_the_broker(office: Office) -> None:

@@ -72,6 +72,8 @@ RULES: tuple[Callable[[Site], None], ...] = (
     models.fallbacks_end,
     models.offload_finds_a_service,
     models.waves_grow_to_the_end,
+    models.waves_for_labels_find_devices,
+    models.rollouts_can_be_kept,
     models.rollouts_can_stop,
     jobs.gangs_fit_their_pool,
     jobs.gangs_fit_their_queue,

@@ -3,7 +3,11 @@
 Called by `load` through checks.every.
 """
 
+from itertools import pairwise
+
 from toolkit.topology.checks.site import Site
+from toolkit.topology.nodes import Path
+from toolkit.topology.rollout import WaveRule
 from toolkit.topology.findings import listed
 from toolkit.topology.units import WHOLE
 
@@ -73,8 +77,9 @@ def waves_grow_to_the_end(site: Site) -> None:
     for name, model in site.sound("models", site.topology.models):
         fleet = sum(pools[pool].pool.nodes.total for pool in model.pools if pool in pools)
         waves = model.rollout.waves
-        for position in range(1, len(waves)):
-            before, here = waves[position - 1], waves[position]
+        whole = [position for position, wave in enumerate(waves) if not wave.labels]
+        for previous, position in pairwise(whole):
+            before, here = waves[previous].share, waves[position].share
             same_kind = (before.percent is None) == (here.percent is None)
             grows = (
                 here.of(WHOLE) > before.of(WHOLE)
@@ -84,9 +89,43 @@ def waves_grow_to_the_end(site: Site) -> None:
             if not grows:
                 message = f"the wave {here} is not larger than {before} before it"
                 site.report("E0513", ("models", name, "rollout", "waves", position), message)
-        if waves[-1].percent is None or waves[-1].percent.parts_per_million != WHOLE:
-            message = f"the last wave is {waves[-1]}"
+        last = waves[-1]
+        if last.labels or last.share.percent is None or last.share.percent.parts_per_million != WHOLE:
+            message = f"the last wave is {last.share}{' of those with labels' if last.labels else ''}"
             site.report("E0514", ("models", name, "rollout", "waves", len(waves) - 1), message)
+
+
+def waves_for_labels_find_devices(site: Site) -> None:
+    """E0950: some device of the model's pools carries the labels of a wave."""
+    pools = site.pools()
+    for name, model in site.sound("models", site.topology.models):
+        placed = [pools[pool] for pool in model.pools if pool in pools]
+        carried = [each.labels_of(device) for each in placed for device in each.node_names]
+        rules: list[tuple[Path, WaveRule]] = [(("canary",), model.rollout.canary)]
+        rules += [(("waves", position), wave) for position, wave in enumerate(model.rollout.waves)]
+        for path, wave in rules:
+            if wave.labels and not any(wave.labels.items() <= labels.items() for labels in carried):
+                wanted = ", ".join(f"{key}={value}" for key, value in wave.labels.items())
+                message = f"no device of '{name}' carries {wanted}"
+                site.report("E0950", ("models", name, "rollout", *path, "labels"), message, key=True)
+
+
+def rollouts_can_be_kept(site: Site) -> None:
+    """E0951: a pace grows from somewhere and ends above it; E0952: a deadline leaves time for the soaks."""
+    for name, model in site.sound("models", site.topology.models):
+        rollout, path = model.rollout, ("models", name, "rollout")
+        pace = rollout.pace
+        if pace is not None and pace.per_minute is None and (pace.most is not None or pace.growth > 1):
+            site.report("E0951", (*path, "pace"), "'pace' has no per_minute to begin with", key=True)
+        elif pace is not None and pace.most is not None and pace.most < (pace.per_minute or 0):
+            message = f"most is {pace.most:g} a minute, and it begins with {pace.per_minute:g}"
+            site.report("E0951", (*path, "pace", "most"), message)
+        soaks = rollout.soak.seconds * (1 + len(rollout.waves))
+        if rollout.deadline is not None and rollout.deadline.seconds <= soaks:
+            message = (
+                f"{rollout.deadline} is over before {1 + len(rollout.waves)} soaks of {rollout.soak} are"
+            )
+            site.report("E0952", (*path, "deadline"), message)
 
 
 def rollouts_can_stop(site: Site) -> None:
