@@ -6,9 +6,9 @@ Called by `load` through checks.every.
 from itertools import pairwise
 
 from toolkit.topology.checks.site import Site
+from toolkit.topology.findings import listed
 from toolkit.topology.nodes import Path
 from toolkit.topology.rollout import WaveRule
-from toolkit.topology.findings import listed
 from toolkit.topology.units import WHOLE
 
 
