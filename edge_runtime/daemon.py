@@ -37,6 +37,7 @@ from edge_runtime.metrics import Condition, metrics_page
 from edge_runtime.notify import Notifier
 from edge_runtime.offers import Offers
 from edge_runtime.part import Part
+from edge_runtime.patching import Bench, Patching
 from edge_runtime.permit import Permit, Wait
 from edge_runtime.reports import Reports, Sources
 from edge_runtime.serving.models import ModelTable
@@ -167,6 +168,21 @@ class Daemon:
             open_part=partial(Part, drill=self._drill),
         )
         fetches = Fetches(around, self._starts)
+        fetches.limit(config.download_bytes_per_second)
+        ability = ability_of(config, self._folders, self._fingerprint)
+        bench = Bench(
+            shelf=shelf,
+            store=self._store,
+            folders=self._folders,
+            disk=self._disk,
+            fetches=fetches,
+            keyring=lambda: self._settings.keyring,
+            ability=ability,
+            want_manifest=line.want_manifest,
+            now=time.monotonic,
+            drill=self._drill,
+        )
+        patching = Patching(bench)
         workshop = Workshop(
             store=self._store,
             folders=self._folders,
@@ -177,11 +193,12 @@ class Daemon:
                 store=self._store,
                 disk=self._disk,
                 keyring=self._settings.keyring,
-                ability=ability_of(config, self._folders, self._fingerprint),
+                ability=ability,
                 want_manifest=line.want_manifest,
                 start_fetch=fetches.start_index,
             ),
             fetches=fetches,
+            patching=patching,
             trials=self._trials,
             activator=Activator(self._table, loop, self._loader, self._inbox.post),
             reports=Reports(
@@ -193,6 +210,7 @@ class Daemon:
                     manifest=shelf.manifest,
                     served=self._table.served,
                     wait=self._wait_of,
+                    patch_problem=patching.problem_of,
                     doubts_clock=lambda: self._permit.doubts_clock,
                 ),
                 report_seconds=config.report_seconds,

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from edge_runtime.folders import Folders
 from edge_runtime.part import Part
+from edge_runtime.roads import Roads, SecondRoad
 from edge_runtime.store import Store, Tally
 from edge_runtime.worker import Worker
 from toolkit.errors import IntegrityError, StoreError
 from toolkit.protocol import index_transfer, transfer
+from toolkit.protocol.buckets import Rate
 from toolkit.protocol.exchange import (
     ChunkBad,
     ChunksStored,
@@ -47,6 +49,10 @@ _EPOCHS_A_FETCH = 1 << 16
 """An epoch has 32 bits. Numbers from here on keep a late frame from being taken for the answer to a new request."""
 
 
+SMALLEST_BURST = 64 * 1024
+"""Bytes that a limited fetch may ask for at once; else it is what it may in a second."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What every fetch needs."""
@@ -62,6 +68,8 @@ class Surroundings:
     settings: PaceSettings
     open_part: Callable[[Path, tuple[ChunkRef, ...]], Part] = Part
     """Opens a part file."""
+    second: SecondRoad | None = None
+    """The road beside MQTT's, if there is one."""
 
     def keep_tally(self, artifact: Digest, tally: Tally) -> None:
         """Save counts; a disk that takes none must not keep a fetch from ending."""
@@ -138,7 +146,9 @@ class ChunkFetch:
         self._done: Callable[[Finished | GivenUp], None] | None = done
         self._base = around.store.tally(artifact)
         self._part: Part | None = None
+        self._roads = self._second_road()
         self._connected = False
+        self.rate = Rate()
         self._held: transfer.Transfer | None = None
         around.disk.submit(
             lambda: around.open_part(around.folders.part(artifact), chunks),
@@ -170,11 +180,22 @@ class ChunkFetch:
         """Take in what happened and do what follows."""
         if isinstance(event, Reconnected | Disconnected):
             self._connected = isinstance(event, Reconnected)
+            if self._roads is not None:
+                self._roads.link(up=self._connected)
+                event = Reconnected()  # what was under way is asked for again, on the road that is left
         self._step(event)
+
+    def limit(self, rate: Rate) -> None:
+        """Ask for no more than this in a second from now on."""
+        self.rate = rate
+        if self._held is not None:
+            self._held = transfer.limited(self._held, rate, self._around.now())
 
     def stop(self) -> None:
         """Give up; jobs that are queued still end."""
         self._done = None
+        if self._roads is not None:
+            self._roads.stop()
         part, self._part = self._part, None
         if part is not None:
             self._around.disk.submit(part.close, lambda _: None, lambda _: None)
@@ -195,8 +216,9 @@ class ChunkFetch:
             max_frame_bytes=around.max_frame_bytes,
             settings=around.settings,
         )
+        self.limit(self.rate)
         self._act(actions)
-        if self._connected:
+        if self._connected or self._roads is not None:
             self._step(Reconnected())
 
     def _step(self, event: transfer.TransferEvent) -> None:
@@ -204,6 +226,18 @@ class ChunkFetch:
             return
         self._held, actions = transfer.step(self._held, event, self._around.now())
         self._act(actions)
+        if self._roads is not None:
+            self._roads.look(self._held)
+
+    def _second_road(self) -> Roads | None:
+        around = self._around
+        if around.second is None:
+            return None
+
+        def take(frame: bytes) -> None:
+            self._step(FrameArrived(frame))
+
+        return Roads(around.second, self._artifact, self._chunks, around.send, around.now, take)
 
     def _act(self, actions: tuple[transfer.TransferAction, ...]) -> None:
         chunks = [action for action in actions if isinstance(action, StoreChunk)]
@@ -220,11 +254,15 @@ class ChunkFetch:
                 self._finish(action)
 
     def _request(self, request: ChunkRequest) -> None:
-        self._around.send(encode_request(request))
+        if self._roads is None or self._held is None:
+            self._around.send(encode_request(request))
+        else:
+            self._roads.request(request, self._held)
 
     def _store(self, actions: list[StoreChunk]) -> None:
         """Let the disk check and write what came in one frame."""
-        part = self._part
+        part, roads = self._part, self._roads
+        road = roads.taking if roads is not None else None
 
         def job() -> list[int]:
             bad: list[int] = []
@@ -242,6 +280,8 @@ class ChunkFetch:
 
         def done(bad: list[int]) -> None:
             self._step(ChunksStored(tuple(each.number for each in actions if each.number not in bad)))
+            if bad and roads is not None and road is not None:
+                roads.lied(road)
             for number in bad:
                 self._step(ChunkBad(number))
 
@@ -278,6 +318,7 @@ class Fetches:
         self._around = around
         self._epoch = (starts % _STARTS) * _EPOCHS_A_START
         self._connected = False
+        self._bytes_per_second = 0
         self._indexes: dict[str, IndexFetch] = {}
         self.chunks: dict[str, ChunkFetch] = {}
 
@@ -308,10 +349,12 @@ class Fetches:
 
         def ended(result: Finished | GivenUp) -> None:
             self.chunks.pop(model, None)
+            self._share()
             done(result)
 
         fetch = ChunkFetch(self._around, artifact, chunks, self._next_epoch(), ended)
         self.chunks[model] = fetch
+        self._share()
         if self._connected:
             fetch.tell(Reconnected())
 
@@ -322,6 +365,18 @@ class Fetches:
             index.stop()
         if chunks is not None:
             chunks.stop()
+            self._share()
+
+    def limit(self, bytes_per_second: int) -> None:
+        """Let chunks come no faster than this, all models together; 0 is no limit."""
+        self._bytes_per_second = bytes_per_second
+        self._share()
+
+    def _share(self) -> None:
+        if self.chunks:
+            share = self._bytes_per_second / len(self.chunks)
+            for fetch in self.chunks.values():
+                fetch.limit(Rate(share, max(share, SMALLEST_BURST)))
 
     def tell(self, event: LinkNews) -> None:
         """Pass on what happened on the link, or that time has passed."""

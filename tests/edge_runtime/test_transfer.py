@@ -17,6 +17,7 @@ from edge_runtime.part import Part
 from edge_runtime.store import Store
 from edge_runtime.transfer import Fetches, Surroundings
 from edge_runtime.worker import Worker
+from toolkit.protocol.buckets import Rate
 from toolkit.protocol.exchange import Disconnected, Finished, FrameArrived, GivenUp, Reconnected, Tick
 from toolkit.protocol.pace import PaceSettings
 from toolkit.wire.frame import FrameKind, Piece, encode_pieces
@@ -206,3 +207,19 @@ def test_a_chunk_list_of_another_artifact_does_not_share_its_bitmap(bench: Bench
     bench.fetches.tell(Reconnected())
     assert bench.run() == Finished()
     assert bench.store.bitmap(made.artifact, len(other)).count == 0
+
+
+def test_fetches_of_several_models_share_one_limit(tmp_path, made) -> None:
+    bench = Bench(tmp_path, made)
+    bench.fetches.limit(100_000)
+    bench.fetches.start_chunks("one", made.artifact, made.chunks, bench.ended.append)
+    assert bench.fetches.chunks["one"].rate.bytes_per_second == 100_000
+    bench.fetches.start_chunks("two", made.artifact, made.chunks, bench.ended.append)
+    assert {each.rate.bytes_per_second for each in bench.fetches.chunks.values()} == {50_000}
+    bench.fetches.stop("two")
+    assert bench.fetches.chunks["one"].rate.bytes_per_second == 100_000
+    bench.fetches.limit(0)
+    assert bench.fetches.chunks["one"].rate == Rate(0, bench.fetches.chunks["one"].rate.burst_bytes)
+    bench.fetches.stop("one")
+    bench.disk.close()
+    bench.store.close()

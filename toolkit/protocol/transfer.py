@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 from toolkit.errors import IntegrityError
 from toolkit.protocol.bitmap import Bitmap
+from toolkit.protocol.buckets import Bucket, Rate
 from toolkit.protocol.exchange import (
     ChunkBad,
     ChunksStored,
@@ -47,9 +48,10 @@ MAX_BAD: Final = 3
 """Times in a row that one chunk may come damaged."""
 MAX_ASKED: Final = 1024
 """Chunks in one request; keeps a request small even if no two are neighbours."""
-COMMIT_BYTES: Final = 1024 * 1024
+COMMIT_BYTES: Final = 4 * 1024 * 1024
 COMMIT_CHUNKS: Final = 256
 COMMIT_SECONDS: Final = 1.0
+_NO_LIMIT: Final = Bucket(Rate(), 0.0, 0.0)
 _REFILL: Final = 0.75
 """The window is filled up when it is at most this full, so that one request asks for several chunks."""
 
@@ -113,6 +115,8 @@ class Transfer:
     """The latest request that has been answered, and when last."""
     bad: dict[int, int] = field(default_factory=dict)
     counters: Counters = Counters()
+    limit: Bucket = _NO_LIMIT
+    """What may be asked for in a second, in unpacked bytes."""
     finished: bool = False
 
     @property
@@ -147,6 +151,11 @@ def begin(
     return (replace(held, finished=True), (Finished(),)) if have.full else (held, ())
 
 
+def limited(held: Transfer, rate: Rate, now: float) -> Transfer:
+    """Hold it to a rate from now on; the debt that it has is forgotten."""
+    return held if held.limit.rate == rate else replace(held, limit=Bucket.full(rate, now))
+
+
 def step(held: Transfer, event: TransferEvent, now: float) -> Result:
     """Decide what follows from what happened; `now` in seconds of a clock that does not go back."""
     if held.finished:
@@ -173,9 +182,10 @@ def step(held: Transfer, event: TransferEvent, now: float) -> Result:
 
 # ---------------------------------------------------------------- asking
 def _refill(held: Transfer, now: float, *, at_once: bool = False) -> Result:
-    room = held.pace.window - held.used
+    left = held.limit.left(now)
+    room = min(held.pace.window - held.used, left)
     too_full = held.used > _REFILL * held.pace.window and not at_once
-    if not held.connected or now < held.pace.paused_until or too_full:
+    if not held.connected or now < held.pace.paused_until or too_full or left < held.limit.rate.sip:
         return held, ()
     numbers: list[int] = []
     wanted = (number for number in held.again if number not in held.outstanding)
@@ -212,6 +222,7 @@ def _refill(held: Transfer, now: float, *, at_once: bool = False) -> Result:
         outstanding={**held.outstanding, **dict.fromkeys(numbers, epoch)},
         in_window=held.in_window + used,
         requests={**held.requests, epoch: Asked(now, now, len(numbers))},
+        limit=held.limit.charged(used, now),
     )
     return asked, (Request(request),)
 
