@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from edge_runtime.trust import Trust
 from toolkit.errors import UsageError
 from toolkit.wire.device_config import OWN_FILES, DeviceConfig, decode_device_config, decode_own_files
-from toolkit.wire.keyring import Keyring, decode_keyring
+from toolkit.wire.keyring import Keyring
 from toolkit.wire.topics import check_label
 
 
@@ -22,9 +23,15 @@ class Settings:
 
     config: DeviceConfig
     """With the name of the device filled in."""
-    keyring: Keyring
+    trust: Trust
+    """Whom the device obeys; the file is read again when it changes."""
     instance: str = ""
     """Tells processes apart that are one device to the fleet, such as the pods of a service; empty for a device."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """Whom the device trusts at this moment."""
+        return self.trust.keyring
 
 
 def read_config(file: Path, node_name: str) -> tuple[Path, DeviceConfig]:
@@ -67,9 +74,9 @@ def read_settings(file: Path, node_name: str) -> Settings:
     for model in names:
         if names.count(model) > 1:
             raise UsageError(f"{file}: model {model} stands there twice", hint="remove one of the two")
-    keyring_file = file.parent / config.keyring_file
-    data = _read(keyring_file, "the keyring", f"enroll the device: tiers-edge enroll --config {file}")
-    keyring = decode_keyring(data, what=str(keyring_file))
+    trust = Trust(
+        file.parent / config.keyring_file, f"enroll the device: tiers-edge enroll --config {file}"
+    )
     state = str(file.parent / config.state)
     serving = config.serving
     files = {
@@ -81,7 +88,7 @@ def read_settings(file: Path, node_name: str) -> Settings:
     instance = node_name if node_name != config.device else ""
     if instance:
         check_label(instance, what="NODE_NAME")
-    return Settings(msgspec.structs.replace(config, state=state, serving=serving), keyring, instance)
+    return Settings(msgspec.structs.replace(config, state=state, serving=serving), trust, instance)
 
 
 def _read_config(file: Path) -> DeviceConfig:

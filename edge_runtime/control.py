@@ -50,7 +50,7 @@ class Control:
     ) -> None:
         """Prepare; nothing happens before `start`."""
         self._device = settings.config.device
-        self._keyring = settings.keyring
+        self._trust, self._trusted = settings.trust, settings.trust.changes
         self._topics = topics
         self._inbox = inbox
         self._line = line
@@ -103,8 +103,16 @@ class Control:
             self._open_line()
         if now - self._ticked_at >= (BUSY_TICK_SECONDS if self._fetches.active else TICK_SECONDS):
             self._ticked_at = now
+            self._look_at_keyring()
             self._fetches.tell(exchange.Tick())
             self._installer.tick()
+
+    def _look_at_keyring(self) -> None:
+        """When other keys count, hear again what the broker keeps for us: it may be sealed by one of them."""
+        self._trust.look()
+        if self._trust.changes != self._trusted:
+            self._trusted = self._trust.changes
+            self._line.want_desired()
 
     @staticmethod
     def _guard(call: Callable[[], None]) -> None:
@@ -156,7 +164,7 @@ class Control:
 
     def _obey(self, sealed: bytes) -> None:
         try:
-            payload = unseal(sealed, "desired", self._keyring, what=f"desired state of {self._device}")
+            payload = unseal(sealed, "desired", self._trust.keyring, what=f"desired state of {self._device}")
             desired = decode_desired(payload, self._device)
         except IntegrityError as error:
             self.refused += 1

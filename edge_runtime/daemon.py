@@ -192,7 +192,7 @@ class Daemon:
                 shelf=shelf,
                 store=self._store,
                 disk=self._disk,
-                keyring=self._settings.keyring,
+                trust=self._settings.trust,
                 ability=ability,
                 want_manifest=line.want_manifest,
                 start_fetch=fetches.start_index,

@@ -66,6 +66,11 @@ class Line:
         self.link = link
         return link.events
 
+    def want_desired(self) -> None:
+        """Ask the broker once more for what this device shall run."""
+        if self.link is not None:
+            self.link.subscribe(self._topics.desired(self._device), qos=1)
+
     def want_manifest(self, artifact: Digest) -> None:
         """Ask the broker for an artifact's manifest, now or as soon as there is a link."""
         self._wanted.add(artifact)

@@ -14,6 +14,7 @@ from functools import partial
 from edge_runtime.shelf import Shelf
 from edge_runtime.store import Store
 from edge_runtime.transfer import disk_failure
+from edge_runtime.trust import Trust
 from edge_runtime.worker import Worker
 from toolkit.errors import StoreError
 from toolkit.protocol.exchange import GivenUp
@@ -21,7 +22,6 @@ from toolkit.protocol.installation import Event, Installation, Offer, Outcome
 from toolkit.protocol.offer import Ability, Refused, judge, read_index, read_manifest
 from toolkit.wire.digest import Digest
 from toolkit.wire.index import Index
-from toolkit.wire.keyring import Keyring
 from toolkit.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Offers:
         shelf: Shelf,
         store: Store,
         disk: Worker,
-        keyring: Keyring,
+        trust: Trust,
         ability: Callable[[], Ability],
         want_manifest: Callable[[Digest], None],
         start_fetch: StartFetch,
@@ -61,7 +61,7 @@ class Offers:
             shelf: artifacts on this device.
             store: where accepted manifests are kept.
             disk: the disk thread.
-            keyring: whom this device trusts.
+            trust: whom this device trusts.
             ability: what the device can do now.
             want_manifest: subscribes to an artifact's manifest.
             start_fetch: begins to fetch an index for a model.
@@ -69,7 +69,7 @@ class Offers:
         self._shelf = shelf
         self._store = store
         self._disk = disk
-        self._keyring = keyring
+        self._trust = trust
         self._ability = ability
         self._want_manifest = want_manifest
         self._start_fetch = start_fetch
@@ -114,7 +114,7 @@ class Offers:
 
     def _judged(self, waiting: _Open, sealed: bytes) -> Manifest | Refused:
         offer, held = waiting.offer, waiting.held
-        manifest = read_manifest(sealed, self._keyring, held.model, offer)
+        manifest = read_manifest(sealed, self._trust.keyring, held.model, offer)
         if isinstance(manifest, Refused):
             return manifest
         known = self._store.sealed_manifest(offer.artifact) is not None
