@@ -48,6 +48,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Apply", "rollback", "rollback:rollback"),
     Command("Apply", "doctor", "doctor:doctor"),
     Command("Models", "model keygen", "model_keygen:keygen"),
+    Command("Models", "keyring show", "keyring_show:show"),
+    Command("Models", "keyring add", "keyring_add:add"),
+    Command("Models", "keyring retire", "keyring_retire:retire"),
     Command("Models", "model push", "model_push:push"),
     Command("Models", "model list", "model_list:list_"),
     Command("Models", "depot", "depot:depot"),
@@ -90,6 +93,7 @@ GROUPS: Final[dict[str, str]] = {
     "schema": "Print the JSON Schema of tiers.yaml, or pull the kinds of a cluster.",
     "sync": "Move changed data between tiers.",
     "inbox": "What devices bring over the broker.",
+    "keyring": "Whose seals devices and depots obey.",
     "device": "Which devices may talk to us.",
     "fleet": "What the devices report.",
 }
