@@ -74,9 +74,7 @@ def read_settings(file: Path, node_name: str) -> Settings:
     for model in names:
         if names.count(model) > 1:
             raise UsageError(f"{file}: model {model} stands there twice", hint="remove one of the two")
-    trust = Trust(
-        file.parent / config.keyring_file, f"enroll the device: tiers-edge enroll --config {file}"
-    )
+    trust = Trust(file.parent / config.keyring_file, f"enroll the device: tiers-edge enroll --config {file}")
     state = str(file.parent / config.state)
     serving = config.serving
     files = {
