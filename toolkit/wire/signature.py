@@ -13,7 +13,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from toolkit.errors import SignatureError
+from toolkit.errors import IntegrityError, SignatureError
 from toolkit.wire.document import MAX_DOCUMENT_BYTES, Document, decode_json, encode_json
 from toolkit.wire.keyring import Keyring, Role, key_id_of
 
@@ -80,6 +80,9 @@ def unseal(data: bytes, kind: SealedType, keyring: Keyring, *, what: str) -> byt
                 f"{what}: the signature of key {signature.key} does not hold",
                 hint="the document was changed after it was signed; push it again from the registry",
             ) from None
+        if encode_json(sealed) != data:
+            # Base64 has bits that mean nothing; a bit that turned there would make a store look whole that is not.
+            raise IntegrityError(f"{what} is not written as it was sealed", hint="it was damaged, or rewritten")
         return sealed.payload
     keys = ", ".join(signature.key[:16] for signature in sealed.signatures[:MAX_SIGNATURES]) or "nobody"
     raise SignatureError(

@@ -29,7 +29,7 @@ def trusting(key: Ed25519PrivateKey, *roles: str) -> Keyring:
 
 
 def changed(sealed: bytes, **fields: object) -> bytes:
-    return json.dumps({**json.loads(sealed), **fields}).encode()
+    return json.dumps({**json.loads(sealed), **fields}, sort_keys=True, separators=(",", ":")).encode()
 
 
 def test_the_frozen_seal_still_opens_and_is_made_the_same():
@@ -120,3 +120,16 @@ def test_a_keyring_checks_its_keys():
         decode_keyring(msgspec.json.encode(bad))
     with pytest.raises(IntegrityError):
         decode_keyring(good.replace(b"registry", b"emperor"))
+
+
+def test_bytes_that_say_the_same_in_another_way_are_refused():
+    """Each sealed document is one string of bytes; else a turned bit in a store could go unseen."""
+    key = Ed25519PrivateKey.generate()
+    trusted = TrustedKey(public=key.public_key().public_bytes_raw(), roles=("registry",))
+    data = seal(b"four", "manifest", key)
+    padded = data.replace(b'"Zm91cg=="', b'"Zm91ch=="')
+    assert padded != data, "the last character has four bits that mean nothing"
+    assert unseal(data, "manifest", Keyring(keys=(trusted,)), what="it") == b"four"
+    for changed in (padded, data.replace(b",", b", ", 1), data + b"\n"):
+        with pytest.raises(IntegrityError, match="not written as it was sealed"):
+            unseal(changed, "manifest", Keyring(keys=(trusted,)), what="it")
