@@ -27,6 +27,7 @@ test: $(STAMP)/dev ## the tests of every day (a few minutes); a missing part ski
 	@scripts/bring-mosquitto
 	@scripts/bring-prometheus
 	@scripts/bring-registry
+	@scripts/bring-nginx
 	@scripts/bring-crds
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not faults" $(ARGS)
 
@@ -34,6 +35,7 @@ test-all: $(STAMP)/train ## every test with every part, PyTorch too (5 GB); a mi
 	@scripts/bring-mosquitto
 	@scripts/bring-prometheus
 	@scripts/bring-registry
+	@scripts/bring-nginx
 	@scripts/bring-crds
 	@scripts/bring-cluster
 	TIERS_REQUIRE_ALL=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)

@@ -79,6 +79,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "mosquitto": (lambda: program("mosquitto") is not None, "apt-get install mosquitto"),
     "grafana": (lambda: find_spec("grafana_foundation_sdk") is not None, "make env (needs Python 3.11)"),
     "mosquitto-clients": (lambda: program("mosquitto_sub") is not None, "apt-get install mosquitto-clients"),
+    "nginx": (lambda: program("nginx") is not None, "scripts/bring-nginx"),
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
     "awscrt": (lambda: find_spec("awscrt") is not None, "pip install -e '.[awscrt]'"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
