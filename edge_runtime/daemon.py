@@ -156,6 +156,7 @@ class Daemon:
         mark = self._store.client_mark()
         line = Line(config.device, topics, lambda: open_link(config, topics, self._settings.instance, mark))
         shelf = Shelf(self._store, self._folders, self._drill)
+        preset = PRESETS[config.broker.preset]
         around = Surroundings(
             device=config.device,
             store=self._store,
@@ -163,8 +164,10 @@ class Daemon:
             disk=self._disk,
             send=line.request,
             now=time.monotonic,
-            max_frame_bytes=PRESETS[config.broker.preset].max_payload_bytes,
-            settings=self._drill.pace,
+            max_frame_bytes=preset.max_payload_bytes,
+            settings=replace(
+                self._drill.pace, max_window=min(self._drill.pace.max_window, preset.max_window_bytes)
+            ),
             open_part=partial(Part, drill=self._drill),
         )
         fetches = Fetches(around, self._starts)

@@ -114,7 +114,7 @@ class AwscrtLink:
         Raises:
             TiersError: the payload is larger than the broker's preset allows.
         """
-        check_payload(self._settings, topic, payload)
+        check_payload(self._settings, topic, payload, retain=retain)
         if self._accepted:
             self._wait_for_room()
         with self._lock:
@@ -246,7 +246,8 @@ class AwscrtLink:
         client, connection = self._client, self._connection
         if client is None:
             return
-        packet = mqtt5.SubscribePacket([mqtt5.Subscription(topic_filter, mqtt5.QoS(qos))])
+        spoken = topic_filter if self._settings.preset.shared_subscriptions else plain_filter(topic_filter)
+        packet = mqtt5.SubscribePacket([mqtt5.Subscription(spoken, mqtt5.QoS(qos))])
         answer = client.subscribe(packet)
         answer.add_done_callback(lambda done: self._subscribed(done, connection if awaited else 0))
 

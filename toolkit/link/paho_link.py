@@ -137,7 +137,7 @@ class PahoLink:
         Raises:
             TiersError: the payload is larger than the broker's preset allows.
         """
-        check_payload(self._settings, topic, payload)
+        check_payload(self._settings, topic, payload, retain=retain)
         if self._accepted:
             self._wait_for_room()
         with self._lock:
@@ -192,7 +192,8 @@ class PahoLink:
             return  # full means that a wake-up is on its way; closed means that nobody sleeps any more
 
     def _spoken(self, topic_filter: str) -> str:
-        return topic_filter if self._protocol == V5 else plain_filter(topic_filter)
+        shares = self._protocol == V5 and self._settings.preset.shared_subscriptions
+        return topic_filter if shares else plain_filter(topic_filter)
 
     # ------------------------------------------------------------ the network thread
     def _run(self) -> None:
