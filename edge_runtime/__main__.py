@@ -127,19 +127,21 @@ def _enroll(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from edge_runtime.clock import drilled
     from edge_runtime.config import read_settings
-    from edge_runtime.daemon import MACHINE_CLOCK, Daemon
+    from edge_runtime.daemon import MACHINE_CLOCK, Daemon, Surface
     from edge_runtime.drill import Drill, read_pace
     from edge_runtime.notify import Notifier
     from edge_runtime.serving.loop import run
 
     settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
-    if options.log_level is None:
-        logging.getLogger().setLevel(settings.config.log.upper())
     drill = Drill(options.hold, _announce, _wait_for_line, read_pace(options.pace))
     watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""), watchdog)
     clock = drilled(options.clock) if options.clock else MACHINE_CLOCK
-    run(Daemon(settings, drill, notifier, clock).run())
+    surface = Surface(
+        reread=lambda: read_settings(options.config, os.environ.get("NODE_NAME", "")).config,
+        log_at=lambda level: logging.getLogger().setLevel((options.log_level or level).upper()),
+    )
+    run(Daemon(settings, drill, notifier, clock, surface).run())
     return 0
 
 

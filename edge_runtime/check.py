@@ -76,9 +76,7 @@ def check_settings(settings: Settings) -> list[Line]:
 
 
 def _check_window(settings: Settings) -> Line:
-    config = settings.config
-    permit = Permit(hold=config.hold, window=config.install_window, clock=Clock(trust=config.trust_clock))
-    wait = permit.wait(urgent=False)
+    wait = Permit(settings.config, Clock()).wait(urgent=False)
     if wait is None:
         return Line("installs", "new versions are taken now")
     if wait.code == "unknown-zone":

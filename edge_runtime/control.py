@@ -57,7 +57,9 @@ class Control:
         self._store = workshop.store
         self._offers = workshop.offers
         self._fetches = workshop.fetches
+        self._patching = workshop.patching
         self._reports = workshop.reports
+        self._live = workshop.live
         self._now = workshop.now
         self._installer = installer
         self._ending = threading.Event()
@@ -104,6 +106,7 @@ class Control:
         if now - self._ticked_at >= (BUSY_TICK_SECONDS if self._fetches.active else TICK_SECONDS):
             self._ticked_at = now
             self._look_at_keyring()
+            self._live.look(now)
             self._fetches.tell(exchange.Tick())
             self._installer.tick()
 
@@ -161,6 +164,7 @@ class Control:
         else:
             artifact = message.topic.removeprefix(f"{self._topics.root}/a/").removesuffix("/m")
             self._offers.manifest_arrived(artifact, message.payload)
+            self._patching.manifest_arrived(artifact, message.payload)
 
     def _obey(self, sealed: bytes) -> None:
         try:

@@ -18,7 +18,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import ClassVar, Final
@@ -33,6 +33,7 @@ from edge_runtime.folders import Folders
 from edge_runtime.install import Installer, Workshop
 from edge_runtime.jetson import read_gpu
 from edge_runtime.line import Inbox, Line
+from edge_runtime.live import Live
 from edge_runtime.metrics import Condition, metrics_page
 from edge_runtime.notify import Notifier
 from edge_runtime.offers import Offers
@@ -40,6 +41,7 @@ from edge_runtime.part import Part
 from edge_runtime.patching import Bench, Patching
 from edge_runtime.permit import Permit, Wait
 from edge_runtime.reports import Reports, Sources
+from edge_runtime.roads import second_road
 from edge_runtime.serving.models import ModelTable
 from edge_runtime.serving.server import Server
 from edge_runtime.shelf import Shelf
@@ -65,6 +67,19 @@ log = logging.getLogger(__name__)
 MACHINE_CLOCK: Final = Clock()
 
 
+@dataclass(frozen=True)
+class Surface:
+    """What only the command can do for a daemon that runs."""
+
+    reread: Callable[[], DeviceConfig] | None = None
+    """Reads the settings again; None where they cannot change."""
+    log_at: Callable[[str], None] = lambda _: None
+    """Sets how much is logged."""
+
+
+NO_SURFACE: Final = Surface()
+
+
 class ServingPlace(Document, frozen=True, kw_only=True):
     """STATE/serving.json: where this device's daemon serves."""
 
@@ -79,9 +94,21 @@ class Daemon:
     """One device's daemon."""
 
     def __init__(
-        self, settings: Settings, drill: Drill, notifier: Notifier, clock: Clock = MACHINE_CLOCK
+        self,
+        settings: Settings,
+        drill: Drill,
+        notifier: Notifier,
+        clock: Clock = MACHINE_CLOCK,
+        surface: Surface = NO_SURFACE,
     ) -> None:
         """Open the state folder and take it for this process.
+
+        Args:
+            settings: as read at the start.
+            drill: the moments at which to stop.
+            notifier: tells systemd.
+            clock: what time it is.
+            surface: reads the settings again, and sets how much is logged.
 
         Raises:
             StoreError: the folder cannot be used, or another daemon has it.
@@ -91,11 +118,9 @@ class Daemon:
         self._settings = settings
         self._drill = drill
         self._notifier = notifier
-        self._permit = Permit(
-            hold=config.hold,
-            window=config.install_window,
-            clock=replace(clock, trust=clock.trust or config.trust_clock),
-        )
+        self._surface = surface
+        self._disk_budget = config.disk_budget_bytes
+        self._permit = Permit(config, clock)
         self._control: Control | None = None
         self._installer: Installer | None = None
         self._fingerprint = read_fingerprint()
@@ -112,6 +137,7 @@ class Daemon:
         self._disk = Worker("disk", self._inbox.post)
         self._loader = Worker("loader", self._inbox.post)
         self._trials = Trials(self._inbox.post)
+        self._second = second_road(config, self._inbox.post)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -141,6 +167,8 @@ class Daemon:
         self._trials.close()
         if self._control is not None:
             await loop.run_in_executor(None, self._control.stop)
+        if self._second is not None:
+            await loop.run_in_executor(None, self._second.http.close)
         self._folders.serving.unlink(missing_ok=True)
         await self._server.stop()
         await self._table.close()
@@ -169,10 +197,10 @@ class Daemon:
                 self._drill.pace, max_window=min(self._drill.pace.max_window, preset.max_window_bytes)
             ),
             open_part=partial(Part, drill=self._drill),
+            second=self._second,
         )
         fetches = Fetches(around, self._starts)
-        fetches.limit(config.download_bytes_per_second)
-        ability = ability_of(config, self._folders, self._fingerprint)
+        ability = ability_of(lambda: self._disk_budget, self._folders, self._fingerprint)
         bench = Bench(
             shelf=shelf,
             store=self._store,
@@ -186,6 +214,22 @@ class Daemon:
             drill=self._drill,
         )
         patching = Patching(bench)
+        reports = Reports(
+            device=config.device,
+            store=self._store,
+            starts=self._starts,
+            fingerprint=self._fingerprint,
+            sources=Sources(
+                manifest=shelf.manifest,
+                served=self._table.served,
+                wait=self._wait_of,
+                patch_problem=patching.problem_of,
+                doubts_clock=lambda: self._permit.doubts_clock,
+            ),
+            report_seconds=config.report_seconds,
+            send=line.report,
+        )
+        self._take_up(config, fetches, reports)
         workshop = Workshop(
             store=self._store,
             folders=self._folders,
@@ -204,27 +248,26 @@ class Daemon:
             patching=patching,
             trials=self._trials,
             activator=Activator(self._table, loop, self._loader, self._inbox.post),
-            reports=Reports(
-                device=config.device,
-                store=self._store,
-                starts=self._starts,
-                fingerprint=self._fingerprint,
-                sources=Sources(
-                    manifest=shelf.manifest,
-                    served=self._table.served,
-                    wait=self._wait_of,
-                    patch_problem=patching.problem_of,
-                    doubts_clock=lambda: self._permit.doubts_clock,
-                ),
-                report_seconds=config.report_seconds,
-                send=line.report,
-            ),
+            reports=reports,
             permit=self._permit,
+            live=Live(
+                config,
+                self._surface.reread or (lambda: config),
+                lambda changed: self._take_up(changed, fetches, reports),
+            ),
             drill=self._drill,
             now=time.monotonic,
         )
         self._installer = Installer(config.models, workshop)
         return Control(self._settings, topics, self._inbox, line, workshop, self._installer)
+
+    def _take_up(self, config: DeviceConfig, fetches: Fetches, reports: Reports) -> None:
+        """Go by changed settings from now on, as far as `live` lists them."""
+        self._disk_budget = config.disk_budget_bytes
+        self._permit.follow(config)
+        fetches.limit(config.download_bytes_per_second)
+        reports.report_seconds = config.report_seconds
+        self._surface.log_at(config.log)
 
     def _wait_of(self, model: str) -> Wait | None:
         return self._installer.wait_of(model) if self._installer is not None else None
@@ -246,6 +289,7 @@ class Daemon:
             connected=self._control is not None and self._control.connected,
             refused_documents=self._control.refused if self._control else 0,
             disk_free_bytes=free_disk(self._folders.state),
+            second=self._second.received if self._second is not None else None,
             gpu=read_gpu(),
         )
 
@@ -268,14 +312,14 @@ def open_link(config: DeviceConfig, topics: Topics, instance: str = "", mark: st
     )
 
 
-def ability_of(config: DeviceConfig, folders: Folders, facts: Fingerprint) -> Callable[[], Ability]:
-    """Give a function that says what the device can do at the moment."""
+def ability_of(disk_budget: Callable[[], int], folders: Folders, facts: Fingerprint) -> Callable[[], Ability]:
+    """Give a function that says what the device can do at the moment; a budget of 0 leaves it to the disk."""
     onnx_ir = lru_cache(newest_onnx_ir)
 
     def ability() -> Ability:
         disk = free_disk(folders.state)
-        if config.disk_budget_bytes:
-            disk = min(disk, max(config.disk_budget_bytes - folders.used_bytes(), 0))
+        if budget := disk_budget():
+            disk = min(disk, max(budget - folders.used_bytes(), 0))
         return Ability(
             architecture=facts.architecture,
             onnx_ir=onnx_ir(),

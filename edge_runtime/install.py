@@ -16,7 +16,9 @@ from edge_runtime.activate import Activator, Loadable
 from edge_runtime.drill import Drill
 from edge_runtime.folders import Folders
 from edge_runtime.golden import Finding
+from edge_runtime.live import Live
 from edge_runtime.offers import Offers
+from edge_runtime.patching import Patching
 from edge_runtime.permit import HELD, Permit, Wait
 from edge_runtime.reports import Reports
 from edge_runtime.seed import Find
@@ -74,10 +76,12 @@ class Workshop:
     disk: Worker
     offers: Offers
     fetches: Fetches
+    patching: Patching
     trials: Trials
     activator: Activator
     reports: Reports
     permit: Permit
+    live: Live
     drill: Drill
     now: Callable[[], float]
 
@@ -143,6 +147,7 @@ class Installer:
             self._look_again_at = now + LOOK_AGAIN_SECONDS
             for model in list(self._waiting):
                 self._try_waiting(model)
+        self._shop.patching.tick()
         self._shop.reports.progress(now, self._held, self._shop.fetches.chunks)
 
     @property
@@ -230,6 +235,7 @@ class Installer:
 
     def _stop(self, held: Installation) -> None:
         self._shop.offers.stop(held.model)
+        self._shop.patching.stop(held.model)
         self._shop.fetches.stop(held.model)
         self._shop.trials.stop(held.model)
         self._shop.activator.drop(held.model)
@@ -282,7 +288,8 @@ class Installer:
 
     def _seed_some(self, held: Installation, artifact: Digest, finds: list[Find]) -> None:
         if not finds:
-            self._end(held, Event.SEEDED)
+            seeded = partial(self._end, held, Event.SEEDED)
+            self._shop.patching.start(held.model, artifact, seeded)
         elif self._held[held.model].attempt == held.attempt:
             now, later = finds[:SEEDED_AT_ONCE], finds[SEEDED_AT_ONCE:]
             job = partial(self._shop.shelf.seed, artifact, now)

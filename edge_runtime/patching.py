@@ -66,7 +66,7 @@ class Bench:
     folders: Folders
     disk: Worker
     fetches: Fetches
-    keyring: Keyring
+    keyring: Callable[[], Keyring]
     ability: Callable[[], Ability]
     want_manifest: Callable[[Digest], None]
     now: Callable[[], float]
@@ -146,7 +146,7 @@ class Patching:
         bench, patch, target = self._bench, waiting.patch, waiting.manifest
         if patch is None or target is None:
             return
-        manifest = read_patch_manifest(sealed, bench.keyring, target, patch)
+        manifest = read_patch_manifest(sealed, bench.keyring(), target, patch)
         if isinstance(manifest, Refused):
             self._give_up(waiting, manifest.reason)
             return

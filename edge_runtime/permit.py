@@ -8,12 +8,12 @@ that says `now` passes it; a held device holds against both.
 from __future__ import annotations
 
 import zoneinfo
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone, tzinfo
 
 from edge_runtime.clock import Clock
 from toolkit.protocol.window import Window
-from toolkit.wire.device_config import WEEK, InstallWindow
+from toolkit.wire.device_config import WEEK, DeviceConfig, InstallWindow
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,18 @@ HELD = Wait("held", "this device is held and takes nothing new; to let it, remov
 class Permit:
     """What a device's settings allow."""
 
-    def __init__(self, *, hold: bool, window: InstallWindow | None, clock: Clock) -> None:
+    def __init__(self, config: DeviceConfig, clock: Clock) -> None:
         """Prepare; an unknown time zone is no error here, it makes everything wait."""
-        self.held = hold
-        self._clock = clock
+        self._machine = clock
+        self.follow(config)
+
+    def follow(self, config: DeviceConfig) -> None:
+        """Go by these settings from now on."""
+        self.held = config.hold
+        self._clock = replace(self._machine, trust=self._machine.trust or config.trust_clock)
         self._window: Window | None = None
         self._unusable: Wait | None = None
+        window = config.install_window
         if window is not None:
             try:
                 self._window = _window(window)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -32,6 +33,10 @@ class Progress(Protocol):
     """What is known of a fetch while it runs."""
 
     @property
+    def artifact(self) -> str:
+        """What is fetched: what is being installed, or a patch to it."""
+
+    @property
     def tally(self) -> Tally:
         """What has come so far."""
 
@@ -50,6 +55,8 @@ class Sources:
     """Says how a version of a model has done since it serves."""
     wait: Callable[[str], Wait | None]
     """Says what the installation of a model waits for."""
+    patch_problem: Callable[[str], str]
+    """Says why a patch to an artifact did not help."""
     doubts_clock: Callable[[], bool]
     """Tells whether something waits because the time of day is in doubt."""
 
@@ -84,7 +91,7 @@ class Reports:
         self._starts = starts
         self._fingerprint = fingerprint
         self._from = sources
-        self._report_seconds = report_seconds
+        self.report_seconds = report_seconds
         self._send = send
         self._last: tuple[ModelReport, ...] = ()
         self._looked_at = 0.0
@@ -116,7 +123,7 @@ class Reports:
             return
         self._looked_at = now
         models = tuple(self._describe(each, fetching.get(each.model)) for each in held.values())
-        due = now - self._looked_at_served >= self._report_seconds
+        due = now - self._looked_at_served >= self.report_seconds
         if due:
             self._looked_at_served = now
         if models != self._last and (due or _without_served(models) != _without_served(self._last)):
@@ -138,10 +145,14 @@ class Reports:
 
     def _describe(self, held: Installation, progress: Progress | None) -> ModelReport:
         artifact = held.offer.artifact if held.offer else ""
-        tally = progress.tally if progress is not None else self._store.tally(artifact)
+        own = progress if progress is not None and progress.artifact == artifact else None
+        tally = own.tally if own is not None else self._store.tally(artifact)
+        if progress is not None and own is None:
+            came = progress.tally  # of a patch; it counts for what it makes
+            tally = changed(tally, received=tally.received + came.received, resent=tally.resent + came.resent)
         chunks = self._chunks(artifact)
-        if progress is not None:
-            have = progress.have
+        if own is not None:
+            have = own.have
         elif self._is_whole(held):
             have = chunks
         else:
@@ -163,6 +174,8 @@ class Reports:
             bytes_received=tally.received,
             bytes_resent=tally.resent,
             chunks_bad=tally.bad,
+            chunks_patched=tally.patched,
+            patch_problem=self._from.patch_problem(artifact),
             served=self._from.served(held.model, serving_version) if serving_version else Served(),
         )
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from edge_runtime.clock import Clock
 from edge_runtime.permit import HELD, Permit
-from toolkit.wire.device_config import InstallWindow
+from toolkit.wire.device_config import BrokerConfig, DeviceConfig, InstallWindow
 
 NIGHTS = InstallWindow(opens="22:00", closes="04:00", days=("fri",), timezone="Europe/Berlin")
 
@@ -19,7 +19,12 @@ def at(text: str, *, kept: bool = True) -> Clock:
 
 
 def permit(clock: Clock, *, hold: bool = False, window: InstallWindow | None = NIGHTS) -> Permit:
-    return Permit(hold=hold, window=window, clock=clock)
+    return Permit(settings(hold=hold, install_window=window), clock)
+
+
+def settings(**changes: object) -> DeviceConfig:
+    broker = BrokerConfig(host="127.0.0.1")
+    return DeviceConfig(site="north", state="s", keyring_file="k", broker=broker, **changes)
 
 
 def test_without_a_window_and_not_held_everything_may_go_on_whatever_the_clock_says() -> None:
@@ -73,3 +78,13 @@ def test_without_a_zone_the_machine_s_own_counts() -> None:
     wait = permit(at("2026-11-28T12:00"), window=later).wait(urgent=False)
     assert wait is not None
     assert f"at {(hour + 1) % 24:02}:00" in wait.reason
+
+
+def test_it_follows_settings_that_change() -> None:
+    held = permit(at("2026-11-28T12:00", kept=False), hold=True)
+    held.follow(settings(install_window=NIGHTS))
+    assert held.wait(urgent=False).code == "untrusted-clock"
+    held.follow(settings(install_window=NIGHTS, trust_clock=True))
+    assert held.wait(urgent=False).code == "outside-window"
+    held.follow(settings())
+    assert held.wait(urgent=False) is None

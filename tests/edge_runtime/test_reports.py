@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from edge_runtime.permit import Wait
 from edge_runtime.reports import Reports, Sources
-from edge_runtime.store import Store
+from edge_runtime.store import Store, Tally
 from toolkit.errors import IntegrityError
 from toolkit.protocol.installation import Installation, Offer, Proven
 from toolkit.wire.fingerprint import Fingerprint
@@ -35,6 +36,7 @@ class Desk:
         self.sent: list[Report] = []
         self.wait: Wait | None = None
         self.doubt = False
+        self.problem = ""
         self.counts: dict[tuple[str, str], Served] = {}
         self.reports = Reports(
             device="us-001",
@@ -45,6 +47,7 @@ class Desk:
                 manifest=self._manifest,
                 served=lambda model, version: self.counts.get((model, version), Served()),
                 wait=lambda _: self.wait,
+                patch_problem=lambda _: self.problem,
                 doubts_clock=lambda: self.doubt,
             ),
             report_seconds=30.0,
@@ -129,3 +132,28 @@ def test_what_it_waits_for_stands_where_a_failure_would(desk) -> None:
     desk.look(103.0, waiting)
     told = desk.sent[-1]
     assert (told.models[0].code, told.untrusted_clock, told.format) == ("", False, 1)
+
+
+class Fetching:
+    """A fetch that runs."""
+
+    def __init__(self, artifact: str, tally: Tally, have: int) -> None:
+        self.artifact, self.tally, self.have = artifact, tally, have
+
+
+def test_what_comes_of_a_patch_counts_for_what_it_makes_and_is_none_of_its_chunks(desk) -> None:
+    held = replace(HELD, state=InstallState.SEEDING)
+    desk.store.save_manifest(ARTIFACT, "linear", b"sealed")
+    desk.store.save_tally(ARTIFACT, Tally(seeded=3, received=100))
+    progress = Fetching("f" * 64, Tally(received=50, resent=7), have=9)
+    desk.reports.progress(100.0, {"linear": held}, {"linear": progress})
+    report = desk.sent[-1].models[0]
+    assert (report.chunks_seeded, report.bytes_received, report.bytes_resent) == (3, 150, 7)
+    assert report.chunks_have == 0
+    own = Fetching(ARTIFACT, Tally(received=60, patched=4), have=9)
+    desk.problem = "it was damaged"
+    desk.reports.progress(200.0, {"linear": held}, {"linear": own})
+    report = desk.sent[-1].models[0]
+    assert (report.bytes_received, report.chunks_have, report.chunks_patched) == (60, 9, 4)
+    assert report.patch_problem == "it was damaged"
+    assert desk.sent[-1].format == 2

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from tests.edge_runtime.conftest import MODEL, TOPICS
+from toolkit.sync.whole import write_whole
 from toolkit.wire.desired import DesiredModel
 from toolkit.wire.device_config import InstallWindow
+from toolkit.wire.document import encode_json
 
 pytestmark = pytest.mark.broker
 ALWAYS = InstallWindow(opens="00:00", closes="24:00", timezone="UTC")
@@ -15,8 +17,9 @@ NIGHT = InstallWindow(opens="02:00", closes="03:00", timezone="Europe/Berlin")
 
 
 def set_up(device, **changes: object) -> None:
+    """Put another configuration in place of the device's, whole at any moment."""
     device.config = msgspec.structs.replace(device.config, format=0, **changes)
-    device.write_config()
+    write_whole(device.config_file, encode_json(device.config))
 
 
 def wanted(made, *, rollout: str, now: bool = False) -> DesiredModel:
@@ -85,7 +88,8 @@ def test_a_device_that_is_held_keeps_what_it_has_until_it_is_let(depot, device, 
     assert not depot.chunks_sent(second)
     depot.offer(second, rollout="r4")
     depot.wait_for(lambda model: model.code == "held" and model.rollout == "r4")
-    device.stop()
+    starts = depot.last.starts
     set_up(device, hold=False)
-    device.start()
     depot.wait_for_state("ACTIVE", "v2")
+    assert depot.last.starts == starts
+    assert "settings taken up: hold" in device.log()
