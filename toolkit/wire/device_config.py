@@ -43,7 +43,7 @@ class BrokerConfig(Sparse, frozen=True, kw_only=True):
     key_file: str = ""
     username: str = ""
     password_file: str = ""
-    preset: Literal["default", "aws"] = "default"
+    preset: Literal["default", "emqx", "hivemq", "aws", "azure"] = "default"
     """Limits of the broker; see toolkit.link.presets."""
     client: Literal["paho", "awscrt"] = "paho"
     """Which MQTT client speaks; awscrt comes as an extra and speaks MQTT 5 only."""
@@ -126,6 +126,7 @@ class DeviceConfig(Document, frozen=True, kw_only=True, omit_defaults=True):
     def needed_format(self) -> int:
         """Give 2 for a configuration that says something that 1 could not; else 1."""
         newer = (self.install_window, self.trust_clock, self.hold, self.download_bytes_per_second)
+        newer += (self.broker.preset not in {"default", "aws"},)
         changed = (self.report_seconds != REPORT_SECONDS, self.log != "info", self.broker.client != "paho")
         return 2 if any(newer) or any(changed) else 1
 
