@@ -20,7 +20,6 @@ from toolkit.errors import UsageError
 
 if TYPE_CHECKING:
     from toolkit.fleet.reports import Watch
-    from toolkit.link.presets import PresetName
     from toolkit.link.settings import LinkSettings
     from toolkit.topology.secret import SecretReference
     from toolkit.topology.topology import Topology
@@ -57,11 +56,12 @@ def link_settings(topology: Topology, url: str, client: str) -> LinkSettings:
         UsageError: the URL is none, or the login is kept where this machine cannot read it.
         UnreachableError: the file of the login cannot be read.
     """
+    from toolkit.link.presets import OF_BROKER
     from toolkit.link.settings import TlsSettings, settings_from_url
 
     broker = topology.broker
     address = url or broker.url
-    preset: PresetName = "aws" if broker.preset == "aws" else "default"
+    preset = OF_BROKER[broker.preset]
     if not address.startswith("mqtts:"):
         return settings_from_url(address, client, preset_name=preset)
     tls = TlsSettings(

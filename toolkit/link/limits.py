@@ -17,16 +17,17 @@ STALE_SECONDS: Final = 30
 """MQTT 5's expiry of what is sent at QoS 0: whoever waits for it has asked again by then."""
 
 
-def check_payload(settings: LinkSettings, topic: str, payload: bytes) -> None:
-    """See that a broker takes a message of this size.
+def check_payload(settings: LinkSettings, topic: str, payload: bytes, *, retain: bool = False) -> None:
+    """See that a broker takes a message of this size, and keeps it if it shall.
 
     Raises:
         TiersError: it is larger than the preset of the broker allows.
     """
-    limit = settings.preset.max_payload_bytes
+    preset = settings.preset
+    limit = min(preset.max_payload_bytes, preset.max_retained_bytes) if retain else preset.max_payload_bytes
     if len(payload) > limit:
         raise TiersError(
-            f"a message of {len(payload)} bytes for {topic} is too large: the preset"
+            f"a{' retained' if retain else ''} message of {len(payload)} bytes for {topic} is too large: the preset"
             f" '{settings.preset_name}' of broker {settings.address} ends at {limit}",
             hint="choose the preset that fits the broker (broker.preset)",
         )

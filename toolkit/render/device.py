@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
+from toolkit.link.presets import OF_BROKER
 from toolkit.topology import settings as topology_settings
 from toolkit.topology.model import Model
 from toolkit.topology.service import Service
@@ -118,7 +119,7 @@ def _broker(topology: Topology) -> BrokerConfig:
         ca_file=_broker_ca(topology) if tls else "",
         certificate_file=f"{IDENTITY_FOLDER}/device.crt" if tls else "",
         key_file=f"{IDENTITY_FOLDER}/device.key" if tls else "",
-        preset="aws" if topology.broker.preset == "aws" else "default",
+        preset=OF_BROKER[topology.broker.preset],
     )
 
 

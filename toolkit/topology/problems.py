@@ -191,6 +191,8 @@ _ROWS = (
     Row("E0950", "a wave for labels that no device carries", "it would reach nobody, and a typing mistake would go unnoticed", "compare with the labels of the model's devices: nodes.labels, nodes.own_labels or the inventory's columns labels.KEY"),
     Row("E0951", "a pace that cannot be kept", "a limit below the beginning, or growth of nothing, is not what anybody means", "give per_minute, and a most that is not below it; leave growth out where the pace stays"),
     Row("E0952", "a deadline before the end", "the rollout would end unfinished on its best day", "let deadline be longer than soak times the number of waves, canary included"),
+    Row("E0909", "a broker that takes no plain connection", "AWS IoT Core and Azure Event Grid end every connection without TLS", "write mqtts://HOST:8883"),
+    Row("W0910", "a broker that keeps little", "a manifest of a model with very many files or patches may be too large to be kept, which is refused when it is laid out; every depot answers every request", "run one depot; keep models to few files; retained messages are switched on for each namespace; any other broker has no such limits"),
     # ------------------------------------------------------------------ W07 warnings
     Row("W0701", "a Jetson that TensorRT cannot serve", "JetPack 4 brings Python 3.6 and TensorRT 8.2, so models run on ONNX Runtime in a container and are slower", "give its models an offload tier, or plan for Orin hardware"),
     Row("W0702", "a broker without encryption", "anybody on the network can read and change what devices report", "use mqtts://"),

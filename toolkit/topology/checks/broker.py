@@ -3,10 +3,14 @@
 Called by `load` through checks.every.
 """
 
+from urllib.parse import urlsplit
+
+from toolkit.link.presets import OF_BROKER, PRESETS
 from toolkit.topology.checks.site import Site
 from toolkit.topology.nodes import Path
 from toolkit.topology.secret import SecretReference
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HERE: Path = ("broker", "deploy")
 
 
@@ -27,6 +31,18 @@ def our_broker_is_a_mosquitto(site: Site) -> None:
     in_cluster(site, (*_HERE, "certificate"), deploy.certificate)
     in_cluster(site, (*_HERE, "clients"), deploy.clients)
     in_cluster(site, (*_HERE, "revoked"), deploy.revoked)
+
+
+def preset_fits(site: Site) -> None:
+    """E0909, W0910: a broker of a cloud takes no plain connection; Azure keeps little, and shares no subscriptions."""
+    broker = site.topology.broker
+    preset = PRESETS[OF_BROKER[broker.preset]]
+    url = urlsplit(broker.url)
+    if preset.needs_tls and url.scheme != "mqtts" and url.hostname not in LOOPBACK:  # there it is a rehearsal
+        site.report("E0909", ("broker", "url"), f"{broker.preset} takes mqtts:// only")
+    if not preset.shared_subscriptions:
+        kept = f"{broker.preset} keeps at most {preset.max_retained_bytes} bytes of a retained document"
+        site.report("W0910", ("broker", "preset"), f"{kept}, and depots cannot share requests there")
 
 
 def in_cluster(site: Site, path: Path, reference: SecretReference | None) -> None:

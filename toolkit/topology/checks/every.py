@@ -34,6 +34,7 @@ from toolkit.topology.checks.site import Site
 RULES: tuple[Callable[[Site], None], ...] = (
     clusters.machines_are_in_one_cluster,
     clusters.broker_is_encrypted,
+    broker.preset_fits,
     clusters.names_leave_room,
     clusters.scheduler_is_not_beta,
     kubeedge.pulls_ahead_are_sound,
