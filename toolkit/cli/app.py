@@ -57,6 +57,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Models", "rollout start", "rollout_start:start"),
     Command("Models", "rollout run", "rollout_run:run"),
     Command("Models", "rollout status", "rollout_status:status"),
+    Command("Models", "rollout approve", "rollout_approve:approve"),
     Command("Models", "rollout pause", "rollout_pause:pause"),
     Command("Models", "rollout resume", "rollout_resume:resume"),
     Command("Models", "rollout abort", "rollout_abort:abort"),

@@ -23,6 +23,12 @@ def start(
     devices: Annotated[
         list[str], typer.Option("--device", help="Only this device; may be repeated.", show_default="all")
     ] = NO_DEVICES,
+    max_failed: Annotated[
+        int | None,
+        typer.Option(
+            "--max-failed", min=0, help="Devices that may refuse it.", show_default="abort_if.refused"
+        ),
+    ] = None,
     keyring: KeyringOption = None,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
@@ -46,7 +52,7 @@ def start(
     seconds, private = seconds_of(timeout), read_key(key)
     trusted = trust(private, keyring)
     store = PackStore(open_remote(registry or topology.registry.url))
-    request = StartRequest(model, version, name, tuple(devices))
+    request = StartRequest(model, version, name, tuple(devices), max_failed)
     with open_site(topology, broker, trusted) as watch:
         checked = trusted if keyring else None
         started = start_rollout(watch, topology, store, private, request, keyring=checked)

@@ -51,8 +51,9 @@ class _Followed:
             raise RolloutError(
                 f"rollout {self._name} was cleared from the broker", hint="tiers rollout status"
             )
-        self._progress = look(self._watch.retained, rollout, self._progress, time.monotonic())
-        row = row_of(self._watch.retained, rollout, self._progress)
+        decided = look(self._watch.retained, rollout, self._progress, time.monotonic())
+        self._progress = decided.progress
+        row = row_of(self._watch.retained, rollout, decided)
         if self._on_change is not None and row != self._last:
             self._on_change(row)
         self._last = row
@@ -79,13 +80,22 @@ def verdict(
     if row.state == RolloutState.FAILED.value:
         who = "; ".join(_refusal(each) for each in row.refusals[:_MOST_NAMES])
         more = f" and {len(row.refusals) - _MOST_NAMES} more" if len(row.refusals) > _MOST_NAMES else ""
+        what = f"was refused by {who}{more}" if who else f"failed: {row.why}"
+        why = f" ({row.why})" if who and row.why else ""
         return GateRefusedError(
-            f"{label} was refused by {who}{more}", hint=f"push a better version, or look closer: {status}"
+            f"{label} {what}{why}", hint=f"push a better version, or look closer: {status}"
         )
+    if row.state == RolloutState.TIMED_OUT.value:
+        return GateRefusedError(f"{label} ran out of time: {row.why}", hint=status)
     if row.ended:
         return RolloutError(f"{label} is {row.state}", hint=f"tiers rollout start {row.model}")
     if row.action == "pause":
         return RolloutError(f"{label} is paused", hint=f"tiers rollout resume {row.name}")
+    if row.state == RolloutState.AWAITING_APPROVAL.value:
+        return RolloutError(
+            f"{label} waits for approval after wave {row.wave} of {row.waves}",
+            hint=f"tiers rollout approve {row.name}",
+        )
     missing = ", ".join(row.missing[:_MOST_NAMES]) + (", …" if len(row.missing) > _MOST_NAMES else "")
     state = f"{label} is {row.state} in wave {row.wave} of {row.waves} after {seconds:.0f} s"
     if row.untold:

@@ -26,7 +26,9 @@ from toolkit.fleet.intent import (
 )
 from toolkit.fleet.reports import CONNECT_SECONDS, Watch
 from toolkit.fleet.rollout_plan import lay_out, with_conditions
+from toolkit.fleet.status import rollout_row
 from toolkit.fleet.wanted import leading
+from toolkit.protocol.waves import RolloutState
 from toolkit.registry.catalogue import Artifact, open_model, unchecked_manifest
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.topology.findings import did_you_mean
@@ -157,13 +159,7 @@ def change(watch: Watch, key: Ed25519PrivateKey, name: str, what: Change) -> Sta
         SignatureError: the keyring of the watch does not trust the key.
         UnreachableError: the broker did not keep what was published.
     """
-    rollout = find(watch, name)
-    newest = leading(watch.retained.rollouts.values())[rollout.spec.model]
-    if newest.name != name:
-        raise RolloutError(
-            f"rollout {name} is over: {newest.name} has brought {_label(newest)} since",
-            hint=f"tiers rollout {what} {newest.name}",
-        )
+    rollout = _newest(watch, name, what)
     action = "run" if what == "resume" else what
     if rollout.action == action:
         return Started(rollout, repeated=True)
@@ -174,6 +170,53 @@ def change(watch: Watch, key: Ed25519PrivateKey, name: str, what: Change) -> Sta
             hint=f"tiers rollout start {rollout.spec.model}",
         )
     after = replace(rollout, seq=rollout.seq + 1, action=action, format=0)
+    _publish(watch, after, key)
+    return Started(after)
+
+
+def approve(watch: Watch, key: Ed25519PrivateKey, name: str, wave: int = 0) -> Started:
+    """Let a wave begin that waits for an operator's word. Repeating it is harmless.
+
+    Args:
+        watch: of the site, settled.
+        key: the operator's.
+        name: of the rollout.
+        wave: its number from 1, which may be said before it waits; 0 for the one that waits now.
+
+    Raises:
+        RolloutError: there is no such rollout or wave, it is over, or nothing waits.
+        SignatureError: the keyring of the watch does not trust the key.
+        UnreachableError: the broker did not keep what was published.
+    """
+    rollout = _newest(watch, name, "approve")
+    waves = rollout.spec.waves
+    stands = rollout_row(watch.retained, rollout)
+    if rollout.action not in {"run", "pause"} or stands.ended:
+        raise RolloutError(
+            f"rollout {name} is {stands.state}, so there is nothing to approve",
+            hint=f"tiers rollout start {rollout.spec.model}",
+        )
+    if wave > len(waves):
+        raise RolloutError(
+            f"rollout {name} has {len(waves)} waves, and no wave {wave}", hint=f"tiers rollout status {name}"
+        )
+    if not wave:
+        open_waves = [
+            number
+            for number in range(stands.wave, min(stands.wave + 1, len(waves)) + 1)
+            if waves[number - 1].approve and rollout.approved < number
+        ]
+        if not open_waves and rollout.approved >= stands.wave:
+            return Started(rollout, repeated=True)
+        if stands.state != RolloutState.AWAITING_APPROVAL.value or not open_waves:
+            raise RolloutError(
+                f"rollout {name} waits for nobody's word: it is {stands.state} in wave {stands.wave} of {stands.waves}",
+                hint=f"say it in advance: tiers rollout approve {name} --wave NUMBER",
+            )
+        wave = open_waves[0]
+    if rollout.approved >= wave:
+        return Started(rollout, repeated=True)
+    after = replace(rollout, seq=rollout.seq + 1, approved=wave, format=0)
     _publish(watch, after, key)
     return Started(after)
 
@@ -195,6 +238,35 @@ def find(watch: Watch, name: str) -> Rollout:
     raise RolloutError(
         f"there is no rollout {name!r} on site {watch.topics.site}{near}", hint="tiers rollout status"
     )
+
+
+def _newest(watch: Watch, name: str, what: str) -> Rollout:
+    """Give a rollout that nothing newer has followed. Raises RolloutError."""
+    rollout = find(watch, name)
+    newest = leading(watch.retained.rollouts.values())[rollout.spec.model]
+    if newest.name != name:
+        raise RolloutError(
+            f"rollout {name} is over: {newest.name} has brought {_label(newest)} since",
+            hint=f"tiers rollout {what} {newest.name}",
+        )
+    return rollout
+
+
+def find_newest_of(watch: Watch, device: str) -> list[Rollout]:
+    """Give the newest rollout of each model that a device is part of.
+
+    Raises:
+        RolloutError: it is in none.
+    """
+    newest = leading(watch.retained.rollouts.values())
+    found = [each for _, each in sorted(newest.items()) if device in each.spec.devices]
+    if not found:
+        known = sorted({name for each in newest.values() for name in each.spec.devices})
+        raise RolloutError(
+            f"device {device!r} is in no rollout of site {watch.topics.site}{did_you_mean(device, known)}",
+            hint="tiers fleet status",
+        )
+    return found
 
 
 def _artifact(store: PackStore, model: str, version: str, keyring: Keyring | None) -> Artifact:

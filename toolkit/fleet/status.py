@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from toolkit.fleet.answers import SAID_NO, Answer, WaveRow, answers_of, told_by, wave_rows
 from toolkit.fleet.course import progress_of
 from toolkit.fleet.retained import Retained
-from toolkit.fleet.wanted import entry_of, leading, reports_of, resume
-from toolkit.protocol.waves import ENDED, Progress, RolloutState, step
-from toolkit.protocol.waves_tally import REFUSED
+from toolkit.fleet.text import clean
+from toolkit.fleet.wanted import leading, reports_of, resume
+from toolkit.protocol.waves import ENDED, Progress, RolloutState, Step, bounds, step
+from toolkit.protocol.waves_gates import Gate
 from toolkit.wire.report import ModelReport
 from toolkit.wire.rollout import Rollout
 from toolkit.wire.states import InstallState
@@ -21,7 +23,6 @@ from toolkit.wire.states import InstallState
 SUPERSEDED = "SUPERSEDED"
 """State of a rollout after which a newer one of the same model has begun."""
 _ENDED = frozenset({SUPERSEDED, *(state.value for state in ENDED)})
-_LONGEST_TEXT = 300
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,22 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class GateRow:
+    """A condition to fail, with its figures."""
+
+    name: str
+    text: str
+    """For people, such as `error rate 0.4 % of 1,204 requests, limit 1 %`."""
+    unit: str
+    value: float
+    limit: float
+    of: int
+    needs: int
+    judged: bool
+    broken: bool
+
+
+@dataclass(frozen=True)
 class RolloutRow:
     """Where a rollout stands."""
 
@@ -86,6 +103,16 @@ class RolloutRow:
     """Devices of the present wave that have not answered."""
     untold: tuple[str, ...] = ()
     """Of these, devices whose desired state does not name the version yet: nobody steers, or not yet."""
+    offline: int = 0
+    """Of those that wait: not connected."""
+    told: int = 0
+    """So many devices, from the first, have been told."""
+    why: str = ""
+    """Why it failed or timed out."""
+    wave_rows: tuple[WaveRow, ...] = ()
+    gates: tuple[GateRow, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    """Of every device of the rollout, in its order."""
 
     @property
     def ended(self) -> bool:
@@ -110,21 +137,21 @@ def fleet_status(retained: Retained) -> FleetStatus:
 
 
 def rollout_rows(retained: Retained) -> tuple[RolloutRow, ...]:
-    """Give a row for each rollout, newest first."""
+    """Give a row for each rollout, newest first; without the answers of devices, which one asks of one rollout."""
     rollouts = sorted(retained.rollouts.values(), key=lambda each: (-each.number, each.name))
-    return tuple(rollout_row(retained, each) for each in rollouts)
+    return tuple(replace(rollout_row(retained, each), answers=()) for each in rollouts)
 
 
 def rollout_row(retained: Retained, rollout: Rollout) -> RolloutRow:
     """Look once at a rollout."""
-    progress = look(retained, rollout, Progress(), 0.0)
-    last = progress.wave + 1 >= len(rollout.spec.waves) and rollout.name not in retained.courses
-    if progress.state is RolloutState.SOAKING and last:
-        progress = look(retained, rollout, progress, rollout.spec.soak_seconds)
-    return row_of(retained, rollout, progress)
+    decided = look(retained, rollout, Progress(), 0.0)
+    last = decided.progress.wave + 1 >= len(rollout.spec.waves) and rollout.name not in retained.courses
+    if decided.progress.state is RolloutState.SOAKING and last:
+        decided = look(retained, rollout, decided.progress, rollout.spec.soak_seconds)
+    return row_of(retained, rollout, decided)
 
 
-def look(retained: Retained, rollout: Rollout, progress: Progress, now: float) -> Progress:
+def look(retained: Retained, rollout: Rollout, progress: Progress, now: float) -> Step:
     """Give where a rollout stands: by its driver's course, or going on from `progress` when nobody wrote one.
 
     Args:
@@ -136,25 +163,20 @@ def look(retained: Retained, rollout: Rollout, progress: Progress, now: float) -
     course = retained.courses.get(rollout.name)
     before = progress if course is None else progress_of(rollout, course, now)
     before = resume(rollout, retained.desired, before)
-    return step(rollout, reports_of(rollout, retained.reports), before, now, online=retained.online).progress
+    return step(rollout, reports_of(rollout, retained.reports), before, now, online=retained.online)
 
 
-def row_of(retained: Retained, rollout: Rollout, progress: Progress) -> RolloutRow:
-    """Write a row about a rollout that stands at `progress`."""
-    spec = rollout.spec
-    said = reports_of(rollout, retained.reports)
+def row_of(retained: Retained, rollout: Rollout, decided: Step) -> RolloutRow:
+    """Write a row about a rollout that stands where a step of it says."""
+    spec, progress = rollout.spec, decided.progress
     superseded = leading(retained.rollouts.values())[spec.model].name != rollout.name
-    refusals = tuple(
-        Refusal(device, said[device].state.value, clean(said[device].code), clean(said[device].reason))
-        for device in spec.devices
-        if device in said and said[device].artifact == spec.artifact and said[device].state in REFUSED
-    )
-    reach = spec.waves[min(progress.wave, len(spec.waves) - 1)].devices if spec.waves else len(spec.devices)
-    refusing = {each.device for each in refusals}
+    told = told_by(rollout, retained.desired)
+    answers = answers_of(retained, rollout, told)
+    reach = bounds(spec, progress.wave)[1]
     missing = tuple(
-        device
-        for device in spec.devices[:reach]
-        if device not in refusing and not _is_active(said.get(device), rollout)
+        each.device
+        for each in answers[:reach]
+        if each.state not in SAID_NO and each.state != InstallState.ACTIVE.value
     )
     running = rollout.action == "run" and not superseded
     return RolloutRow(
@@ -171,21 +193,19 @@ def row_of(retained: Retained, rollout: Rollout, progress: Progress) -> RolloutR
         active=progress.active,
         refused=progress.refused,
         waiting=progress.waiting,
-        refusals=refusals,
-        missing=missing if not superseded else (),
-        untold=tuple(
-            device
-            for device in missing
-            if running and entry_of(rollout, retained.desired.get(device)) is None
+        refusals=tuple(
+            Refusal(each.device, each.state, each.code, each.reason)
+            for each in answers
+            if each.state in SAID_NO
         ),
-    )
-
-
-def _is_active(report: ModelReport | None, rollout: Rollout) -> bool:
-    return (
-        report is not None
-        and report.state is InstallState.ACTIVE
-        and report.artifact == rollout.spec.artifact
+        missing=missing if not superseded else (),
+        untold=tuple(device for device in missing if running and device not in told),
+        offline=progress.offline,
+        told=progress.told,
+        why=progress.why,
+        wave_rows=wave_rows(rollout, answers),
+        gates=tuple(_gate_row(gate) for gate in decided.gates),
+        answers=answers,
     )
 
 
@@ -227,6 +247,15 @@ def _reported(row: DeviceRow, said: ModelReport) -> DeviceRow:
     )
 
 
-def clean(text: str) -> str:
-    """Make a device's words safe for a terminal: no control characters, one line, 300 characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_TEXT])
+def _gate_row(gate: Gate) -> GateRow:
+    return GateRow(
+        name=gate.name,
+        text=str(gate),
+        unit=gate.unit,
+        value=round(gate.value, 6),
+        limit=gate.limit,
+        of=gate.of,
+        needs=gate.needs,
+        judged=gate.judged,
+        broken=gate.broken,
+    )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toolkit.fleet.status import clean
+from toolkit.fleet.text import clean
 from toolkit.topology.topology import Topology
 from toolkit.wire.desired import Desired
 

@@ -280,3 +280,35 @@ def test_a_driver_that_is_killed_between_waves_is_followed_by_another(typed: Typ
         assert second.wait(20) == 0
     assert [[desired.seq for desired in device.seen] for device in typed.devices.values()] == [[1], [1], [1]]
     assert len({device.obeyed[0].fence for device in typed.devices.values()}) == 2, "two drivers wrote"
+
+
+def test_a_wave_that_waits_for_a_word_gets_it_and_every_device_has_its_reason(typed: Typed) -> None:
+    rules = 'waves: [{share: 2, approve: true}, 100%], abort_if: {refused: ">1"}'
+    (typed.folder / "asks.yaml").write_text(f"models: {{digits: {{rollout: {{{rules}}}}}}}\n")
+    files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml", "-f", "asks.yaml")
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+    typed.run_devices()
+    typed.run_driver()
+    waits = typed.tiers(
+        "rollout", "start", "digits", *keys, "--wait", "--timeout", "3s", "--json", *files, plain=True
+    )
+    assert waits.returncode == 1, waits.stderr
+    assert "waits for approval after wave 1 of 3" in waits.stderr
+    assert "try: tiers rollout approve digits-1-1" in waits.stderr
+    second = json.loads(waits.stdout)["devices"][1]
+    typed.devices[second].refuses_versions = {"1"}
+    said = typed.tiers("rollout", "approve", "digits-1-1", *keys, "--json")
+    assert said.returncode == 0, said.stderr
+    end = typed.start("--wait", "--timeout", "30s")
+    assert end.returncode == 0, end.stderr
+    shown = typed.tiers("rollout", "status", "digits-1-1").stdout
+    assert "refused 1 of 3 devices, limit 1" in shown
+    line = next(each for each in shown.splitlines() if each.startswith(second))
+    assert line.split()[1:4] == ["2", "FAILED", "golden-mismatch"]
+    assert sum(each.startswith("box-") for each in shown.splitlines()) == 1, "who has it is not shown"
+    one = typed.tiers("rollout", "status", "--device", second, "--json")
+    found = json.loads(one.stdout)["rollouts"][0]["answers"]
+    assert [(each["device"], each["reason"]) for each in found] == [(second, "output y is off by 0.9")]
+    nobody = typed.tiers("rollout", "status", "--device", "box-9")
+    assert nobody.returncode == 1
+    assert "did you mean 'box-" in nobody.stderr

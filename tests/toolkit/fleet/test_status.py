@@ -6,9 +6,10 @@ import pytest
 
 from tests.toolkit.fleet.pretend import NEW, OLD, TOPICS, World, entry, intent, publish, publish_desired
 from toolkit.fleet.follow import verdict
-from toolkit.fleet.status import RolloutRow, fleet_status, rollout_row
+from toolkit.fleet.status import RolloutRow, fleet_status, rollout_row, rollout_rows
 from toolkit.wire.document import encode_json
 from toolkit.wire.report import ModelReport, Presence, Report
+from toolkit.wire.rollout import Wave
 from toolkit.wire.states import InstallState
 
 
@@ -113,3 +114,39 @@ def test_a_newer_rollout_supersedes(world: World) -> None:
     publish(world.operator, intent("digits-3", number=2, version="3"))
     assert [each.state for each in fleet_status(world.watch().retained).rollouts] == ["RUNNING", "SUPERSEDED"]
     assert "is SUPERSEDED" in verdict(row(world), 1.0).message
+
+
+def test_every_device_of_a_rollout_has_its_answer_and_every_wave_its_counts(world: World) -> None:
+    rollout = intent(waves=(Wave(devices=2, label="site=north"), Wave(devices=4)), max_failed=1)
+    refuser, silent = rollout.spec.devices[:2]
+    world.devices[refuser].refuses = {NEW}
+    world.devices[silent].deaf = True
+    publish(world.operator, rollout)
+    world.until_quiet(world.driver())
+    seen = row(world)
+    first, second, third, _ = seen.answers
+    assert (first.device, first.wave, first.state, first.code) == (refuser, 1, "FAILED", "golden-mismatch")
+    assert (second.state, second.attempt, second.online) == ("SILENT", 1, True)
+    assert (third.wave, third.state, third.attempt) == (2, "", 0)
+    assert [
+        (each.label, each.devices, each.active, each.refused, each.waiting) for each in seen.wave_rows
+    ] == [
+        ("site=north", 2, 0, 1, 1),
+        ("", 2, 0, 0, 0),
+    ]
+    assert [(each.text, each.broken) for each in seen.gates] == [("refused 1 of 1 devices, limit 1", False)]
+    assert rollout_rows(world.watch().retained)[0].answers == ()
+
+
+def test_a_look_shows_why_it_failed_and_what_the_driver_wrote_down(world: World) -> None:
+    rollout = intent(deadline_seconds=100.0)
+    world.devices[rollout.spec.devices[0]].deaf = True
+    publish(world.operator, rollout)
+    driver = world.driver()
+    world.until_quiet(driver)
+    world.turn(driver, seconds=101)
+    world.until_quiet(driver)
+    seen = row(world)
+    assert seen.state == "TIMED_OUT"
+    assert seen.why.startswith("4 of 4 devices do not have it after 100 s")
+    assert verdict(seen, 1.0).exit_code == 7
