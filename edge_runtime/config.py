@@ -54,7 +54,10 @@ def read_config(file: Path, node_name: str) -> tuple[Path, DeviceConfig]:
     keys = ("ca_file", "certificate_file", "key_file", "password_file")
     files = {key: str(file.parent / path) for key in keys if (path := getattr(config.broker, key))}
     broker = msgspec.structs.replace(config.broker, **files)
-    return file, msgspec.structs.replace(config, device=name, broker=broker)
+    download = config.download
+    if download.ca_file:
+        download = msgspec.structs.replace(download, ca_file=str(file.parent / download.ca_file))
+    return file, msgspec.structs.replace(config, device=name, broker=broker, download=download)
 
 
 def read_settings(file: Path, node_name: str) -> Settings:

@@ -6,7 +6,7 @@ page at /metrics; read at each scrape, from the event loop's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +35,8 @@ class Condition:
     refused_documents: int
     disk_free_bytes: int
     gpu: GpuFigures | None
+    second: Mapping[str, int] | None = None
+    """What the HTTP road has brought, see `roads.SecondRoad`; None where there is none."""
 
 
 class DeviceCollector(Collector):
@@ -73,6 +75,13 @@ class DeviceCollector(Collector):
             CounterMetricFamily(
                 "edge_documents_refused", "Documents that were not obeyed.", condition.refused_documents
             ),
+        )
+        second = condition.second or {}
+        yield CounterMetricFamily(
+            "edge_http_road_bytes", "Bytes of chunks that came over HTTP.", second.get("bytes", 0)
+        )
+        yield CounterMetricFamily(
+            "edge_http_road_failures", "Times that HTTP was left for MQTT.", second.get("failures", 0)
         )
         if condition.gpu is not None:
             yield from _gpu(condition.gpu)

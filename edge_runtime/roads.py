@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from edge_runtime.road_http import Errand, HttpRoad
+from edge_runtime.road_http import Errand, HttpRoad, HttpSettings
 from toolkit.protocol import roads
 from toolkit.protocol.roads import Prefer, Road
 from toolkit.protocol.transfer import Transfer
+from toolkit.wire.device_config import DeviceConfig
 from toolkit.wire.digest import Digest
 from toolkit.wire.index import ChunkRef
 from toolkit.wire.request import ChunkRequest, encode_request, runs_of
@@ -184,3 +185,21 @@ class Roads:
                 rates[Road.HTTP],
                 rates[Road.MQTT],
             )
+
+
+def second_road(config: DeviceConfig, post: Callable[[Callable[[], None]], None]) -> SecondRoad | None:
+    """Give the HTTP road that a configuration names; None when it names none.
+
+    It shows the certificate by which the broker knows the device, and unless it names another one trusts the
+    authority that the broker's certificate comes from.
+    """
+    download, broker = config.download, config.broker
+    if not download.url:
+        return None
+    settings = HttpSettings(
+        download.url,
+        ca_file=download.ca_file or broker.ca_file,
+        certificate_file=broker.certificate_file,
+        key_file=broker.key_file,
+    )
+    return SecondRoad(HttpRoad(settings), download.prefer, post)

@@ -53,6 +53,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Models", "keyring retire", "keyring_retire:retire"),
     Command("Models", "model push", "model_push:push"),
     Command("Models", "model list", "model_list:list_"),
+    Command("Models", "model export", "model_export:export"),
     Command("Models", "depot", "depot:depot"),
     Command("Models", "rollout start", "rollout_start:start"),
     Command("Models", "rollout run", "rollout_run:run"),

@@ -13,6 +13,7 @@ from typing import ClassVar, Final, Literal
 
 from toolkit.errors import IntegrityError
 from toolkit.wire.document import Document, Sparse, decode_json
+from toolkit.wire.download import DownloadConfig, check_download
 from toolkit.wire.manifest import NAME
 from toolkit.wire.topics import check_label
 
@@ -122,13 +123,14 @@ class DeviceConfig(Document, frozen=True, kw_only=True, omit_defaults=True):
     log: LogLevel = "info"
     download_bytes_per_second: int = 0
     """Most that may come over the link; 0 is no limit."""
+    download: DownloadConfig = DownloadConfig()
 
     def needed_format(self) -> int:
         """Give 2 for a configuration that says something that 1 could not; else 1."""
         newer = (self.install_window, self.trust_clock, self.hold, self.download_bytes_per_second)
         newer += (self.broker.preset not in {"default", "aws"},)
         changed = (self.report_seconds != REPORT_SECONDS, self.log != "info", self.broker.client != "paho")
-        return 2 if any(newer) or any(changed) else 1
+        return 2 if any(newer) or any(changed) or self.download != DownloadConfig() else 1
 
 
 class OwnFiles(Document, frozen=True, kw_only=True):
@@ -171,6 +173,7 @@ def decode_device_config(data: bytes, *, what: str) -> DeviceConfig:
         )
     if config.download_bytes_per_second < 0:
         raise IntegrityError(f"{what}: download_bytes_per_second is below 0", hint="0 means no limit")
+    check_download(config.download, f"{what}: download: url")
     if config.install_window is not None:
         _check_window(config.install_window, f"{what}: install_window")
     for model in config.models:

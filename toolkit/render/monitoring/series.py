@@ -48,6 +48,8 @@ SERIES: Final = (
     Series("edge_connected", "gauge", DAEMON, (), "1 while the broker is reached."),
     Series("edge_documents_refused_total", "counter", DAEMON, (), "Documents from the network that were not obeyed."),
     Series("edge_disk_free_bytes", "gauge", DAEMON, (), "Bytes that the daemon may still write beside its state folder."),
+    Series("edge_http_road_bytes_total", "counter", DAEMON, (), "Bytes of chunks that came over HTTP ranges, and not over MQTT."),
+    Series("edge_http_road_failures_total", "counter", DAEMON, (), "Times that the HTTP road failed and the rest came over MQTT; the log says why."),
     Series("edge_gpu_memory_used_bytes", "gauge", DAEMON, ("gpu",), "Memory in use that the GPU shares with the processor.", "a Jetson"),
     Series("edge_gpu_memory_total_bytes", "gauge", DAEMON, ("gpu",), "Memory that the GPU shares with the processor.", "a Jetson"),
     Series("edge_gpu_utilization_ratio", "gauge", DAEMON, ("gpu",), "Share of time that the GPU worked, 0 to 1.", "a Jetson"),
@@ -67,7 +69,7 @@ SERIES: Final = (
     # ------------------------------------------------------------------ the depot
     Series("tiers_depot_requests_total", "counter", DEPOT, (), "Requests of devices that came over MQTT.", _DEPOT),
     Series("tiers_depot_refused_total", "counter", DEPOT, ("reason",), "Requests that were not served: unknown_artifact, busy, bad_request, damaged, unreadable.", _DEPOT),
-    Series("tiers_depot_sent_bytes_total", "counter", DEPOT, ("road",), "Bytes that were sent, by road: mqtt (what devices asked for).", _DEPOT),
+    Series("tiers_depot_sent_bytes_total", "counter", DEPOT, ("road",), "Bytes that were sent, by road: mqtt (what devices asked for), http (ranges), broadcast (the stream that several devices share).", _DEPOT),
     Series("tiers_depot_frames_total", "counter", DEPOT, (), "Frames that were sent over MQTT.", _DEPOT),
     Series("tiers_depot_manifests_laid_out_total", "counter", DEPOT, (), "Manifests that were laid out on the broker.", _DEPOT),
     Series("tiers_depot_read_chunks_total", "counter", DEPOT, (), "Chunks that were read from the registry and checked.", _DEPOT),
