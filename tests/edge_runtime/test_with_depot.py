@@ -13,7 +13,7 @@ import pytest
 import tritonclient.http as triton
 
 from tests.edge_runtime.conftest import DEVICE, TOPICS, Device
-from tests.toolkit.registry.making import Site, make_site
+from tests.toolkit.registry.making import Site, drifting, make_site
 from toolkit.fleet.depot import Depot
 from toolkit.fleet.steer import Steering
 from toolkit.link.link import Arrived
@@ -161,6 +161,38 @@ def test_the_carried_models_arrive_the_second_as_a_delta_and_go_back(house: Hous
     _, numbers, _ = house.await_report("ACTIVE", "v1")
     assert not numbers, "going back brings nothing over the link"
     assert accuracy(device) == before
+
+
+@pytest.mark.parametrize("is_rotten", [False, True])
+def test_when_all_weights_drift_a_patch_arrives_instead_of_the_model(
+    house: House, device: Device, is_rotten: bool
+) -> None:
+    def pushed(step: int) -> PushResult:
+        model, golden = drifting(house.site.folder / f"step-{step}", step, count=1_000_000)
+        return push(house.site.store, PushRequest(model, golden, MODEL, f"v{step}"), house.site.key)
+
+    first, second = pushed(0), pushed(1)
+    device.start()
+    house.roll_out(first)
+    report, _, size_first = house.await_report("ACTIVE", "v0")
+    base = device.state / "versions" / first.artifact / "model.onnx"
+    if is_rotten:
+        data = bytearray(base.read_bytes())
+        data[len(data) // 2] ^= 0x40
+        base.write_bytes(data)
+    house.roll_out(second, first)
+    report, _, size = house.await_report("ACTIVE", "v1")
+    (shipment,) = second.shipments
+    print(
+        f"{size} bytes of chunks instead of {size_first}, promised {shipment.bytes}; rotten base: {is_rotten}"
+    )
+    model = device.state / "versions" / second.artifact / "model.onnx"
+    assert model.read_bytes() == (house.site.folder / "step-1" / "model.onnx").read_bytes()
+    assert bool(report.patch_problem) == is_rotten
+    assert (report.chunks_patched == report.chunks_total) == (not is_rotten)
+    if not is_rotten:
+        assert report.bytes_received <= 0.45 * size_first
+    assert report.bytes_received >= size
 
 
 def test_taking_back_the_first_version_leaves_nothing_served(house: House, device: Device) -> None:
