@@ -55,6 +55,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Models", "model list", "model_list:list_"),
     Command("Models", "model export", "model_export:export"),
     Command("Models", "depot", "depot:depot"),
+    Command("Models", "model promote", "model_promote:promote"),
     Command("Models", "rollout start", "rollout_start:start"),
     Command("Models", "rollout run", "rollout_run:run"),
     Command("Models", "rollout status", "rollout_status:status"),
@@ -83,6 +84,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Fleet", "device revoke", "device_revoke:revoke"),
     Command("Fleet", "device list", "device_list:list_"),
     Command("Fleet", "fleet status", "fleet_status:status"),
+    Command("Fleet", "fleet simulate", "fleet_simulate:simulate"),
     Command("More", "demo", "demo:demo"),
     Command("More", "version", "version:version"),
 )  # fmt: skip

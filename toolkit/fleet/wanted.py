@@ -79,10 +79,10 @@ def changed(
     spec = rollout.spec
     others = tuple(entry for entry in models if entry.model != spec.model)
     follows = device in spec.followers
-    if device in decided.shall_have or (follows and decided.progress.state is RolloutState.SUCCEEDED):
+    if device in decided.having or (follows and decided.progress.state is RolloutState.SUCCEEDED):
         label = attempt_label(rollout.name, decided.attempts.get(device, 1))
         mine = DesiredModel(model=spec.model, version=spec.version, artifact=spec.artifact, rollout=label)
-    elif (device in decided.take_back or (follows and decided.take_back)) and any(
+    elif (device in decided.going_back or (follows and decided.take_back)) and any(
         entry.model == spec.model and entry.artifact == spec.artifact for entry in models
     ):
         if not spec.previous_artifact:

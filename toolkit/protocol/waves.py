@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 
 from toolkit.protocol.waves_gates import Gate, gates
 from toolkit.protocol.waves_pace import Paced, paced
@@ -102,6 +103,16 @@ class Step:
     """Of those that shall have it, devices that are asked once more -> the number of the attempt, from 2."""
     gates: tuple[Gate, ...] = ()
     """The conditions to fail, as they stand."""
+
+    @cached_property
+    def having(self) -> frozenset[str]:
+        """The same devices as `shall_have`, to look one up among very many."""
+        return frozenset(self.shall_have)
+
+    @cached_property
+    def going_back(self) -> frozenset[str]:
+        """The same devices as `take_back`."""
+        return frozenset(self.take_back)
 
 
 def order_of(rollout: str, devices: tuple[str, ...]) -> tuple[str, ...]:

@@ -41,8 +41,6 @@ class _Course:
     progress: Progress = field(default_factory=Progress)
     decided: Step | None = None
     members: frozenset[str] = frozenset()
-    having: frozenset[str] = frozenset()
-    going_back: frozenset[str] = frozenset()
 
 
 class Desk:
@@ -116,7 +114,7 @@ class Desk:
             for device in (*spec.devices, *spec.followers) if owed else ():
                 if device in owed:
                     models = wanted.get(device, self.desired.get(device, ()))
-                    wanted[device] = changed(models, course.rollout, _alone(course, decided, device), device)
+                    wanted[device] = changed(models, course.rollout, decided, device)
         due = [
             Writing(device, models)
             for device, models in wanted.items()
@@ -171,27 +169,16 @@ class Desk:
         before, course.decided = course.decided, decided
         spec = course.rollout.spec
         if before is None:
-            course.having, course.going_back = frozenset(decided.shall_have), frozenset(decided.take_back)
             return (*spec.devices, *spec.followers)
         same = before.shall_have == decided.shall_have and before.take_back == decided.take_back
         if same and before.attempts == decided.attempts and before.progress.state is decided.progress.state:
             return ()
-        having, going_back = frozenset(decided.shall_have), frozenset(decided.take_back)
-        touched = (having ^ course.having) | (going_back ^ course.going_back) | frozenset(spec.followers)
+        touched = (
+            (decided.having ^ before.having)
+            | (decided.going_back ^ before.going_back)
+            | frozenset(spec.followers)
+        )
         touched |= {
             device for device, number in decided.attempts.items() if before.attempts.get(device) != number
         }
-        course.having, course.going_back = having, going_back
         return touched
-
-
-def _alone(course: _Course, decided: Step, device: str) -> Step:
-    """Give a step as it is for one device, so that looking the device up costs nothing."""
-    if device in course.rollout.spec.followers:
-        return decided
-    return Step(
-        decided.progress,
-        (device,) if device in course.having else (),
-        (device,) if device in course.going_back else (),
-        decided.attempts,
-    )

@@ -32,12 +32,37 @@ from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring, TrustedKey
 from toolkit.wire.rollout import Rollout
 from toolkit.wire.signature import seal
-from toolkit.wire.topics import Topics
+from toolkit.wire.topics import Topics, check_label
 
 MODEL = "rehearsal"
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 """What everybody has first, what is rolled out, and what is broken on some devices."""
 _FLUSH_SECONDS = 30.0
+
+
+def faults(
+    *,
+    broken_on: float = 0.05,
+    offline_until: float = 5.0,
+    offline_seconds: float = 5.0,
+    flap_seconds: float = 1.5,
+) -> Faults:
+    """Give the faults of a rehearsal: 10 % are offline once, 2 % refuse all but the first version, 1 % flap.
+
+    Args:
+        broken_on: part of the fleet, 0 to 1, on which the last version is broken.
+        offline_until: outages begin within so many seconds.
+        offline_seconds: the longest one.
+        flap_seconds: longest time that a flapping device is here, or away, in a row.
+    """
+    return Faults(
+        offline_until=offline_until,
+        offline_seconds=offline_seconds,
+        bad_versions=VERSIONS[1:],
+        flap_seconds=flap_seconds,
+        broken_versions=VERSIONS[2:],
+        broken_on=broken_on,
+    )
 
 
 @dataclass(frozen=True)
@@ -49,7 +74,7 @@ class FleetPlan:
     site: str = "rehearsal"
     prefix: str = "sim"
     """Devices are named PREFIX-00001 and so on; no device of the site may have such a name."""
-    faults: Faults = Faults(bad_versions=VERSIONS[1:], broken_versions=VERSIONS[2:])  # noqa: RUF009  # frozen
+    faults: Faults = faults()  # noqa: RUF009  # frozen
     artifact_bytes: int = 96 * 1024
     processes: int = 2
     check_seconds: float = 0.2
@@ -71,7 +96,11 @@ class Stage:
             plan: the fleet.
             settings: of the broker; the client id is replaced by names of our own.
             folder: for the registry; empty or not there yet.
+
+        Raises:
+            IntegrityError: site or prefix make names that no topic may have.
         """
+        check_label(plan.names[0], what="device")
         self.plan = plan
         self.topics = Topics(plan.site)
         self.artifacts: dict[str, Digest] = {}
@@ -217,6 +246,7 @@ class Stage:
                 self._send(topic, b"")
         for name in dict.fromkeys(self._rollouts):
             self._send(self.topics.rollout(name), b"")
+            self._send(self.topics.course(name), b"")
         for artifact in self.artifacts.values():
             self._send(self.topics.manifest(artifact), b"")
         self._operator.flush(_FLUSH_SECONDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import threading
 
@@ -23,6 +24,7 @@ _IDLE_SECONDS = 0.01
 
 def main() -> None:
     """Obey standard input until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends us in good order
     threading.stack_size(_STACK_BYTES)
     ask_for_files()
     # Read without a buffer of Python's, which would hide lines from `select`.

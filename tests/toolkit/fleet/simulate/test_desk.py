@@ -134,3 +134,17 @@ def test_a_report_from_before_counts_for_a_rollout_that_comes_later():
     desk.drop_report(first.spec.devices[0])
     desk.look(1.0)
     assert desk.progress["digits-2"].active == 3
+
+
+def test_followers_are_told_when_all_devices_have_it():
+    desk = Desk()
+    rollout = intent(devices=DEVICES[:2], waves=(Wave(devices=2),), followers=("service-a",))
+    desk.take_rollout(rollout)
+    assert {each.device for each in desk.look(0.0)} == set(DEVICES[:2])
+    has = ModelReport(
+        model="digits", state=InstallState.ACTIVE, version="2", artifact=NEW, serving_version="2"
+    )
+    for device in DEVICES[:2]:
+        desk.take_presence(device, online=True)
+        desk.take_report(Report(device=device, seq=1, models=(has,)))
+    assert [each.device for each in desk.look(1.0)] == ["service-a"]

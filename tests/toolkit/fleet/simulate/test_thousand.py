@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from toolkit.fleet.broker import start_broker
-from toolkit.fleet.simulate.faults import Faults, character_of
+from toolkit.fleet.simulate.faults import character_of
 from toolkit.fleet.simulate.journal import load_journal
 from toolkit.fleet.simulate.process import ask_for_files, peak_memory
 from toolkit.fleet.simulate.rehearsal import Played, Rules, play, said_of
 from toolkit.fleet.simulate.replay import replay, written
-from toolkit.fleet.simulate.stage import VERSIONS, FleetPlan, Stage
+from toolkit.fleet.simulate.stage import VERSIONS, FleetPlan, Stage, faults
 from toolkit.link.settings import settings_from_url
 from toolkit.protocol.waves import order_of
 from toolkit.topology.shares import Share
@@ -81,14 +81,7 @@ def check_replay(stage: Stage, file: Path) -> None:
 @pytest.mark.broker
 def test_a_small_fleet(tmp_path):
     rules = Rules(shares=(Share.parse("8"),), soak_seconds=0.2, executed=1.0)
-    faults = FleetPlan(0).faults
-    quick = Faults(
-        bad_versions=faults.bad_versions,
-        broken_versions=faults.broken_versions,
-        offline_until=1.0,
-        offline_seconds=2.0,
-        flap_seconds=0.5,
-    )
+    quick = faults(offline_until=1.0, offline_seconds=2.0, flap_seconds=0.5)
     played = rehearse(tmp_path, FleetPlan(48, seed=29, faults=quick), rules)
     assert played.kinds == {"healthy": 41, "offline": 4, "bad": 2, "flapping": 1}
     # The second version shares most of its bytes with the first, and devices seed from what they have.
