@@ -195,6 +195,8 @@ class Depot:
         self.limit: int | None = None
         """Chunks that may still be sent; None is no limit."""
         self.damage: Callable[[Digest, int, bytes], bytes] = lambda _artifact, _number, stored: stored
+        self.tamper: Callable[[list[bytes]], list[bytes]] = lambda frames: frames
+        """What becomes of the frames that answer one request on their way."""
         self.reached_limit = threading.Event()
         self._link = PahoLink(settings_from_url(url, "test-depot"))
         self._link.subscribe(TOPICS.request("+"))
@@ -288,8 +290,7 @@ class Depot:
         with self._lock:
             self.limit = None
             waiting, self._waiting = self._waiting, {}
-        for (artifact, number), epoch in waiting.items():
-            self._send(artifact, epoch, number)
+        self._publish([(artifact, epoch, number) for (artifact, number), epoch in waiting.items()])
 
     def _run(self) -> None:
         while not self._ending.is_set():
@@ -320,25 +321,28 @@ class Depot:
             frame = encode_pieces(FrameKind.INDEX, made.artifact, request.epoch, pieces)
             self._link.publish(TOPICS.data(DEVICE), frame)
         else:
-            for run in request.runs:
-                for number in range(run.first, run.first + run.length):
-                    self._send(made.artifact, request.epoch, number)
+            numbers = [run.first + each for run in request.runs for each in range(run.length)]
+            self._publish([(made.artifact, request.epoch, number) for number in numbers])
 
-    def _send(self, artifact: Digest, epoch: int, number: int) -> None:
+    def _publish(self, wanted: list[tuple[Digest, int, int]]) -> None:
+        frames = [self._frame(artifact, epoch, number) for artifact, epoch, number in wanted]
+        for frame in self.tamper([frame for frame in frames if frame is not None]):
+            self._link.publish(TOPICS.data(DEVICE), frame)
+
+    def _frame(self, artifact: Digest, epoch: int, number: int) -> bytes | None:
         with self._lock:
             if self.limit is not None:
                 if self.limit == 0:
                     # A newer request for a chunk takes the place of an older one, as in a real depot.
                     self._waiting[artifact, number] = epoch
                     self.reached_limit.set()
-                    return
+                    return None
                 self.limit -= 1
             self._waiting.pop((artifact, number), None)
             self.sent.append((artifact, number))
         made = self.made[artifact]
         stored = self.damage(artifact, number, made.stored[made.chunks[number].digest])
-        frame = encode_pieces(FrameKind.CHUNKS, artifact, epoch, [Piece(number, 0, len(stored), stored)])
-        self._link.publish(TOPICS.data(DEVICE), frame)
+        return encode_pieces(FrameKind.CHUNKS, artifact, epoch, [Piece(number, 0, len(stored), stored)])
 
 
 # ---------------------------------------------------------------- the device

@@ -1,0 +1,139 @@
+"""What faults cost: what a device had made durable at each of them, and what the depot had to send a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from edge_runtime.store import Store
+from tests.edge_runtime.conftest import Depot, Device, Made
+from toolkit.protocol.transfer import COMMIT_BYTES
+from toolkit.wire.report import ModelReport
+from toolkit.wire.states import InstallState
+
+KIB = 1024
+WINDOW = 512 * KIB
+PACE = (f"max_window={WINDOW}", "start_window=131072", "first_timeout=1", "min_timeout=0.5", "max_timeout=2")
+"""A window that is small beside the artifacts of these tests, and little patience."""
+BOUND = WINDOW + COMMIT_BYTES
+"""The most bytes that one fault may cost (docs/formats.md)."""
+
+
+def paced() -> list[str]:
+    """Give the options of a daemon with this window and patience."""
+    return [option for limit in PACE for option in ("--pace", limit)]
+
+
+def look(device: Device, made: Made) -> tuple[InstallState | None, set[int]]:
+    """Read what a killed daemon has saved: the state, and the chunks that its bitmap has."""
+    store = Store(device.state / "edge.sqlite")
+    try:
+        held = list(store.installations().values())
+        bitmap = store.bitmap(made.artifact, len(made.chunks))
+    finally:
+        store.close()
+    return held[0].state if held else None, set(range(len(made.chunks))) - set(bitmap.missing())
+
+
+def start_until_active(
+    depot: Depot, device: Device, version: str, wait_until: Callable[..., None]
+) -> ModelReport:
+    """Start the daemon without a drill and wait until this start of it says that the version is ACTIVE and serves."""
+    store = Store(device.state / "edge.sqlite")
+    try:
+        starts = store.count("starts") + 1
+    finally:
+        store.close()
+    device.start(*paced())
+
+    def arrived() -> bool:
+        if depot.last is None or depot.last.starts != starts:
+            return False
+        (model,) = depot.last.models
+        return (model.state.value, model.version, model.serving_version) == ("ACTIVE", version, version)
+
+    wait_until(arrived, f"{version} is ACTIVE and serves", 60)
+    assert depot.last is not None
+    return depot.last.models[0]
+
+
+def assert_whole(device: Device, made: Made, files: dict[str, bytes]) -> None:
+    """Compare every file of an installed version with what the registry was given, byte by byte."""
+    folder = device.state / "versions" / made.artifact
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert found == files
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: where it hit, what was durable after it, and how many chunks had been sent."""
+
+    what: str
+    durable: frozenset[int]
+    sent: int
+
+
+class Ledger:
+    """Kills a device, writes down what was durable at each kill, and judges what the kills cost."""
+
+    def __init__(self, device: Device, depot: Depot, made: Made) -> None:
+        self.device, self.depot, self.made = device, depot, made
+        self.faults: list[Fault] = []
+        self.states: list[str] = []
+        self._killed: tuple[str, frozenset[int]] | None = None
+
+    def start(self, *options: str) -> None:
+        """Start the daemon. What the depot still sent to its predecessor counts as sent before the fault."""
+        self._close_entry()
+        self.device.start(*paced(), *options)
+
+    def finish(self, version: str, wait_until: Callable[..., None]) -> ModelReport:
+        """Start the daemon for the last time and wait until the version is ACTIVE and serves."""
+        self._close_entry()
+        return start_until_active(self.depot, self.device, version, wait_until)
+
+    def kill(self, what: str) -> InstallState | None:
+        """SIGKILL the daemon now."""
+        self.device.kill()
+        state, durable = look(self.device, self.made)
+        self.states.append(state.value if state else "")
+        self._killed = what, frozenset(durable)
+        print(
+            f"killed {what} in {self.states[-1] or 'no state'}: {len(durable)} of {len(self.made.chunks)} durable"
+        )
+        return state
+
+    def kill_at(self, point: str) -> InstallState | None:
+        """Start, wait until the daemon stops at the point, and kill it there."""
+        self.start("--hold", point)
+        assert self.device.held() == point.partition("#")[0]
+        return self.kill(f"at {point}")
+
+    def judge(self) -> list[int]:
+        """Assert that no kill cost more than it may and that nothing durable was sent again; give bytes per kill."""
+        self._close_entry()
+        sent = self.depot.chunks_sent(self.made)
+        costs, before, durable = list[int](), 0, frozenset[int]()
+        for fault in self.faults:
+            since = sent[before : fault.sent]
+            gained = (fault.durable - durable) & set(since)
+            costs.append(self._size(since) - self._size(gained))
+            again = fault.durable & set(sent[fault.sent :])
+            assert not again, (
+                f"{len(again)} chunks that were durable when it was killed {fault.what} came again"
+            )
+            before, durable = fault.sent, fault.durable
+        rest = sent[before:]
+        assert len(rest) == len(set(rest)), "without a fault nothing is sent twice"
+        print(f"bytes lost per kill: {costs}; allowed: {BOUND}")
+        assert max(costs, default=0) <= BOUND
+        return costs
+
+    def _close_entry(self) -> None:
+        if self._killed is not None:
+            what, durable = self._killed
+            self.faults.append(Fault(what, durable, len(self.depot.chunks_sent(self.made))))
+            self._killed = None
+
+    def _size(self, numbers: Iterable[int]) -> int:
+        return sum(self.made.chunks[number].size for number in numbers)
