@@ -131,7 +131,9 @@ def _run(options: argparse.Namespace) -> int:
     from edge_runtime.drill import Drill, read_pace
     from edge_runtime.notify import Notifier
     from edge_runtime.serving.loop import run
+    from toolkit.link.buffers import keep_buffers
 
+    keep_buffers()
     settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
     drill = Drill(options.hold, _announce, _wait_for_line, read_pace(options.pace))
     watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6

@@ -66,12 +66,14 @@ def depot(
     from toolkit.fleet.heartbeat import Heartbeat
     from toolkit.fleet.run import run_site
     from toolkit.fleet.share import share_group
+    from toolkit.link.buffers import keep_buffers
     from toolkit.link.paho_link import PahoLink
     from toolkit.protocol.supply import Limits
     from toolkit.registry.keys import read_keyring
     from toolkit.topology.load import load
     from toolkit.wire.topics import Topics
 
+    keep_buffers()
     topology = load(files, variables_of(assignments)).topology
     trusted = read_keyring(keyring)
     driver = _driver(topology, broker, key, trusted) if steer else None

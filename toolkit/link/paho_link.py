@@ -79,6 +79,7 @@ class PahoLink:
         self._ledger = Ledger()
         self._closing = threading.Event()
         self._waker: tuple[socket.socket, socket.socket] | None = None
+        self._woken = False
         self._protocol = V5
         self._tls: ssl.SSLContext | None = None
         self._client: _Client | None = None
@@ -184,8 +185,9 @@ class PahoLink:
         return number
 
     def _wake(self) -> None:
-        if self._waker is None:
+        if self._waker is None or self._woken:
             return
+        self._woken = True
         try:
             self._waker[0].send(b"\0")
         except OSError:
@@ -315,6 +317,7 @@ class PahoLink:
         ready = dict(poller.poll(seconds * 1000))
         if waker.fileno() in ready:
             waker.recv(4096)
+            self._woken = False  # after it: what was queued without waking us is seen in the next round
         what = ready.get(sock.fileno(), 0)
         broken = select.POLLERR | select.POLLHUP
         return (

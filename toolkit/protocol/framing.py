@@ -12,7 +12,7 @@ MIN_FRAME_BYTES = 1024
 
 
 def chunk_frames(
-    artifact: Digest, epoch: int, stored: Iterable[tuple[int, bytes]], max_frame_bytes: int
+    artifact: Digest, epoch: int, stored: Iterable[tuple[int, bytes | memoryview]], max_frame_bytes: int
 ) -> Iterator[bytes]:
     """Yield CHUNKS frames for stored chunks.
 
@@ -37,7 +37,7 @@ def chunk_frames(
 
 
 def index_frames(
-    artifact: Digest, epoch: int, data: bytes, offset: int, total: int, max_frame_bytes: int
+    artifact: Digest, epoch: int, data: bytes | memoryview, offset: int, total: int, max_frame_bytes: int
 ) -> Iterator[bytes]:
     """Yield INDEX frames for a part of an index that begins at `offset` of `total` bytes."""
     step = max_frame_bytes - FRAME_OVERHEAD - PIECE_OVERHEAD
@@ -46,7 +46,7 @@ def index_frames(
         yield encode_pieces(FrameKind.INDEX, artifact, epoch, [piece])
 
 
-def _cut(number: int, data: bytes, most: int) -> Iterator[Piece]:
+def _cut(number: int, data: bytes | memoryview, most: int) -> Iterator[Piece]:
     view = memoryview(data)
     for offset in range(0, len(data), most):
         yield Piece(number, offset, len(data), view[offset : offset + most])

@@ -76,7 +76,7 @@ class Loaded:
     """What `Load` asked for: stored chunks in the order of `work.numbers`, or one piece of the index."""
 
     work: Work
-    data: tuple[bytes, ...]
+    data: tuple[bytes | memoryview, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Unreadable:
 
     work: Work
     reason: str
-    data: tuple[bytes, ...] = ()
+    data: tuple[bytes | memoryview, ...] = ()
     """What was read before."""
     refusal: Refusal = Refusal.DAMAGED
 

@@ -48,7 +48,7 @@ MAX_BAD: Final = 3
 """Times in a row that one chunk may come damaged."""
 MAX_ASKED: Final = 1024
 """Chunks in one request; keeps a request small even if no two are neighbours."""
-COMMIT_BYTES: Final = 4 * 1024 * 1024
+COMMIT_BYTES: Final = 1024 * 1024
 COMMIT_CHUNKS: Final = 256
 COMMIT_SECONDS: Final = 1.0
 _NO_LIMIT: Final = Bucket(Rate(), 0.0, 0.0)
@@ -169,11 +169,7 @@ def step(held: Transfer, event: TransferEvent, now: float) -> Result:
     if isinstance(event, ChunkBad):
         return _damaged(held, event.number, now)
     if isinstance(event, Committed):
-        have = held.have.with_set(event.numbers)
-        size = sum(held.chunks[number].size for number in event.numbers)
-        committing = held.committing - set(event.numbers)
-        held = replace(held, have=have, committing=committing, undurable=held.undurable - size)
-        return (replace(held, finished=True), (Finished(),)) if have.full else _refill(held, now)
+        return _committed(held, event.numbers, now)
     if isinstance(event, Tick):
         return _tick(held, now)
     held = _give_back(replace(held, connected=isinstance(event, Reconnected)), list(held.requests))
@@ -430,11 +426,31 @@ def _stored(held: Transfer, numbers: tuple[int, ...], now: float) -> Result:
     actions: tuple[TransferAction, ...] = ()
     idle = not held.outstanding and not held.storing
     last = idle and all(held.is_here(each) for each in held.have.missing())
-    size = sum(held.chunks[each].size for each in held.stored)
-    if last or size >= COMMIT_BYTES or len(held.stored) >= COMMIT_CHUNKS:
+    if last or _is_batch(held):
         held, actions = _commit(held)
     held, more = _refill(held, now)
     return held, actions + more
+
+
+def _committed(held: Transfer, numbers: tuple[int, ...], now: float) -> Result:
+    size = sum(held.chunks[number].size for number in numbers)
+    held = replace(
+        held,
+        have=held.have.with_set(numbers),
+        committing=held.committing.difference(numbers),
+        undurable=held.undurable - size,
+    )
+    if held.have.full:
+        return replace(held, finished=True), (Finished(),)
+    held, actions = _commit(held) if _is_batch(held) else (held, ())
+    held, more = _refill(held, now)
+    return held, actions + more
+
+
+def _is_batch(held: Transfer) -> bool:
+    """Tell whether to commit now: one batch at a time, so that a slow disk gets larger batches and not a queue."""
+    many = held.undurable >= COMMIT_BYTES or len(held.stored) >= COMMIT_CHUNKS
+    return many and not held.committing and bool(held.stored)
 
 
 def _commit(held: Transfer) -> Result:

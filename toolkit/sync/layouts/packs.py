@@ -31,6 +31,8 @@ from toolkit.sync.remotes.remote import Remote
 from toolkit.wire.chunk import open_chunk, view_chunk
 from toolkit.wire.digest import Digest, parse_digest
 
+MAX_RUN_BYTES = 1024 * 1024
+"""Read no more than about this in one go."""
 _GUESS_BYTES = 16 * 1024
 """Read this much from a pack's end at once; it holds the entries of most packs."""
 
@@ -147,6 +149,24 @@ class PackStore(Documents):
             raise self._damage(place, str(error)) from error
         return stored
 
+    def read_run(self, digests: Iterable[Digest]) -> Iterator[bytes | memoryview]:
+        """Give chunks in their stored form, proven; those that lie one behind the other in a pack are read at once.
+
+        What comes before a chunk that cannot be had is given first. Errors as in `read_stored`.
+        """
+        run: list[_Place] = []
+        for digest in digests:
+            try:
+                place = self._find(digest)
+            except (IntegrityError, MissingObjectError):
+                yield from self._read_together(run)
+                raise
+            if not (run and _follows(run, place)):
+                yield from self._read_together(run)
+                run = []
+            run.append(place)
+        yield from self._read_together(run)
+
     def read_chunk(self, digest: Digest) -> bytes:
         """Read a chunk's own bytes. Errors as in `read_stored`."""
         stored = self.read_stored(digest)
@@ -171,6 +191,26 @@ class PackStore(Documents):
         if len(stored) != entry.length:
             raise self._damage(place, f"the pack ends {entry.length - len(stored)} bytes too early")
         return stored
+
+    def _read_together(self, run: list[_Place]) -> Iterator[bytes | memoryview]:
+        """Read places that follow each other; whatever is odd, the reader of one chunk finds out about it."""
+        if not run:
+            return
+        start, length = run[0].entry.offset, sum(place.entry.length for place in run)
+        try:
+            data = memoryview(self.remote.read(f"packs/{run[0].pack}", start=start, length=length))
+        except MissingObjectError:
+            data = memoryview(b"")
+        at = 0
+        for place in run:
+            entry = place.entry
+            stored, at = data[at : at + entry.length], at + entry.length
+            try:
+                view_chunk(stored, entry.digest, entry.size)
+            except IntegrityError:
+                yield self.read_stored(entry.digest)
+            else:
+                yield stored
 
     def _damage(self, place: _Place, reason: str) -> IntegrityError:
         return IntegrityError(
@@ -265,3 +305,11 @@ class PackStore(Documents):
         with self._lock:
             self._known_packs, self._places = set(), {}
             self._load()
+
+
+def _follows(run: list[_Place], place: _Place) -> bool:
+    """Tell whether a chunk lies right behind a run in the same pack, and the run is not too long to be held."""
+    last, first = run[-1], run[0]
+    end = last.entry.offset + last.entry.length
+    together = place.pack == last.pack and place.entry.offset == end
+    return together and end - first.entry.offset < MAX_RUN_BYTES
