@@ -243,6 +243,7 @@ class Daemon:
                 ability=ability,
                 want_manifest=line.want_manifest,
                 start_fetch=fetches.start_index,
+                make_room=self._make_room,
             ),
             fetches=fetches,
             patching=patching,
@@ -268,6 +269,9 @@ class Daemon:
         fetches.limit(config.download_bytes_per_second)
         reports.report_seconds = config.report_seconds
         self._surface.log_at(config.log)
+
+    def _make_room(self, model: str, short_bytes: int, done: Callable[[], None]) -> bool:
+        return self._installer is not None and self._installer.room.make(model, short_bytes, done)
 
     def _wait_of(self, model: str) -> Wait | None:
         return self._installer.wait_of(model) if self._installer is not None else None

@@ -19,8 +19,9 @@ from edge_runtime.golden import Finding
 from edge_runtime.live import Live
 from edge_runtime.offers import Offers
 from edge_runtime.patching import Patching
-from edge_runtime.permit import HELD, Permit, Wait
+from edge_runtime.permit import Permit, Wait
 from edge_runtime.reports import Reports
+from edge_runtime.room import Room
 from edge_runtime.seed import Find
 from edge_runtime.shelf import SEEDED_AT_ONCE, Shelf
 from edge_runtime.store import Store
@@ -156,6 +157,11 @@ class Installer:
         never = {(model, worked): 0 for model in self._configs for worked in (True, False)}
         return never | dict(self._shop.activator.loads)
 
+    @property
+    def room(self) -> Room:
+        """What makes room on the disk for an offer."""
+        return Room(lambda: self._held, self._give, self._shop.shelf, self._shop.disk)
+
     def wait_of(self, model: str) -> Wait | None:
         """Say what an installation waits for before it may go on; None when it does not wait."""
         held = self._held.get(model)
@@ -259,15 +265,7 @@ class Installer:
             self._end(held, Event.WINDOW)
 
     def _wait(self, held: Installation) -> Wait | None:
-        """Say what keeps an offer from being looked at, or an accepted one from being fetched and installed."""
-        permit = self._shop.permit
-        if held.state is InstallState.OFFERED:
-            offer, first = held.offer, held.shall_serve
-            same = offer is not None and first is not None and offer.artifact == first.artifact
-            return HELD if permit.held and not same else None
-        if held.state is InstallState.WAITING_WINDOW:
-            return permit.wait(urgent=held.model in self._urgent)
-        return None
+        return self._shop.permit.wait_of(held, urgent=held.model in self._urgent)
 
     def _try_waiting(self, model: str) -> None:
         """Take the work of a waiting installation up again if nothing keeps it any more."""

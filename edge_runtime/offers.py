@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from edge_runtime.shelf import Shelf
 from edge_runtime.store import Store
@@ -26,6 +27,10 @@ from toolkit.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
 Answer = Callable[[Outcome], None]
+MakeRoom = Callable[[str, int, Callable[[], None]], bool]
+"""Model, bytes that are lacking (0: only what nobody needs), what to do afterwards -> whether there is a way."""
+ROUNDS: Final = 2
+"""Times that room is made for one offer: once of what is left over, once of what can be given up."""
 StartFetch = Callable[[str, Digest, Manifest, Callable[[bytes | GivenUp], None]], None]
 
 
@@ -36,6 +41,8 @@ class _Open:
     held: Installation
     offer: Offer
     answer: Answer
+    rounds: int = 0
+    """How often room was made for it."""
 
     def end(self, event: Event, code: str = "", reason: str = "") -> None:
         self.answer(Outcome(self.held.attempt, event, code, reason))
@@ -54,6 +61,7 @@ class Offers:
         ability: Callable[[], Ability],
         want_manifest: Callable[[Digest], None],
         start_fetch: StartFetch,
+        make_room: MakeRoom,
     ) -> None:
         """Prepare.
 
@@ -65,6 +73,7 @@ class Offers:
             ability: what the device can do now.
             want_manifest: subscribes to an artifact's manifest.
             start_fetch: begins to fetch an index for a model.
+            make_room: deletes what nobody needs and, for so many bytes that are lacking, what other models can give up.
         """
         self._shelf = shelf
         self._store = store
@@ -73,6 +82,7 @@ class Offers:
         self._ability = ability
         self._want_manifest = want_manifest
         self._start_fetch = start_fetch
+        self._make_room = make_room
         self._open: dict[str, _Open] = {}
 
     def check(self, held: Installation, offer: Offer, answer: Answer) -> None:
@@ -103,6 +113,8 @@ class Offers:
             self._failed(waiting, error)
             return
         if isinstance(manifest, Refused):
+            if manifest.code == "no-space" and self._has_made_room(waiting, manifest.short_bytes, sealed):
+                return
             log.warning("%s %s is refused: %s", model, waiting.offer.version, manifest.reason)
             self._end(waiting, Event.REFUSE, manifest.code, manifest.reason)
             return
@@ -111,6 +123,22 @@ class Offers:
             lambda data: self._have_index(waiting, manifest, data),
             lambda error: self._failed(waiting, error),
         )
+
+    def _has_made_room(self, waiting: _Open, short_bytes: int, sealed: bytes) -> bool:
+        """Make room if there is a way, and judge again when it is made."""
+        model = waiting.held.model
+        again = replace(waiting, rounds=waiting.rounds + 1)
+
+        def made() -> None:
+            if self._is_current(again):
+                self._judge(model, sealed)
+
+        # What is left over may not have been deleted yet, so that comes first and costs nobody anything.
+        asked = 0 if waiting.rounds == 0 else short_bytes
+        if waiting.rounds >= ROUNDS or not self._make_room(model, asked, made):
+            return False
+        self._open[model] = again
+        return True
 
     def _judged(self, waiting: _Open, sealed: bytes) -> Manifest | Refused:
         offer, held = waiting.offer, waiting.held

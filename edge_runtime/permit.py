@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone, tzinfo
 
 from edge_runtime.clock import Clock
+from toolkit.protocol.installation import Installation
 from toolkit.protocol.window import Window
 from toolkit.wire.device_config import WEEK, DeviceConfig, InstallWindow
+from toolkit.wire.states import InstallState
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,14 @@ class Permit:
     def doubts_clock(self) -> bool:
         """Whether something has to wait because the time of day is in doubt."""
         return self._window is not None and bool(self._clock.read().doubt)
+
+    def wait_of(self, held: Installation, *, urgent: bool) -> Wait | None:
+        """Say what keeps an offer from being looked at, or an accepted one from being fetched and installed."""
+        if held.state is InstallState.OFFERED:
+            offer, first = held.offer, held.shall_serve
+            serves = offer is not None and first is not None and offer.artifact == first.artifact
+            return HELD if self.held and not serves else None
+        return self.wait(urgent=urgent) if held.state is InstallState.WAITING_WINDOW else None
 
     def wait(self, *, urgent: bool) -> Wait | None:
         """Say why something new has to wait; None when it may be installed. What is urgent needs no window."""

@@ -87,6 +87,7 @@ TABLE: Final[dict[tuple[InstallState, Event], Arrow]] = {
     **{(state, Event.RELABEL): Arrow(state) for state in (*_WORK, S.PROBATION, S.ACTIVE)},
     **{(state, Event.WITHDRAW): Arrow(S.CANCELLED, (Action.STOP, Action.SERVE)) for state in _WORK},
     **{(state, Event.WITHDRAW): Arrow(S.IDLE, (Action.SERVE,)) for state in _RESTING - {S.IDLE, S.CANCELLED}},
+    (S.CANCELLED, Event.EVICT): Arrow(S.IDLE),
     (S.REJECTED, Event.RETRY): Arrow(S.OFFERED, (Action.CHECK_OFFER,)),
     (S.FAILED, Event.RETRY): Arrow(S.OFFERED, (Action.CHECK_OFFER,)),
     # ---- the version that serves while something else goes on
@@ -129,6 +130,7 @@ _NEVER: Final[dict[Event, frozenset[InstallState]]] = {
     # Nothing is under way that could carry the new name; `step` makes an OFFER of it.
     Event.RELABEL: FINISHED - {S.ACTIVE},
     Event.RETRY: frozenset(InstallState) - {S.REJECTED, S.FAILED},
+    Event.EVICT: frozenset(InstallState) - {S.CANCELLED},
     Event.PROBATION_OVER: frozenset(InstallState) - {S.PROBATION},
     Event.CRASH_LOOP: frozenset(InstallState) - {S.ACTIVATING},
 }

@@ -138,6 +138,8 @@ class Event(str, Enum):
     RESTART = "restart"
     BOOT_LOOP = "boot-loop"
     """The version that shall serve did not come to serve in several starts."""
+    EVICT = "evict"
+    """What was begun of a withdrawn offer is given up to make room."""
     CRASH_LOOP = "crash-loop"
     """Loading the new version took the daemon down several times."""
 
@@ -206,6 +208,13 @@ class Struck:
 
 
 @dataclass(frozen=True)
+class Evicted:
+    """These artifacts are given up to make room for another model, see `room`; they are deleted afterwards."""
+
+    artifacts: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an action of an attempt ended. `code` and `reason` for REFUSE and FAIL, `counter` and `floor` for ACCEPT."""
 
@@ -217,7 +226,7 @@ class Outcome:
     floor: int = 0
 
 
-Given = Offered | Withdrawn | Restarted | Tick | Serving | Struck | Outcome
+Given = Offered | Withdrawn | Restarted | Tick | Serving | Struck | Evicted | Outcome
 """Everything that can be given to `install.step`."""
 
 

@@ -16,6 +16,7 @@ from toolkit.protocol.installation import (
     RETRY_SECONDS,
     Ban,
     Event,
+    Evicted,
     Given,
     Installation,
     Offered,
@@ -25,6 +26,7 @@ from toolkit.protocol.installation import (
     Struck,
     Tick,
 )
+from toolkit.protocol.room import without
 from toolkit.wire.states import FINISHED, InstallState
 
 
@@ -43,6 +45,9 @@ def interpret(held: Installation, given: Given, now: float) -> tuple[Installatio
         return _serving(held, given), None
     elif isinstance(given, Struck):
         return _strike(held, given, now)
+    elif isinstance(given, Evicted):
+        held, begun = without(held, given.artifacts)
+        event = Event.EVICT if begun else None
     else:
         event = Event.WITHDRAW
     return held, event

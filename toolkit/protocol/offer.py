@@ -27,6 +27,8 @@ class Refused:
 
     code: str
     reason: str
+    short_bytes: int = 0
+    """For no-space: what is lacking."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,10 @@ def _too_small(what: str, manifest: Manifest, ability: Ability, held_bytes: int)
         return Refused("no-memory", why)
     # The part file and the unpacked version exist side by side until every byte has been checked.
     needed = max(requires.disk_bytes, manifest.total_bytes) + manifest.total_bytes - held_bytes
-    if needed + manifest.index_bytes + SPARE_BYTES > ability.free_disk_bytes:
+    short = needed + manifest.index_bytes + SPARE_BYTES - ability.free_disk_bytes
+    if short > 0:
         why = f"{what} needs {needed} bytes of disk and {SPARE_BYTES} to spare"
-        return Refused("no-space", f"{why}; {ability.free_disk_bytes} are free for artifacts")
+        return Refused("no-space", f"{why}; {ability.free_disk_bytes} are free for artifacts", short)
     return None
 
 
