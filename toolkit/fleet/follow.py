@@ -14,10 +14,16 @@ from toolkit.fleet.status import Refusal, RolloutRow, look, row_of
 from toolkit.protocol.waves import Progress, RolloutState
 
 _MOST_NAMES = 5
+_LOOK_SECONDS = 0.1
+"""A fleet that talks a lot must not keep us counting."""
 
 
 def follow(
-    watch: Watch, name: str, seconds: float, on_change: Callable[[RolloutRow], None] | None = None
+    watch: Watch,
+    name: str,
+    seconds: float,
+    on_change: Callable[[RolloutRow], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> RolloutRow:
     """Watch a rollout until it ends or the time is over; `verdict` says which.
 
@@ -26,12 +32,13 @@ def follow(
         name: of a rollout that stands on the broker.
         seconds: how long to watch.
         on_change: called with each row that differs from the one before.
+        stop: asked again and again; True ends the watch early.
 
     Raises:
         RolloutError: the rollout was cleared away.
     """
     followed = _Followed(watch, name, on_change)
-    watch.wait_for(followed.ended, seconds)
+    watch.wait_for(lambda: stop() or followed.ended(), seconds)
     return followed.look()
 
 
@@ -44,6 +51,7 @@ class _Followed:
         self._on_change = on_change
         self._progress = Progress()
         self._last: RolloutRow | None = None
+        self._next_look = 0.0
 
     def look(self) -> RolloutRow:
         rollout = self._watch.retained.rollouts.get(self._name)
@@ -60,7 +68,11 @@ class _Followed:
         return row
 
     def ended(self) -> bool:
-        return self.look().ended
+        if time.monotonic() < self._next_look:
+            return False
+        ended = self.look().ended
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        return ended
 
 
 def verdict(

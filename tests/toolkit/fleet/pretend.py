@@ -87,6 +87,8 @@ class Device:
     keyring: Keyring = KEYRING
     refuses: set[str] = field(default_factory=set)
     refuses_versions: set[str] = field(default_factory=set)
+    words: str = "output y is off by 0.9"
+    """Its reason, when it refuses."""
     deaf: bool = False
     """Takes desired states and says nothing."""
     obeyed: list[Desired] = field(default_factory=list)
@@ -145,7 +147,7 @@ class Device:
             rollout=wanted.rollout,
             serving_version=self.serving.get(wanted.model, ""),
             code="golden-mismatch" if refused else "",
-            reason="output y is off by 0.9" if refused else "",
+            reason=self.words if refused else "",
         )
 
 
