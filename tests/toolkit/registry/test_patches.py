@@ -128,6 +128,20 @@ def test_an_older_version_that_is_damaged_only_costs_its_patch(site: Site) -> No
     assert not manifest_of(site, "1").manifest.patches
 
 
+def test_a_patch_that_does_not_make_the_version_is_not_published(site: Site) -> None:
+    push_step(site, 0)
+    folder = site.folder / "step-1"
+
+    def somebody_writes(_: int) -> None:
+        other, _ = drifting(site.folder / "other", 2)
+        (folder / "model.onnx").write_bytes(other.read_bytes())
+
+    (shipment,) = push_step(site, 1, PatchRules(told=somebody_writes)).shipments
+    assert shipment.way == "chunks"
+    assert "does not make this version" in shipment.note
+    assert not manifest_of(site, "1").manifest.patches
+
+
 class _FullAfter(DirectoryRemote):
     """A registry that takes only so many objects, until it is told otherwise."""
 
