@@ -18,6 +18,7 @@ from typer.main import get_command
 from toolkit.cli.app import COMMANDS, build
 from toolkit.cluster.doctor.examine import ailments
 from toolkit.errors import INTERRUPTED_EXIT_CODE, TiersError
+from toolkit.fleet.doctor import AILMENTS
 from toolkit.lint.check import RULES
 from toolkit.lint.gang_fit import STAYS_PENDING
 from toolkit.lint.schema_words import CURES, WHAT, WHY
@@ -90,6 +91,9 @@ def problems_page() -> str:
         lines.append(_cells(f"`{rule.code}` ({rule.severity.value})", what, rule.why, rule.cure))
     lines += ["\n## In a cluster (`tiers doctor`)\n", *head]
     for each in ailments():
+        lines.append(_cells(f"`{each.code}` ({each.severity.value})", each.what, each.why, each.cure))
+    lines += ["\n## At a broker (`tiers doctor --broker`)\n", *head]
+    for each in AILMENTS:
         lines.append(_cells(f"`{each.code}` ({each.severity.value})", each.what, each.why, each.cure))
     return "\n".join(lines) + "\n"
 

@@ -174,6 +174,18 @@ def free_port() -> Callable[[], int]:
 
 
 # ---------------------------------------------------------------- the broker
+def end_mosquitto(process: subprocess.Popen[bytes]) -> None:
+    """Send SIGTERM until it is gone: Mosquitto forgets one that comes after it listens and before its loop begins."""
+    for _ in range(60):
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+            return
+    process.kill()
+    process.wait()
+    pytest.fail("Mosquitto does not end")
+
+
 @dataclass
 class Mosquitto:
     """A real Mosquitto of one test, on loopback. `stop` and `start` keep the port: a broker that goes and comes."""
@@ -201,8 +213,7 @@ class Mosquitto:
     def stop(self) -> None:
         """End it and wait until it is gone."""
         if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=60)
+            end_mosquitto(self.process)
             self.process = None
 
     def _answers(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from toolkit.cli.clusters import ContextOption, KubeconfigOption, connections, load_site
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, describe, say, show
-from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
+from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
 
 def doctor(
@@ -14,10 +16,17 @@ def doctor(
     assignments: SetOption = NOTHING_SET,
     context: ContextOption = None,
     kubeconfig: KubeconfigOption = None,
+    broker: Annotated[bool, typer.Option("--broker", help="Look at the broker instead.")] = False,
     output: OutputOption = Output.TABLE,
     as_json: JsonOption = False,
 ) -> None:
     """Check versions, kinds, switches, machines, rights and clocks of the clusters; nothing is changed."""
+    if broker:
+        from toolkit.cli.doctor_broker import look_at_broker
+        from toolkit.topology.load import load
+
+        look_at_broker(load(files, variables_of(assignments)).topology, output, as_json=as_json)
+        return
     from toolkit.cluster.doctor.examine import examine
     from toolkit.errors import ClusterError
     from toolkit.render.lock import LOCK_FILE, read_lock

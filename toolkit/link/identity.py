@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,6 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from toolkit.errors import IntegrityError, StoreError
-from toolkit.sync.whole import DRAFT_ENDING, sync_folder, write_whole
 
 PEM_LIMIT = 64 * 1024
 """Bytes of a key, a request or a certificate that are looked at."""
@@ -65,8 +65,8 @@ def request_identity(name: str, key_file: Path, request_file: Path) -> Requested
             request_file.parent.mkdir(parents=True, exist_ok=True)
             subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
             request = x509.CertificateSigningRequestBuilder().subject_name(subject)
-            write_whole(
-                request_file, request.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), mode=0o644
+            _put(
+                request_file, request.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), os.replace, 0o644
             )
     except OSError as error:
         raise StoreError(f"{error.filename or key_file} cannot be written: {error.strerror}") from error
@@ -82,20 +82,11 @@ def write_new_key(file: Path, key: ec.EllipticCurvePrivateKey) -> bool:
     Raises:
         OSError: the disk did not take it.
     """
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}{DRAFT_ENDING}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            os.link(draft, file)  # unlike a rename, this never replaces
-        except FileExistsError:
-            return False
-    finally:
-        draft.unlink(missing_ok=True)
-    sync_folder(file.parent)
+        # Unlike a rename, a link never replaces.
+        _put(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), os.link, 0o600)
+    except FileExistsError:
+        return False
     return True
 
 
@@ -133,6 +124,26 @@ def public_bytes_of(
 def common_names(name: x509.Name) -> list[str]:
     """Give the common names of a subject; what is to be trusted has exactly one."""
     return [str(each.value) for each in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
+
+
+def _put(file: Path, data: bytes, place: Callable[[Path, Path], None], mode: int) -> None:
+    """Write beside the place, flush, and `place` it there; as sync.whole does, which this room stands below."""
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}.part")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        place(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _asks_the_same(file: Path, name: str, key: PrivateKey) -> bool:

@@ -22,7 +22,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from tests.conftest import program
+from tests.conftest import end_mosquitto, program
 from toolkit.fleet.authority import make_authority
 from toolkit.fleet.enroll import Policy, enroll, revoke
 from toolkit.link.identity import request_identity
@@ -89,13 +89,16 @@ class Ward:
         stem = self.folder / name.replace(":", "-")
         return request_identity(name, Path(f"{stem}.key"), Path(f"{stem}.csr")).request_file
 
-    def start(self) -> None:
-        for name, text in standalone_configuration(self.site, self.broker).items():
-            (self.broker / name).write_text(text)
-        (self.broker / "data").mkdir(exist_ok=True)
+    def start(self, *, as_it_is: bool = False) -> None:
         config = self.broker / "mosquitto.conf"
-        if os.geteuid() == 0:
-            config.write_text(f"user root\n{config.read_text()}")  # else it may not enter the test's folder
+        if not as_it_is:
+            for name, text in standalone_configuration(self.site, self.broker).items():
+                (self.broker / name).write_text(text)
+            (self.broker / "data").mkdir(exist_ok=True)
+            if os.geteuid() == 0:
+                config.write_text(
+                    f"user root\n{config.read_text()}"
+                )  # else it may not enter the test's folder
         executable = program("mosquitto")
         assert executable is not None
         with (self.broker / "mosquitto.log").open("ab") as log:
@@ -111,8 +114,7 @@ class Ward:
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=20)
+            end_mosquitto(self.process)
             self.process = None
 
     def files_of(self, name: str) -> TlsSettings:
@@ -185,9 +187,13 @@ class Client:
     def close(self) -> None:
         self._paho.disconnect()
         self._paho.loop_stop()
-        sock = self._paho.socket()
+        sock, client = self._paho.socket(), self._paho
         if sock is not None:
             sock.close()
+        # Lets go of paho, which closes sockets of its own then.
+        client.on_connect = client.on_message = client.on_disconnect = client.on_subscribe = (
+            client.on_publish
+        ) = None
 
     def vanish(self) -> None:
         """End the connection without a word, so that the broker sends the last will."""

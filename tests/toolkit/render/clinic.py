@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.certificates import Authority
-from tests.conftest import program
+from tests.conftest import end_mosquitto, program
 from toolkit.link.paho_link import PahoLink
 from toolkit.link.settings import TlsSettings, settings_from_url
 from toolkit.render.broker import CERTIFICATE_FOLDER, CLIENTS_FOLDER, CONFIG_FOLDER, DATA_FOLDER, HEALTH_PORT
@@ -89,8 +89,7 @@ class ClinicBroker:
     def stop(self) -> None:
         """End it."""
         if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=10)
+            end_mosquitto(self.process)
             self.process = None
 
     def files_of(self, name: str) -> TlsSettings:
