@@ -90,6 +90,9 @@ class _NotingLink:
     def subscribe(self, topic_filter: str, *, qos: int = 0) -> None:
         self._link.subscribe(topic_filter, qos=qos)
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        self._link.unsubscribe(topic_filter)
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         self._note(topic, payload)
         self._link.publish(topic, payload, qos=qos, retain=retain)

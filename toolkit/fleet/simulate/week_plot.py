@@ -70,7 +70,7 @@ def draw(healthy: Week, broken: Week) -> str:
             top=100.0,
         ),
         Panel(
-            f"The same, when {broken.plan.refusing:.0%} refuse it: {broken.touched:,} devices touched",
+            f"The same, when {100 * broken.plan.refusing:.3g} % refuse it: {broken.touched:,} devices touched",
             tuple(sample.at / HOUR for sample in broken.samples),
             _stages(broken, "new", "checking", "fetching", "told", "refused"),
             unit="hour",
