@@ -20,6 +20,7 @@ from toolkit.fleet.steer import Steering
 from toolkit.link.paho_link import PahoLink
 from toolkit.link.settings import settings_from_url
 from toolkit.registry.keys import make_key, write_keyring
+from toolkit.wire.report import Served
 from toolkit.wire.topics import Topics
 
 pytestmark = pytest.mark.broker
@@ -63,11 +64,13 @@ class Typed:
         keys = ("--key", "keys/site.pem", "--keyring", "keyring.json", "--json")
         return self.tiers("rollout", "start", "digits", *arguments, *keys)
 
-    def driver_process(self) -> subprocess.Popen[bytes]:
+    def driver_process(self, log: str = "driver.log") -> subprocess.Popen[bytes]:
         files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml")
         keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
-        command = [sys.executable, "-m", "toolkit.cli", "rollout", "run", *files, *keys]
-        return subprocess.Popen(command, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+        command = [sys.executable, "-m", "toolkit.cli", "--verbose", "rollout", "run", *files, *keys]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        with (self.folder / log).open("wb") as errors:
+            return subprocess.Popen(command, cwd=self.folder, env=environment, stderr=errors)
 
     def link(self, name: str) -> PahoLink:
         return PahoLink(settings_from_url(f"mqtt://127.0.0.1:{self.port}", name))
@@ -312,3 +315,70 @@ def test_a_wave_that_waits_for_a_word_gets_it_and_every_device_has_its_reason(ty
     nobody = typed.tiers("rollout", "status", "--device", "box-9")
     assert nobody.returncode == 1
     assert "did you mean 'box-" in nobody.stderr
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_after_it_took_a_version_back_is_followed_by_one_that_knows(
+    typed: Typed, wait_until
+) -> None:
+    typed.run_devices()
+    (typed.folder / "slow.yaml").write_text("models: {digits: {rollout: {soak: 10m}}}\n")
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+    files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml", "-f", "slow.yaml")
+    first = typed.driver_process()
+    try:
+        assert typed.start("--wait", "--timeout", "60s").returncode == 0
+        begun = typed.tiers(
+            "rollout", "start", "digits", "--version", "2", "--json", *keys, *files, plain=True
+        )
+        canary = typed.devices[json.loads(begun.stdout)["devices"][0]]
+        wait_until(lambda: canary.serving.get("digits") == "2", "the canary has it", 60)
+        canary.served = Served(requests=1000, failures=31)
+        canary.report(canary.obeyed[-1])
+        canary.served = Served()
+        wait_until(lambda: canary.serving.get("digits") == "1", "it is taken back", 60)
+        wait_until(
+            lambda: "digits-2-2: FAILED" in (typed.folder / "driver.log").read_text(), "it is over", 60
+        )
+    finally:
+        first.kill()
+        first.wait(60)
+    second = typed.driver_process("second.log")
+    try:
+        wait_until(lambda: "steering in term" in (typed.folder / "second.log").read_text(), "it steers", 60)
+        shown = typed.tiers("rollout", "status", "digits-2-2", "--keyring", "keyring.json", "--json")
+        found = json.loads(shown.stdout)
+        assert (found["state"], found["why"]) == ("FAILED", "error rate 3.1 % of 1,000 requests, limit 1 %")
+        assert typed.start("--wait", "--timeout", "60s").returncode == 0, "the second one works"
+    finally:
+        second.terminate()
+        assert second.wait(60) == 0
+    told = {name for name, device in typed.devices.items() for seen in device.seen for each in seen.models
+            if each.version == "2"}  # fmt: skip
+    assert told == {canary.name}, "nobody is sent into the same again"
+
+
+@pytest.mark.slow
+def test_a_driver_that_wakes_up_after_another_began_stands_by(typed: Typed, wait_until) -> None:
+    typed.run_devices()
+    (typed.folder / "slow.yaml").write_text("models: {digits: {rollout: {soak: 2s}}}\n")
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
+    files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml", "-f", "slow.yaml")
+    assert typed.tiers("rollout", "start", "digits", *keys, *files, plain=True).returncode == 0
+    first = typed.driver_process()
+    second = None
+    try:
+        wait_until(lambda: any(device.serving for device in typed.devices.values()), "the canary has it", 60)
+        first.send_signal(signal.SIGSTOP)
+        second = typed.driver_process("second.log")
+        wait_until(lambda: all(device.serving for device in typed.devices.values()), "everybody has it", 60)
+        first.send_signal(signal.SIGCONT)
+        wait_until(lambda: "stands by" in (typed.folder / "driver.log").read_text(), "the first knows", 60)
+    finally:
+        for each in (first, second):
+            if each is not None:
+                each.send_signal(signal.SIGCONT)
+                each.terminate()
+                assert each.wait(60) == 0
+    assert [[desired.seq for desired in device.seen] for device in typed.devices.values()] == [[1], [1], [1]]
+    assert len({device.obeyed[0].fence for device in typed.devices.values()}) == 2, "two drivers wrote"

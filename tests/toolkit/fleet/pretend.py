@@ -18,7 +18,7 @@ from toolkit.wire.desired import Desired, DesiredModel, decode_desired
 from toolkit.wire.digest import digest_of
 from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring, TrustedKey
-from toolkit.wire.report import ModelReport, Presence, Report
+from toolkit.wire.report import ModelReport, Presence, Report, Served
 from toolkit.wire.rollout import Rollout, RolloutSpec, Wave
 from toolkit.wire.signature import seal, unseal
 from toolkit.wire.states import InstallState
@@ -87,6 +87,8 @@ class Device:
     keyring: Keyring = KEYRING
     refuses: set[str] = field(default_factory=set)
     refuses_versions: set[str] = field(default_factory=set)
+    served: Served = Served()
+    """What its requests came to."""
     words: str = "output y is off by 0.9"
     """Its reason, when it refuses."""
     deaf: bool = False
@@ -146,6 +148,7 @@ class Device:
             artifact=wanted.artifact,
             rollout=wanted.rollout,
             serving_version=self.serving.get(wanted.model, ""),
+            served=self.served if not refused else Served(),
             code="golden-mismatch" if refused else "",
             reason=self.words if refused else "",
         )
