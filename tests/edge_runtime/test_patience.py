@@ -10,6 +10,7 @@ from queue import Queue
 import pytest
 
 from edge_runtime.patching import MANIFEST_SECONDS, STILL_SECONDS, Bench, Patching
+from edge_runtime.store import Tally
 from edge_runtime.transfer import Fetches, Surroundings
 from edge_runtime.worker import Worker
 from tests.edge_runtime.conftest import Keys
@@ -100,6 +101,8 @@ def fetching(desk: Desk) -> None:
 
 
 def test_a_connected_device_does_without_a_patch_of_which_nothing_comes(desk: Desk) -> None:
+    desk.place.accept(desk.pair.patch)
+    desk.place.store.save_tally(desk.pair.patch.artifact, Tally(received=500, resent=30, bad=2))
     fetching(desk)
     desk.patching.tick()
     desk.now += STILL_SECONDS - 1
@@ -109,6 +112,8 @@ def test_a_connected_device_does_without_a_patch_of_which_nothing_comes(desk: De
     desk.patching.tick()
     desk.until(lambda: desk.ended)
     assert "nothing of it came" in desk.problem
+    # What came in vain came all the same.
+    assert desk.place.store.tally(desk.pair.target.artifact) == Tally(received=500, resent=30, bad=2)
     assert not desk.fetches.chunks
 
 

@@ -110,6 +110,18 @@ def test_an_opaque_file_is_compared_with_the_base_around_it(tmp_path: Path) -> N
     assert play(patch, base) == target
 
 
+def test_a_small_change_far_behind_is_compared_with_what_stood_there(tmp_path: Path) -> None:
+    base = noise(4096 * KIB)
+    target = bytearray(base)
+    for at in range(3500 * KIB, 3800 * KIB, 3 * KIB):
+        target[at] ^= 1
+    encode_patch([change(tmp_path, base, bytes(target))], tmp_path / "patch")
+    patch = (tmp_path / "patch").read_bytes()
+    assert {type(op) for op in head_of(patch).files[0].ops} == {Copy, Prefix}
+    assert len(patch) < 10 * KIB
+    assert play(patch, base, piece=100_000) == target
+
+
 def test_chunks_that_moved_are_copied(tmp_path: Path) -> None:
     first, second = noise(300 * KIB), noise(300 * KIB)
     encode_patch([change(tmp_path, first + second, second + noise(KIB) + first)], tmp_path / "patch")
