@@ -91,13 +91,15 @@ def _order(numpy: ModuleType, numbers: Numbers, width: int) -> NDArray[np.intp]:
 def _ascending(numbers: Numbers, width: int) -> Numbers:
     """Map the bits of floats to unsigned integers in the same order: negative ones inverted, others above them."""
     mask = (_signed(numbers, width) >> (8 * width - 1)).view(numbers.dtype) | _top_bit(numbers, width)
-    return numbers ^ mask
+    mapped: Numbers = numbers ^ mask
+    return mapped
 
 
 def _descending(numbers: Numbers, width: int) -> Numbers:
     """Invert `_ascending`."""
     mask = (_signed(~numbers, width) >> (8 * width - 1)).view(numbers.dtype) | _top_bit(numbers, width)
-    return numbers ^ mask
+    mapped: Numbers = numbers ^ mask
+    return mapped
 
 
 def _signed(numbers: Numbers, width: int) -> NDArray[np.signedinteger[Any]]:
@@ -106,7 +108,8 @@ def _signed(numbers: Numbers, width: int) -> NDArray[np.signedinteger[Any]]:
 
 
 def _top_bit(numbers: Numbers, width: int) -> np.unsignedinteger[Any]:
-    return numbers.dtype.type(1 << (8 * width - 1))
+    bit: np.unsignedinteger[Any] = numbers.dtype.type(1 << (8 * width - 1))
+    return bit
 
 
 def _numpy() -> ModuleType:
