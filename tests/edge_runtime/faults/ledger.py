@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edge_runtime.store import Store
-from tests.edge_runtime.conftest import Depot, Device, Made
+from tests.edge_runtime.conftest import Depot, Device, Keys, Made, golden_file, linear_model
 from toolkit.protocol.transfer import COMMIT_BYTES
 from toolkit.wire.report import ModelReport
 from toolkit.wire.states import InstallState
@@ -17,6 +18,19 @@ PACE = (f"max_window={WINDOW}", "start_window=131072", "first_timeout=1", "min_t
 """A window that is small beside the artifacts of these tests, and little patience."""
 BOUND = WINDOW + COMMIT_BYTES
 """The most bytes that one fault may cost (docs/formats.md)."""
+
+
+def make(keys: Keys, seed: int, size: int = 4 * 1024 * KIB) -> tuple[Made, dict[str, bytes]]:
+    """Make v1 of the linear model with so much ballast; also give its files."""
+    ballast = random.Random(seed).randbytes(size)
+    files = {"model.onnx": linear_model(1, ballast=ballast), "golden.npz": golden_file(1)}
+    return keys.make("v1", files), files
+
+
+def sent_again(depot: Depot, made: Made) -> int:
+    """Give the bytes of all chunks that were sent, less those of the artifact."""
+    sent = sum(made.chunks[number].size for number in depot.chunks_sent(made))
+    return sent - sum(chunk.size for chunk in made.chunks)
 
 
 def paced() -> list[str]:

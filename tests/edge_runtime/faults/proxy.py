@@ -51,6 +51,8 @@ class Proxy:
 
     def close(self) -> None:
         self._ending.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
         self._listener.close()
         self.cut()
         self._thread.join(10)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.edge_runtime.conftest import golden_file, linear_model
 from tests.edge_runtime.faults.ledger import Ledger, assert_whole, look
+from toolkit.wire.digest import digest_of
 
 pytestmark = pytest.mark.broker
 MIB = 1024 * 1024
@@ -48,7 +49,7 @@ def test_a_power_cut_between_fdatasync_and_bitmap(
     place = 0
     for number, chunk in enumerate(made.chunks):
         if number in stored:
-            assert durable[place : place + chunk.size] in files["model.onnx"] + files["golden.npz"]
+            assert digest_of(durable[place : place + chunk.size]) == chunk.digest
         place += chunk.size
     report = ledger.finish("v2", wait_until)
     print(f"{lost} bytes were lost in the cut at {cut_at}, {len(stored)} chunks were in the bitmap")

@@ -1,0 +1,223 @@
+"""Faults between a device and its broker: a stall, a cut, a queue that overflows, 3.1.1 alone, frames that are not what
+was sent, and loss on the wire.
+
+The stalls are shorter than the 60 s of the reference, and longer than every time-out that the daemons here have (2 s at
+most, see `ledger.PACE`); what a stall beyond the keepalive of 30 s comes to, a connection that both ends give up, is
+done by cutting it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Mosquitto
+from tests.edge_runtime.conftest import Depot, Device, Keys, golden_file, linear_model
+from tests.edge_runtime.faults.ledger import BOUND, assert_whole, make, paced, sent_again
+from tests.edge_runtime.faults.proxy import Proxy
+from toolkit.fleet.broker import start_broker
+from toolkit.wire.frame import FRAME_OVERHEAD, PIECE_OVERHEAD
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+MIB = 1024 * 1024
+SEEDS = [1, pytest.param(2, marks=pytest.mark.faults), pytest.param(3, marks=pytest.mark.faults)]
+LONGER_THAN_ANY_TIMEOUT = 2.5
+
+
+@pytest.fixture
+def proxy(mosquitto: Mosquitto) -> Iterator[Proxy]:
+    proxy = Proxy(mosquitto.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def behind(proxy: Proxy, keys: Keys, tmp_path: Path) -> Iterator[Device]:
+    """A device that reaches its broker through the proxy."""
+    device = Device(tmp_path / "device", proxy.port, keys)
+    yield device
+    if device.process is not None:
+        device.kill()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("answers_only", [False, True], ids=["both-ways", "answers"])
+def test_a_stall_of_the_connection_costs_at_most_the_window_and_a_batch(
+    depot, proxy, behind, keys, seed: int, answers_only: bool
+) -> None:
+    made, files = make(keys, seed)
+    depot.pause_after(random.Random(seed).randrange(20, 150))
+    behind.start(*paced())
+    depot.offer(made)
+    assert depot.reached_limit.wait(60)
+    proxy.stall(answers_only=answers_only)
+    depot.resume()
+    threading.Event().wait(LONGER_THAN_ANY_TIMEOUT)
+    proxy.go_on()
+    report = depot.wait_for_state("ACTIVE", "v1")
+    assert_whole(behind, made, files)
+    print(f"seed {seed}: {sent_again(depot, made)} bytes came again; allowed: {BOUND}")
+    assert sent_again(depot, made) <= BOUND
+    assert report.bytes_resent <= BOUND
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_connection_that_is_given_up_in_a_stall_costs_at_most_the_window_and_a_batch(
+    depot, proxy, behind, keys, seed: int
+) -> None:
+    made, files = make(keys, seed)
+    depot.pause_after(random.Random(seed).randrange(20, 150))
+    behind.start(*paced())
+    depot.offer(made)
+    assert depot.reached_limit.wait(60)
+    proxy.stall()
+    depot.resume()
+    proxy.cut()
+    depot.wait_for_state("ACTIVE", "v1")
+    assert_whole(behind, made, files)
+    print(f"seed {seed}: {sent_again(depot, made)} bytes came again; allowed: {BOUND}")
+    assert sent_again(depot, made) <= BOUND
+
+
+# ---------------------------------------------------------------- a small queue
+@pytest.fixture
+def narrow(tmp_path: Path, require: Callable[[str], None]) -> Iterator[Mosquitto]:
+    """A broker that drops what does not fit into a queue of 50 messages."""
+    require("mosquitto")
+    settings = ("allow_anonymous true", "persistence false", "max_queued_messages 50")
+    broker = Mosquitto(tmp_path / "narrow", settings=settings)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def test_a_broker_that_queues_50_messages_drops_and_still_all_arrives(
+    narrow: Mosquitto, keys: Keys, tmp_path: Path
+) -> None:
+    depot, proxy = Depot(f"mqtt://127.0.0.1:{narrow.port}", keys), Proxy(narrow.port)
+    device = Device(tmp_path / "device", proxy.port, keys)
+    try:
+        # Every chunk is a frame here, so 8 MiB are 400 messages; the kernel takes some of them.
+        made, files = make(keys, 1, 8 * MIB)
+        patience = ("first_timeout=0.5", "min_timeout=0.3", "max_timeout=1", "start_window=8388608")
+        device.start(*(option for limit in patience for option in ("--pace", limit)))
+        depot.offer(made)
+        proxy.pause_seconds = 0.005
+        depot.wait_for_state("ACTIVE", "v1")
+        assert_whole(device, made, files)
+        log = (narrow.folder / "mosquitto.log").read_text()
+        print(f"{sent_again(depot, made)} bytes were sent again, because the broker dropped them")
+        assert "Outgoing messages are being dropped" in log
+        assert sent_again(depot, made) > 0
+    finally:
+        device.kill()
+        proxy.close()
+        depot.close()
+
+
+# ---------------------------------------------------------------- MQTT 3.1.1 alone
+def test_a_broker_that_knows_nothing_but_3_1_1_is_enough(keys: Keys, tmp_path: Path, require) -> None:
+    require("amqtt")
+    broker = start_broker(tmp_path / "amqtt", kind="amqtt")
+    depot = Depot(broker.url, keys)
+    device = Device(tmp_path / "device", broker.port, keys)
+    try:
+        made, files = make(keys, 1, MIB)
+        device.start()
+        depot.offer(made)
+        depot.wait_for_state("ACTIVE", "v1")
+        assert_whole(device, made, files)
+        assert device.infer([1, 0, 0, 0]) == ("v1", [0.0, 1.0, 2.0])
+    finally:
+        device.kill()
+        depot.close()
+        broker.stop()
+
+
+# ---------------------------------------------------------------- frames
+def twice(frames: list[bytes], _source: random.Random) -> list[bytes]:
+    return [copy for frame in frames for copy in (frame, frame)]
+
+
+def shuffled(frames: list[bytes], source: random.Random) -> list[bytes]:
+    return source.sample(frames, len(frames))
+
+
+def truncated(frames: list[bytes], source: random.Random) -> list[bytes]:
+    return [frame[: source.randrange(len(frame))] if source.random() < 0.1 else frame for frame in frames]
+
+
+def flipped(frames: list[bytes], source: random.Random) -> list[bytes]:
+    """Turn one bit, in the header of every other frame that is hit, else anywhere."""
+    result = []
+    for frame in frames:
+        if source.random() < 0.1:
+            end = FRAME_OVERHEAD + PIECE_OVERHEAD if source.random() < 0.5 else len(frame)
+            bit = source.randrange(8 * end)
+            turned = bytearray(frame)
+            turned[bit // 8] ^= 1 << bit % 8
+            frame = bytes(turned)  # noqa: PLW2901
+        result.append(frame)
+    return result
+
+
+def all_of_it(frames: list[bytes], source: random.Random) -> list[bytes]:
+    for what in (twice, shuffled, truncated, flipped):
+        frames = what(frames, source)
+    return frames
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_frames_that_are_not_what_was_sent_cost_time_only(depot, device, keys, seed: int) -> None:
+    source = random.Random(seed)
+    print(f"seed {seed}")
+    device.start(*paced())
+    for number, what in enumerate((twice, shuffled, truncated, flipped, all_of_it), start=1):
+        ballast = source.randbytes(2 * MIB)
+        files = {"model.onnx": linear_model(number, ballast=ballast), "golden.npz": golden_file(number)}
+        made = keys.make(f"v{number}", files)
+        depot.tamper = lambda frames, what=what: what(frames, source)
+        depot.offer(made)
+        report = depot.wait_for_state("ACTIVE", f"v{number}")
+        assert_whole(device, made, files)
+        print(f"{what.__name__}: {report.chunks_bad} bad, {report.bytes_resent} bytes came in vain")
+        assert bool(report.chunks_bad) == (what in (truncated, flipped, all_of_it))
+        assert bool(report.bytes_resent) == (what in (twice, all_of_it)) or what is flipped
+
+
+# ---------------------------------------------------------------- loss on the wire
+LOSSY = """
+set -eu
+ip link set lo up
+for side in dport sport; do
+    iptables -A INPUT -i lo -p tcp --$side "$1" -m statistic --mode random --probability 0.1 -j DROP
+done
+shift
+exec "$@"
+"""
+"""Inside a network namespace of its own: one packet of ten to and from the broker is lost, then the command runs."""
+
+
+def _can_lose_packets() -> bool:
+    probe = ["unshare", "--net", "sh", "-c", LOSSY, "sh", "1", "true"]
+    here = all(shutil.which(each) for each in ("unshare", "ip", "iptables"))
+    return here and subprocess.run(probe, capture_output=True, check=False, timeout=20).returncode == 0
+
+
+def test_one_packet_of_ten_lost_on_the_wire(free_port: Callable[[], int], tmp_path: Path) -> None:
+    if not _can_lose_packets():
+        pytest.skip("needs hardware: a kernel in which this user may lose packets (unshare --net, iptables)")
+    port = free_port()
+    inner = [sys.executable, "-m", "tests.edge_runtime.faults.lossy", str(port), str(tmp_path)]
+    command = ["unshare", "--net", "sh", "-c", LOSSY, "sh", str(port), *inner]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout) <= 0.05 * 4 * MIB, "TCP repairs it; asking again would be waste"
