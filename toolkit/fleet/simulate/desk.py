@@ -46,12 +46,14 @@ class _Course:
 class Desk:
     """A driver without a broker. For one thread."""
 
-    def __init__(self, *, writes_per_look: int | None = WRITES_PER_TICK) -> None:
+    def __init__(self, *, writes_per_look: int | None = WRITES_PER_TICK, hears_itself: bool = False) -> None:
         """Begin with nothing known.
 
         Args:
             writes_per_look: most documents of one look, as of a real driver; None when looks are so far apart that a
                 real one would have written all of them in between.
+            hears_itself: a device gets nothing more before `take_desired` has told that the last document is there, as
+                with a real driver; otherwise documents are there at once.
         """
         self.desired: dict[str, Models] = {}
         """What each device shall run."""
@@ -59,6 +61,8 @@ class Desk:
         self.steps = 0
         """How often `waves.step` was asked."""
         self._writes_per_look = writes_per_look
+        self._hears_itself = hears_itself
+        self._on_their_way: set[str] = set()
         self._rollouts: dict[str, Rollout] = {}
         self._reports: dict[str, Report] = {}
         self._courses: dict[str, _Course] = {}
@@ -97,6 +101,10 @@ class Desk:
         """Take whether a device is connected."""
         self.online[device] = online
 
+    def take_desired(self, device: str) -> None:
+        """Take that the broker shows what was written for a device."""
+        self._on_their_way.discard(device)
+
     def look(self, now: float) -> list[Writing]:
         """Let every leading rollout take its step, and give what is to be written, in a driver's order.
 
@@ -120,10 +128,12 @@ class Desk:
             for device, models in wanted.items()
             if models != self.desired.get(device, ())
         ]
-        written = due[: self._writes_per_look]
+        written = [each for each in due if each.device not in self._on_their_way][: self._writes_per_look]
         for writing in written:
             self.desired[writing.device] = writing.models
-        later = {writing.device for writing in due[len(written) :]}
+        if self._hears_itself:
+            self._on_their_way.update(writing.device for writing in written)
+        later = {writing.device for writing in due} - {writing.device for writing in written}
         for model, owed in self._owed.items():
             self._owed[model] = {device: None for device in owed if device in later}
         return written

@@ -1,4 +1,4 @@
-"""Hand the journal of a real driver to a `desk`: it must come to the same desired states.
+"""Hand the journal of a real driver to a `desk`: it must write the same desired states, in the same order and looks.
 
 `driver` wrote the journal while a real `fleet.steer.Steering` worked on a real broker.
 """
@@ -17,15 +17,22 @@ from toolkit.wire.keyring import Keyring
 from toolkit.wire.signature import unseal
 from toolkit.wire.topics import Topics
 
-History = dict[str, list[Models]]
-"""Device -> what it was told to run, one after the other."""
+
+@dataclass(frozen=True)
+class Told:
+    """A desired state, and in which look it was written, from 1."""
+
+    look: int
+    device: str
+    models: Models
 
 
 @dataclass(frozen=True)
 class Replayed:
     """What a desk made of a journal."""
 
-    told: History
+    told: tuple[Told, ...]
+    """In order."""
     progress: dict[str, Progress]
     """Where the rollouts stand at the end."""
 
@@ -39,31 +46,34 @@ def replay(entries: Iterable[Entry], topics: Topics, keyring: Keyring, desk: Des
         keyring: whose seals hold.
         desk: to be fed; nothing takes a new one.
     """
-    desk = desk or Desk()
+    desk = desk or Desk(hears_itself=True)
     retained = Retained(topics, keyring)
-    told: History = {}
+    told: list[Told] = []
+    looks = 0
     for entry in entries:
         if entry.kind == "heard":
             _hear(desk, retained, entry)
         elif entry.kind == "looked":
-            for writing in desk.look(entry.at):
-                told.setdefault(writing.device, []).append(writing.models)
-    return Replayed(told, desk.progress)
+            looks += 1
+            told.extend(Told(looks, each.device, each.models) for each in desk.look(entry.at))
+    return Replayed(tuple(told), desk.progress)
 
 
-def written(entries: Iterable[Entry], topics: Topics, keyring: Keyring) -> History:
-    """Give what the driver itself wrote.
+def written(entries: Iterable[Entry], topics: Topics, keyring: Keyring) -> tuple[Told, ...]:
+    """Give what the driver itself wrote, in order.
 
     Raises:
         IntegrityError: a desired state does not hold under this keyring.
     """
-    told: History = {}
+    told: list[Told] = []
+    looks = 0
     for entry in entries:
+        looks += entry.kind == "looked"
         if entry.kind == "wrote":
             device = topics.device_of(entry.topic)
             payload = unseal(entry.payload, "desired", keyring, what=f"desired state of {device}")
-            told.setdefault(device, []).append(decode_desired(payload, device).models)
-    return told
+            told.append(Told(looks, device, decode_desired(payload, device).models))
+    return tuple(told)
 
 
 def _hear(desk: Desk, retained: Retained, entry: Entry) -> None:
@@ -84,3 +94,5 @@ def _hear(desk: Desk, retained: Retained, entry: Entry) -> None:
             desk.drop_report(name)
     elif kind == "presence":
         desk.take_presence(name, online=retained.online.get(name, False))
+    elif kind == "desired":
+        desk.take_desired(name)
