@@ -24,6 +24,7 @@ from toolkit.errors import IntegrityError, TiersError
 from toolkit.link.link import Arrived, Connected, Disconnected, LinkEvent
 from toolkit.protocol import exchange
 from toolkit.wire.desired import decode_desired
+from toolkit.wire.digest import Digest
 from toolkit.wire.report import Presence
 from toolkit.wire.signature import unseal
 from toolkit.wire.topics import Topics
@@ -157,6 +158,8 @@ class Control:
     def _arrived(self, message: Arrived) -> None:
         if message.topic == self._topics.data(self._device):
             self._fetches.tell(exchange.FrameArrived(message.payload))
+        elif message.topic.startswith(stream := self._topics.stream("")):
+            self._fetches.streamed(Digest(message.topic.removeprefix(stream)), message.payload)
         elif not message.payload:
             return  # a retained topic was cleared; what we obey, we keep
         elif message.topic == self._topics.desired(self._device):

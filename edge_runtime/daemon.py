@@ -198,6 +198,7 @@ class Daemon:
             ),
             open_part=partial(Part, drill=self._drill),
             second=self._second,
+            listen=line.listen if config.download.broadcast else None,
         )
         fetches = Fetches(around, self._starts)
         ability = ability_of(lambda: self._disk_budget, self._folders, self._fingerprint)

@@ -49,6 +49,7 @@ class Line:
         self._topics = topics
         self._open_link = open_link
         self._wanted: set[Digest] = set()
+        self._streams: set[str] = set()
         self.link: Link | None = None
 
     def open(self) -> Queue[LinkEvent] | None:
@@ -59,6 +60,8 @@ class Line:
             link.subscribe(self._topics.data(self._device))
             for artifact in sorted(self._wanted):
                 link.subscribe(self._topics.manifest(artifact), qos=1)
+            for topic in sorted(self._streams):
+                link.subscribe(topic)
             link.connect()
         except TiersError as error:
             log.error("no link: %s; %s", error.message, error.hint)  # noqa: TRY400 -- explained, not a fault
@@ -76,6 +79,13 @@ class Line:
         self._wanted.add(artifact)
         if self.link is not None:
             self.link.subscribe(self._topics.manifest(artifact), qos=1)
+
+    def listen(self, artifact: Digest, wanted: bool) -> None:  # noqa: FBT001 -- a callback
+        """Hear the stream of an artifact, now or as soon as there is a link, or hear it no more."""
+        topic = self._topics.stream(artifact)
+        (self._streams.add if wanted else self._streams.discard)(topic)
+        if self.link is not None:
+            (self.link.subscribe if wanted else self.link.unsubscribe)(topic)
 
     def request(self, payload: bytes) -> None:
         """Ask the depot."""

@@ -15,6 +15,7 @@ from edge_runtime.folders import Folders
 from edge_runtime.part import Part
 from edge_runtime.roads import Roads, SecondRoad
 from edge_runtime.store import Store, Tally
+from edge_runtime.stream import Listening
 from edge_runtime.worker import Worker
 from toolkit.errors import IntegrityError, StoreError
 from toolkit.protocol import index_transfer, transfer
@@ -70,6 +71,8 @@ class Surroundings:
     """Opens a part file."""
     second: SecondRoad | None = None
     """The road beside MQTT's, if there is one."""
+    listen: Callable[[Digest, bool], None] | None = None
+    """Subscribes the stream of an artifact, or takes that back; None never listens."""
 
     def keep_tally(self, artifact: Digest, tally: Tally) -> None:
         """Save counts; a disk that takes none must not keep a fetch from ending."""
@@ -147,6 +150,7 @@ class ChunkFetch:
         self._base = around.store.tally(artifact)
         self._part: Part | None = None
         self._roads = self._second_road()
+        self._listening = Listening(artifact, around.listen, around.now) if around.listen else None
         self._connected = False
         self.rate = Rate()
         self._held: transfer.Transfer | None = None
@@ -183,7 +187,15 @@ class ChunkFetch:
             if self._roads is not None:
                 self._roads.link(up=self._connected)
                 event = Reconnected()  # what was under way is asked for again, on the road that is left
+            if self._connected and self._listening is not None:
+                self._listening.again()
         self._step(event)
+
+    def streamed(self, artifact: Digest, payload: bytes) -> None:
+        """Take a frame of a stream, if it is this artifact's."""
+        if artifact == self._artifact and self._listening is not None:
+            self._listening.heard()
+            self._step(FrameArrived(payload))
 
     def limit(self, rate: Rate) -> None:
         """Ask for no more than this in a second from now on."""
@@ -196,6 +208,9 @@ class ChunkFetch:
         self._done = None
         if self._roads is not None:
             self._roads.stop()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.stop()
         part, self._part = self._part, None
         if part is not None:
             self._around.disk.submit(part.close, lambda _: None, lambda _: None)
@@ -254,6 +269,8 @@ class ChunkFetch:
                 self._finish(action)
 
     def _request(self, request: ChunkRequest) -> None:
+        if self._listening is not None and self._held is not None:
+            request = self._listening.mark(request, self._held)
         if self._roads is None or self._held is None:
             self._around.send(encode_request(request))
         else:
@@ -377,6 +394,11 @@ class Fetches:
             share = self._bytes_per_second / len(self.chunks)
             for fetch in self.chunks.values():
                 fetch.limit(Rate(share, max(share, SMALLEST_BURST)))
+
+    def streamed(self, artifact: Digest, payload: bytes) -> None:
+        """Pass on a frame of an artifact's stream."""
+        for chunks in list(self.chunks.values()):
+            chunks.streamed(artifact, payload)
 
     def tell(self, event: LinkNews) -> None:
         """Pass on what happened on the link, or that time has passed."""

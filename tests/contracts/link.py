@@ -114,6 +114,20 @@ class LinkContract:
         sender.publish("state", b"", qos=1, retain=True)
         assert arrival(late, "state") == Arrived("state", b"", retained=False)
 
+    def test_what_is_unsubscribed_is_heard_no_more(self, world: World) -> None:
+        receiver = world.link()
+        receiver.subscribe("stream/a")
+        receiver.subscribe("end", qos=1)
+        connected(receiver)
+        receiver.unsubscribe("stream/a")
+        receiver.unsubscribe("never/asked/for")
+        receiver.publish("stream/a", b"no", qos=1)
+        receiver.publish("end", b"", qos=1)
+        assert arrivals_before(receiver, "end") == []
+        receiver.subscribe("stream/a")
+        receiver.publish("stream/a", b"again", qos=1)
+        assert arrival(receiver, "stream/a").payload == b"again"
+
     def test_qos_1_before_the_connection_is_kept_for_it(self, world: World) -> None:
         receiver, sender = world.link(), world.link()
         receiver.subscribe("early", qos=1)

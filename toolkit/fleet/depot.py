@@ -24,6 +24,7 @@ from toolkit.errors import (
     UnreachableError,
 )
 from toolkit.fleet.layout import Layout
+from toolkit.fleet.stream import Streamer
 from toolkit.link.link import Arrived, Connected, Disconnected, Link, LinkEvent
 from toolkit.protocol.buckets import Rate
 from toolkit.protocol.serve import begin, step
@@ -112,6 +113,7 @@ class Depot:
         limits: Limits | None = None,
         gate: Callable[[int], None] | None = None,
         group: str = GROUP,
+        broadcast: Rate | None = None,
     ) -> None:
         """Prepare a depot.
 
@@ -124,6 +126,7 @@ class Depot:
             gate: called with the number of each frame, from 0, before it is sent, in the depot's thread; the depot
                 waits for it to return. For whoever wants to hold or count the traffic.
             group: depots of one group share the requests; see `fleet.share`.
+            broadcast: pace of the streams that several devices share; nothing streams never.
         """
         self._link = link
         self._topics = topics
@@ -137,12 +140,17 @@ class Depot:
         self._held = begin(limits or Limits(), time.monotonic())
         self._wake_at: float | None = None
         self._limited_since: float | None = None
+        frame = self._held.limits.max_frame_bytes
+        self._streamer = Streamer(link, topics, broadcast, frame, time.monotonic()) if broadcast else None
         self._work: Work | None = None
         self.counters = DepotCounters()
         self.connected = False
         """Whether the broker is reached."""
         self.other_roads: dict[str, Callable[[], int]] = {}
         """Road beside MQTT's -> gives the bytes that were sent there; whoever opens a road enters it."""
+        if self._streamer is not None:
+            streamed = self._streamer.counters
+            self.other_roads["broadcast"] = lambda: streamed.bytes_sent
 
     @property
     def manifests(self) -> int:
@@ -224,6 +232,9 @@ class Depot:
             self._tell(self._load(work))
         elif self._wake_at is not None and time.monotonic() >= self._wake_at:
             self._tell(Tick())
+        if self._streamer is not None:
+            self._serve_alone(self._streamer.due(time.monotonic()))
+            self._streamer.send(self._read_for_all, time.monotonic())
 
     def _take(self, seconds: float) -> LinkEvent | None:
         try:
@@ -232,9 +243,13 @@ class Depot:
             return None
 
     def _pause(self) -> float:
-        if self._wake_at is None:
-            return _POLL_SECONDS
-        return min(_POLL_SECONDS, max(0.0, self._wake_at - time.monotonic()))
+        now = time.monotonic()
+        waits = [_POLL_SECONDS]
+        if self._wake_at is not None:
+            waits.append(max(0.0, self._wake_at - now))
+        if self._streamer is not None and (stream := self._streamer.wait(now)) is not None:
+            waits.append(stream)
+        return min(waits)
 
     def _arrived(self, event: Arrived) -> None:
         if self._layout.take(event, time.monotonic()):
@@ -245,7 +260,37 @@ class Depot:
             log.warning("ignored: %s", error.message)
             return
         self.counters.requests += 1
-        self._tell(Asked(device, event.payload))
+        if self._streamer is None:
+            self._tell(Asked(device, event.payload))
+        else:
+            self._serve_alone(self._streamer.take(device, event.payload, self._sizes_of, time.monotonic()))
+
+    def _serve_alone(self, requests: tuple[tuple[str, bytes], ...]) -> None:
+        for device, payload in requests:
+            self._tell(Asked(device, payload))
+
+    def _sizes_of(self, artifact: Digest) -> tuple[int, ...] | None:
+        """Give the sizes of an artifact's chunks, looked up at most once in a while; None when it is not served."""
+        until, _ = self._held.unknown.get(artifact, (0.0, ""))
+        if artifact not in self._held.offers and until <= time.monotonic():
+            self._tell(self._look_up(artifact))
+        offer = self._held.offers.get(artifact)
+        return offer.chunk_sizes if offer is not None else None
+
+    def _read_for_all(self, artifact: Digest, numbers: tuple[int, ...]) -> list[tuple[int, bytes]] | None:
+        """Read chunks for a stream; what is damaged is left out, and told to who asks for it alone."""
+        shelf, stored = self._shelves[artifact], list[tuple[int, bytes]]()
+        for number in numbers:
+            try:
+                stored.append((number, self._registry().read_stored(shelf.refs[number].digest)))
+            except (IntegrityError, MissingObjectError) as error:
+                self.counters.damaged.add(error.message)
+            except RemoteUnavailableError as error:
+                self.counters.registry_errors += 1
+                log.warning("the registry is away: %s", error.message)
+                return None
+        self.counters.chunks_read += len(stored)
+        return stored
 
     # ------------------------------------------------------------ chunks
     def _tell(self, event: ServeEvent) -> None:

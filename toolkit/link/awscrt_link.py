@@ -106,6 +106,16 @@ class AwscrtLink:
             if self._accepted:
                 self._ask_for(topic_filter, qos, awaited=False)
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Take a subscription back, now if connected, and from later connections."""
+        with self._lock:
+            known = self._filters.pop(topic_filter, None) is not None
+            client = self._client
+        if known and self._accepted and client is not None:
+            shares = self._settings.preset.shared_subscriptions
+            spoken = topic_filter if shares else plain_filter(topic_filter)
+            client.unsubscribe(mqtt5.UnsubscribePacket([spoken]))
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Hand a message to the network thread; waits while more than the preset's `max_unsent_bytes` are unsent.
 

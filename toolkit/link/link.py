@@ -67,6 +67,9 @@ class Link(Protocol):
         `$share/GROUP/FILTER` shares the messages among a group; a broker that cannot do so gets the plain filter.
         """
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Hear a subscribed topic no more; what is on its way still comes. One that is not subscribed is no error."""
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Hand a message to the network thread. QoS 1 is repeated until acknowledged; QoS 0 may be lost."""
 

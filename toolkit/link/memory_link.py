@@ -137,6 +137,11 @@ class MemoryLink:
         if self.online:
             self._broker.send_retained(self, topic_filter)
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Take a subscription back."""
+        if topic_filter in self.filters:
+            self.filters.remove(topic_filter)
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Publish now, or (QoS 1) as soon as there is a connection."""
         if self.online:

@@ -130,6 +130,14 @@ class PahoLink:
                 self._client.subscribe(self._spoken(topic_filter), qos)
         self._wake()
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Take a subscription back, now if connected, and from later connections."""
+        with self._lock:
+            known = self._filters.pop(topic_filter, None) is not None
+            if known and self._accepted and self._client is not None:
+                self._client.unsubscribe(self._spoken(topic_filter))
+        self._wake()
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Hand a message to the network thread; waits while more than the preset's `max_unsent_bytes` are unsent.
 

@@ -35,7 +35,8 @@ class Role:
 
 def device_reads(topics: Topics) -> tuple[str, ...]:
     """Give what a device may read, with `%u` for its name."""
-    return (f"{topics.root}/a/{ANY}/m", _own(topics, "desired"), _own(topics, "dat"), _own(topics, "got"))
+    shared = (f"{topics.root}/a/{ANY}/m", topics.stream(ANY))
+    return (*shared, _own(topics, "desired"), _own(topics, "dat"), _own(topics, "got"))
 
 
 def device_writes(topics: Topics) -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def roles(site: str) -> tuple[Role, ...]:
             DEPOT,
             "The depot: answers requests and lays out manifests.",
             (rollouts, requests),
-            (frames, manifests),
+            (frames, manifests, topics.stream(ANY)),
         ),
         Role(
             DRIVER,

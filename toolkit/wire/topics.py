@@ -1,6 +1,7 @@
 """Where each document stands on the broker. All topics of a site lie below `tiers/1/SITE`, five levels at most.
 
     a/ARTIFACT/m       to devices    retained, QoS 1   sealed Manifest
+    s/ARTIFACT         to devices              QoS 0   Frame, for all that listen
     d/DEVICE/desired   to a device   retained, QoS 1   sealed Desired
     d/DEVICE/req       from a device           QoS 0   ChunkRequest
     d/DEVICE/dat       to a device             QoS 0   Frame
@@ -56,6 +57,10 @@ class Topics:
     def manifest(self, artifact: Digest) -> str:
         """Topic of an artifact's sealed manifest."""
         return f"{self.root}/a/{artifact}/m"
+
+    def stream(self, artifact: str) -> str:
+        """Topic on which an artifact's chunks are sent to all that listen; `+` for all artifacts."""
+        return f"{self.root}/s/{artifact}"
 
     def desired(self, device: str) -> str:
         """Topic of what a device shall run."""
