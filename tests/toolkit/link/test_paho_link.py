@@ -170,6 +170,24 @@ def test_publish_waits_for_the_network_instead_of_filling_memory(mosquitto_world
 
 
 @pytest.mark.broker
+def test_large_messages_of_both_kinds_do_not_get_into_each_other(mosquitto_world: PahoWorld) -> None:
+    """QoS 0 is written beside paho; nothing of the one may stand inside of a packet of the other."""
+    receiver, sender = mosquitto_world.link(), connected(mosquitto_world.link())
+    receiver.subscribe("t/+", qos=1)
+    connected(receiver)
+    payload, number = bytes(range(256)) * 900, 80
+    for each in range(number):
+        sender.publish("t/0", payload + b"%d" % each)
+        sender.publish("t/1", payload + b"%d" % each, qos=1)
+    assert sender.flush(20)
+    got: dict[str, list[bytes]] = {}
+    for _ in range(2 * number):
+        event = await_event(receiver, lambda event: isinstance(event, Arrived))
+        got.setdefault(event.topic, []).append(event.payload)
+    assert got == {f"t/{qos}": [payload + b"%d" % each for each in range(number)] for qos in (0, 1)}
+
+
+@pytest.mark.broker
 def test_many_threads_may_publish(mosquitto_world: PahoWorld) -> None:
     receiver, sender = mosquitto_world.link(), connected(mosquitto_world.link())
     receiver.subscribe("t/+", qos=1)

@@ -16,6 +16,7 @@ from toolkit.protocol import transfer
 from toolkit.protocol.bitmap import Bitmap
 from toolkit.protocol.exchange import (
     ChunkBad,
+    ChunksStored,
     ChunkStored,
     Commit,
     Committed,
@@ -440,3 +441,51 @@ def test_a_thousand_chunks_pass_through_the_machine_quickly_enough_to_be_no_limi
     world.run(stop=watch)
     assert world.complete
     assert largest[0] < 64 * 8
+
+
+def asked_for_all(size: int, count: int) -> tuple[transfer.Transfer, list[bytes], ChunkRequest]:
+    """Begin a transfer whose first request asks for everything."""
+    data = [random.Random(number).randbytes(size) for number in range(count)]
+    chunks = tuple(ChunkRef(digest_of(each), len(each)) for each in data)
+    settings = PaceSettings(start_window=8 * KIB * KIB)
+    held, _ = transfer.begin(
+        "d", ARTIFACT, chunks, Bitmap.empty(count), max_frame_bytes=FRAME, settings=settings
+    )
+    held, (request,) = transfer.step(held, Reconnected(), 0.0)
+    assert isinstance(request, Request)
+    return held, data, request.request
+
+
+def test_chunks_of_a_frame_that_are_stored_together_count_as_one_by_one() -> None:
+    start, data, request = asked_for_all(KIB, 64)
+    frames = frames_for(request, data)
+    ends = []
+    for together in (True, False):
+        held, seen = start, list[transfer.TransferAction]()
+        for frame in frames * 2:  # each comes twice
+            held, actions = transfer.step(held, FrameArrived(frame), 1.0)
+            numbers = tuple(action.number for action in actions if isinstance(action, Store))
+            seen += actions
+            events = [ChunksStored(numbers)] if together else [ChunkStored(number) for number in numbers]
+            for event in events:
+                held, actions = transfer.step(held, event, 1.0)
+                seen += actions
+        ends.append((held, seen))
+    assert ends[0] == ends[1]
+    assert ends[0][0].counters.resent == ends[0][0].counters.received // 2 > 0
+    assert ends[0][1][-1] == Commit(tuple(range(64)))
+
+
+def test_a_slow_disk_gets_one_batch_at_a_time_and_then_a_larger_one() -> None:
+    held, data, request = asked_for_all(100 * KIB, 60)
+    commits: list[Commit] = []
+    for frame in frames_for(request, data, frame=256 * KIB)[:-1]:
+        held, actions = transfer.step(held, FrameArrived(frame), 1.0)
+        numbers = tuple(action.number for action in actions if isinstance(action, Store))
+        held, actions = transfer.step(held, ChunksStored(numbers), 1.0)
+        commits += [action for action in actions if isinstance(action, Commit)]
+    assert [len(commit.numbers) for commit in commits] == [12], "the second waits for the first"
+    held, actions = transfer.step(held, Committed(commits[0].numbers), 1.0)
+    (second,) = [action for action in actions if isinstance(action, Commit)]
+    assert second.numbers == tuple(range(12, 58))
+    assert not held.stored

@@ -211,3 +211,55 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
     store = PackStore(remote)
     for chunk in (*mine, *shared, *theirs):
         assert store.read_stored(chunk.digest) == chunk.stored
+
+
+class Counting(MemoryRemote):
+    """Counts what is read of packs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def read(self, key, **part):
+        self.reads += key.startswith("packs/")
+        return super().read(key, **part)
+
+
+def test_neighbours_are_read_at_once_and_others_one_by_one():
+    remote = Counting()
+    store = PackStore(remote)
+    first, second = chunks(1, 20), chunks(2, 20)
+    store.add(first)
+    store.add(second)
+    remote.reads = 0
+    wanted = [*first[:10], *second[5:], first[19], first[18]]
+    assert list(store.read_run(chunk.digest for chunk in wanted)) == [chunk.stored for chunk in wanted]
+    assert remote.reads == 4
+
+
+def test_a_run_is_not_longer_than_may_be_held():
+    remote = Counting()
+    store = PackStore(remote)
+    mine = chunks(3, 12, 512 * 1024)
+    store.add(mine)
+    remote.reads = 0
+    assert list(store.read_run(chunk.digest for chunk in mine)) == [chunk.stored for chunk in mine]
+    assert remote.reads == 6
+
+
+def test_what_comes_before_a_damaged_chunk_is_given_first(remote):
+    store = PackStore(remote)
+    mine = chunks(1, 10)
+    store.add(mine)
+    (key,) = remote.objects
+    damaged = bytearray(remote.objects[key])
+    damaged[4 * 1001 + 500] ^= 1
+    remote.objects[key] = bytes(damaged)
+    given = []
+    with pytest.raises(IntegrityError, match=mine[4].digest[:12]):
+        given.extend(store.read_run(chunk.digest for chunk in mine))
+    assert given == [chunk.stored for chunk in mine[:4]]
+    given = []
+    with pytest.raises(MissingObjectError):
+        given.extend(store.read_run([mine[0].digest, digest_of(b"nobody has it")]))
+    assert given == [mine[0].stored]
