@@ -226,6 +226,7 @@ def test_what_finds_no_room_waits_and_arrives(post, wait_until):
     )
     remote = post.remote("us-001")
     link.publish(TOPICS.put("us-009"), encode_call(half), qos=1)
+    wait_until(lambda: inbox.counters.calls == 2, "a greeting and half an object have come")
     writer = threading.Thread(target=remote.write, args=("packs/a", data))
     writer.start()
     wait_until(lambda: inbox.counters.refused["busy"], "there is no room beside what is half there")
