@@ -42,10 +42,10 @@ class World:
         self.operator.subscribe(TOPICS.state("+"))
         self.operator.subscribe(TOPICS.presence("+"))
         self.operator.connect()
-        store = PackStore(DirectoryRemote(str(folder), create=True))
+        self.store = PackStore(DirectoryRemote(str(folder), create=True))
         self.artifacts = {
             version: lay_in(
-                store, KEY, "model", version, counter=counter, content=content_of(SIZE, 7, counter)
+                self.store, KEY, "model", version, counter=counter, content=content_of(SIZE, 7, counter)
             )
             for counter, version in enumerate(("1", "2"), start=1)
         }
@@ -57,7 +57,7 @@ class World:
             TOPICS,
             lambda: PackStore(DirectoryRemote(str(folder))),
             KEYRING,
-            gate=lambda number: self.at_frame(number),
+            gate=self._gate,
         )
         self.thread = threading.Thread(target=self.depot.run, args=(self.stop,), daemon=True)
         self.thread.start()
@@ -71,6 +71,9 @@ class World:
         self.device = SimulatedDevice("box", TOPICS, KEYRING, Manners(frozenset({"2"})), lambda: self.now)
         self.device.open(MemoryLink(self.broker))
         self.reports: list[ModelReport] = []
+
+    def _gate(self, number: int) -> None:
+        self.at_frame(number)
 
     def want(
         self, version: str, seq: int, key: Ed25519PrivateKey = KEY, artifact: Digest | None = None
@@ -119,9 +122,8 @@ def until(world: World, wait_until, state: str, version: str) -> None:
 def test_it_passes_the_states_of_a_device_and_reports_each(world, wait_until):
     world.want("1", 1)
     until(world, wait_until, "ACTIVE", "1")
-    assert world.states() == [
-        "OFFERED", "WAITING_WINDOW", "SEEDING", "DOWNLOADING", "VERIFYING", "STAGED", "ACTIVATING", "PROBATION", "ACTIVE",
-    ]  # fmt: skip
+    way = "OFFERED WAITING_WINDOW SEEDING DOWNLOADING VERIFYING STAGED ACTIVATING PROBATION ACTIVE"
+    assert world.states() == way.split()
     last = world.reports[-1]
     assert (last.serving_version, last.chunks_have) == ("1", last.chunks_total)
     assert SIZE < last.bytes_received < 1.1 * SIZE
@@ -154,10 +156,8 @@ def test_only_a_trusted_seal_and_a_higher_number_are_obeyed(world, wait_until):
 
 def test_a_manifest_that_is_not_the_named_one_is_refused(world, wait_until):
     wrong = Digest("0" * 64)
-    sealed = PackStore(DirectoryRemote(str(world.depot._open_store().remote.url.removeprefix("file://"))))
-    world.operator.publish(
-        TOPICS.manifest(wrong), sealed.get_sealed(world.artifacts["1"]), qos=1, retain=True
-    )
+    sealed = world.store.get_sealed(world.artifacts["1"])
+    world.operator.publish(TOPICS.manifest(wrong), sealed, qos=1, retain=True)
     world.want("1", 1, artifact=wrong)
     until(world, wait_until, "REJECTED", "1")
     assert world.reports[-1].code == "manifest-mismatch"
