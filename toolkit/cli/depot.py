@@ -38,6 +38,15 @@ RateOption = Annotated[
         "--rate", metavar="RATE", help="Most for all devices together, 100MiB/s.", show_default="none"
     ),
 ]
+BroadcastOption = Annotated[
+    str,
+    typer.Option(
+        "--broadcast",
+        metavar="RATE",
+        help="Send what three devices or more fetch at once to all of them, at 20MiB/s.",
+        show_default="never",
+    ),
+]
 DeviceRateOption = Annotated[
     str,
     typer.Option("--device-rate", metavar="RATE", help="Most for one device, 2MiB/s.", show_default="none"),
@@ -55,6 +64,7 @@ def depot(
     metrics: MetricsOption = "",
     tls_certificate: TlsCertificateOption = None,
     tls_key: TlsKeyOption = None,
+    broadcast: BroadcastOption = "",
     registry: RegistryOption = "",
     broker: BrokerOption = "",
     alive: AliveOption = None,
@@ -87,6 +97,7 @@ def depot(
         trusted,
         limits=limits,
         group=share_group(settings),
+        broadcast=_stream_rate(broadcast, topology),
     )
     tls = (tls_certificate, tls_key, client_ca)
     open_http_road(http, tls, served, lambda: open_registry(source), trusted, limits)
@@ -117,6 +128,17 @@ def _driver(topology: Topology, broker: str, key: Path | None, trusted: Keyring)
     name = f"steer-{secrets.token_hex(6)}"
     link = PahoLink(link_settings(topology, broker, name))
     return Steering(link, Topics(topology.name), read_key(key), trusted, name=name)
+
+
+def _stream_rate(text: str, topology: Topology) -> Rate | None:
+    from toolkit.errors import UsageError
+
+    if text and topology.broker.preset == "aws":
+        raise UsageError(
+            "AWS IoT Core charges each delivery, so a stream saves nothing there",
+            hint="leave --broadcast out",
+        )
+    return _rate(text) if text else None
 
 
 def _rate(text: str) -> Rate:

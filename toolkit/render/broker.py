@@ -57,7 +57,7 @@ PACKET_BYTES = 2 * PRESETS["default"].max_payload_bytes
 QUEUE_BYTES = 16 * 2**20
 """What waits for one client at most: twice the largest window of a device."""
 _DEFAULT_PORT = 8883
-_SERVICE_TYPES = {"load-balancer": "LoadBalancer", "node-port": "NodePort", "cluster": "ClusterIP"}
+SERVICE_TYPES = {"load-balancer": "LoadBalancer", "node-port": "NodePort", "cluster": "ClusterIP"}
 _MEMORY_QUARTERS = 3
 
 
@@ -198,7 +198,7 @@ def _broker(topology: Topology, lock: Lock, deploy: Deploy, placement: Placement
     yield RenderedObject(cluster, source, body)
     set_of = worker(labels, alone=True)
     tcp = TcpServiceView(
-        type=_SERVICE_TYPES[deploy.expose],
+        type=SERVICE_TYPES[deploy.expose],
         selector=set_of.selector,
         name=PORT_NAME,
         port=broker_port(topology),

@@ -15,7 +15,7 @@ import msgspec
 
 from toolkit.placement import cluster_wide_name, place_pool
 from toolkit.render.broker import NAME as BROKER_NAME
-from toolkit.render.broker import broker_port
+from toolkit.render.broker import SERVICE_TYPES, TcpServiceView, broker_port
 from toolkit.render.device import BROKER_CA_FOLDER, DEFAULT_CA_KEY
 from toolkit.render.edge_agent import ConfigMapView
 from toolkit.render.lock import Lock
@@ -54,6 +54,8 @@ _AGE = f"import os, sys, time; sys.exit(time.time() - os.stat({ALIVE_FILE!r}).st
 _REQUESTS = {"cpu": "250m", "memory": "256Mi"}
 CERTIFICATE_FOLDER = "/etc/tiers/certificate"
 METRICS_PORT, METRICS_PORT_NAME = 9109, "metrics"
+HTTP_PORT, HTTP_PORT_NAME = 8443, "https"
+CLIENTS_FOLDER = "/etc/tiers/clients"
 _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 -- of a pod; it speaks TLS
 _WATCHED = (
     *("--metrics", f"{_EVERY_ADDRESS}:{METRICS_PORT}"),
@@ -136,9 +138,18 @@ def small_site(topology: Topology, cluster: str, identity: SecretReference | Non
 def _members(topology: Topology) -> Iterator[_Member]:
     depot, driver = topology.depot, topology.driver
     if depot is not None:
-        rates = (("--rate", depot.rate), ("--device-rate", depot.device_rate))
+        rates = (
+            ("--rate", depot.rate),
+            ("--device-rate", depot.device_rate),
+            ("--broadcast", depot.broadcast),
+        )
         options = tuple(word for name, rate in rates if rate for word in (name, str(rate)))
         kept = tuple(storage_mounts([(REGISTRY, topology.registry)], read_only=True))
+        clients = depot.http.clients if depot.http else None
+        if clients and clients.name:
+            key = clients.key or DEFAULT_CA_KEY
+            kept = (*kept, secret_mount("clients", clients.name, CLIENTS_FOLDER, key))
+            options += ("--http", f"{_EVERY_ADDRESS}:{HTTP_PORT}", "--client-ca", f"{CLIENTS_FOLDER}/{key}")
         memory, words = depot.memory.count, ("depot", *options)
         yield _Member(
             DEPOT_NOUN,
@@ -201,16 +212,34 @@ def _objects(topology: Topology, lock: Lock, cluster: str, member: _Member) -> I
         ),
         config=text,
         env={"HOME": "/tmp"},  # noqa: S108 -- an emptyDir of the pod; the user has no home
-        ports={METRICS_PORT_NAME: METRICS_PORT} if watched else {},
+        ports={**({METRICS_PORT_NAME: METRICS_PORT} if watched else {}), **_http_ports(topology, member)},
         probes=_probes(),
     )
     priority = cluster_wide_name(topology, PRIORITY) if PRIORITY in topology.priorities else ""
     view = pod(placement, labels, program, account=metadata.name, priority_class=priority)
     set_of = worker(labels, replicas=member.replicas)
+    http = topology.depot.http if topology.depot else None
+    if http is not None and _http_ports(topology, member):
+        tcp = TcpServiceView(
+            type=SERVICE_TYPES[http.expose],
+            selector=set_of.selector,
+            name=HTTP_PORT_NAME,
+            port=HTTP_PORT,
+            node_port=http.node_port or 0,
+            keep_address=http.expose == "load-balancer",
+        )
+        yield RenderedObject(cluster, member.noun, fill("kubernetes/tcp_service.yaml.j2", metadata, tcp=tcp))
     body = fill("kubernetes/worker_deployment.yaml.j2", metadata, worker=set_of, pod=view)
     yield RenderedObject(cluster, member.noun, body)
     if member.vertical:
         yield fitted_worker(cluster, member.noun, metadata, member.noun, _REQUESTS, member.memory)
+
+
+def _http_ports(topology: Topology, member: _Member) -> dict[str, int]:
+    """Give the port at which the depot answers devices over HTTP, when it does."""
+    http = topology.depot.http if topology.depot else None
+    opened = member.noun == DEPOT_NOUN and http is not None and http.clients is not None
+    return {HTTP_PORT_NAME: HTTP_PORT} if opened else {}
 
 
 def _broker_mounts(topology: Topology, member: _Member) -> Iterator[Mount]:

@@ -86,6 +86,7 @@ def flows(topology: Topology, cluster: str, policies: Policies) -> tuple[Flow, .
     site = _Site(topology, cluster, policies)
     found = [
         *_to_broker(site),
+        *_to_depot(site),
         *_to_services(site),
         *_to_metrics(site),
         *_to_storages(site),
@@ -104,6 +105,20 @@ def _to_broker(site: _Site) -> Iterator[Flow]:
         yield Flow(talker, broker, port)
     if deploy is not None and isinstance(broker, Part) and deploy.expose != "cluster":
         yield Flow(Networks(site.policies.devices), broker, port)
+
+
+def _to_depot(site: _Site) -> Iterator[Flow]:
+    """Devices that fetch over HTTP, and servers of services, which are devices to the fleet."""
+    depot = site.topology.depot
+    if depot is None or depot.http is None or not site.is_here(depot.pool):
+        return
+    if depot.http.clients is None:
+        return
+    part, port = site.part(depot_room.DEPOT_NOUN, depot_room.DEPOT_NOUN), (depot_room.HTTP_PORT,)
+    if depot.http.expose != "cluster":
+        yield Flow(Networks(site.policies.devices), part, port)
+    for talker in (*_services(site), *_devices(site)):
+        yield Flow(talker, part, port)
 
 
 def _to_services(site: _Site) -> Iterator[Flow]:

@@ -114,6 +114,10 @@ def test_an_unreachable_broker_ends_it_with_5(
         (["--steer"], 2, "--key"),
         (["--rate", "fast"], 2, "is not a rate"),
         (["--broker", "http://x"], 2, "mqtt://HOST:PORT"),
+        (["--broadcast", "soon"], 2, "is not a rate"),
+        (["--metrics", "0.0.0.0:9109"], 2, "--tls-certificate"),
+        (["--http", "0.0.0.0:8443"], 2, "--tls-certificate"),
+        (["--http", "127.0.0.1:8443", "--client-ca", "ca.crt"], 2, "over TLS only"),
     ],
 )
 def test_what_was_typed_wrongly(

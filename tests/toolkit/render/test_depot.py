@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from tests.contracts.link import arrival, connected
 from tests.toolkit.render.clinic import ClinicBroker, clinic, rendered
 from toolkit.registry.keys import make_site_keys
 from toolkit.render.broker_topics import DEPOT, DRIVER
-from toolkit.render.depot import ALIVE_FILE, METRICS_PORT, METRICS_PORT_NAME, small_site
+from toolkit.render.depot import ALIVE_FILE, HTTP_PORT, METRICS_PORT, METRICS_PORT_NAME, small_site
 from toolkit.render.objects import render
 from toolkit.sync.remotes.directory import DirectoryRemote
 from toolkit.topology.load import load_texts
@@ -52,7 +54,11 @@ class Pod:
         self.folder, self.spec = folder, pod_of(name)
         (self.container,) = self.spec["containers"]
         self.metrics_port = broker.free_port()
-        self.files: dict[str, str] = {f"0.0.0.0:{METRICS_PORT}": f"127.0.0.1:{self.metrics_port}"}
+        self.http_port = broker.free_port()
+        self.files: dict[str, str] = {
+            f"0.0.0.0:{METRICS_PORT}": f"127.0.0.1:{self.metrics_port}",
+            f"0.0.0.0:{HTTP_PORT}": f"127.0.0.1:{self.http_port}",
+        }
         volumes = {volume["name"]: volume for volume in self.spec["volumes"]}
         for mount in self.container["volumeMounts"]:
             here = folder / mount["name"]
@@ -101,14 +107,25 @@ class Pod:
 
     def figures(self, broker: ClinicBroker) -> set[str]:
         """Ask as Prometheus does: by the rendered port, and by the certificate of the Secret; give all names."""
-        (port,) = self.container["ports"]
-        assert port == {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT}
+        assert {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT} in self.container["ports"]
         trusting = ssl.create_default_context(cafile=str(broker.authority.ca))
         url = f"https://127.0.0.1:{self.metrics_port}/metrics"
         with urllib.request.urlopen(url, timeout=20, context=trusting) as answer:
             text = answer.read().decode()
         families = text_string_to_metric_families(text)
         return {each.name for family in families for each in family.samples}
+
+    def over_http(self, broker: ClinicBroker, device: str) -> int:
+        """Ask for an artifact as a device does; give the status."""
+        tls = broker.files_of(device)
+        trusting = ssl.create_default_context(cafile=tls.ca_file)
+        trusting.load_cert_chain(tls.certificate_file, tls.key_file)
+        asked = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=20, context=trusting)
+        try:
+            asked.request("GET", f"/v1/artifacts/{'a' * 64}/chunks", headers={"Range": "bytes=0-9"})
+            return asked.getresponse().status
+        finally:
+            asked.close()
 
     def stop(self) -> int:
         assert self.process is not None
@@ -126,6 +143,7 @@ def secrets(tmp_path, broker):
             "operator.pem": keys.operator.file.read_bytes(),
         },
         "broker-ca": {"ca.crt": broker.authority.ca.read_bytes()},
+        "clients-ca": {"ca.crt": broker.authority.ca.read_bytes()},
     }
     roles = {"depot-identity": DEPOT, "driver-identity": DRIVER, "depot-tls": "d", "driver-tls": "s"}
     for name, role in roles.items():
@@ -155,6 +173,9 @@ def test_the_depot_answers_a_device_over_the_rendered_broker(tmp_path, broker, s
         assert answer.refusal is Refusal.UNKNOWN_ARTIFACT
         device.close()
         assert "tiers_depot_requests_total" in pod.figures(broker)
+        assert pod.over_http(broker, "cart-1") == HTTPStatus.NOT_FOUND, (
+            "it is let in, and asks for what is not there"
+        )
         assert sorted(registry.rglob("*")) == before, "its mount is for reading only"
         assert pod.process is not None
         pod.process.send_signal(signal.SIGSTOP)
@@ -200,6 +221,7 @@ def test_only_the_driver_sees_the_operators_key():
         ("depot-identity", "tls.key"),
         ("depot-tls", "tls.crt"),
         ("depot-tls", "tls.key"),
+        ("clients-ca", "ca.crt"),
     }
 
 

@@ -16,7 +16,7 @@ from tests.toolkit.render.clinic import clinic
 from toolkit.errors import TopologyError
 from toolkit.render.objects import render
 
-PORTS = (22, 53, 80, 443, 1883, 6443, 8080, 8883, 9000, 9108, 9109, 9400, 23456)
+PORTS = (22, 53, 80, 443, 1883, 6443, 8080, 8443, 8883, 9000, 9108, 9109, 9400, 23456)
 EVERY_PORT = frozenset(PORTS)
 
 
@@ -141,6 +141,8 @@ def test_the_clinic_has_exactly_the_designed_flows():
         ("driver driver", "broker broker"): {8883},
         ("pool carts", "broker broker"): {8883},
         ("device", "broker broker"): {8883},
+        ("pool carts", "depot depot"): {8443},
+        ("device", "depot depot"): {8443},
         ("agent warm", "archive"): {22, 443},
     }
     assert matrix(clinic()) == designed(rows, pods)

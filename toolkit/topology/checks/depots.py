@@ -23,6 +23,7 @@ def depots_and_drivers_are_let_in(site: Site) -> None:
         in_cluster(site, (key, "keyring"), program.keyring)
     if topology.driver is not None:
         in_cluster(site, ("driver", "key"), topology.driver.key)
+    _roads(site)
     if topology.depot is not None:
         in_cluster(site, ("registry", "credentials"), topology.registry.credentials)
     programs = [each for each in (topology.depot, topology.driver) if each is not None]
@@ -30,3 +31,30 @@ def depots_and_drivers_are_let_in(site: Site) -> None:
         in_cluster(site, ("broker", "ca"), broker.ca)
     if any(each.identity is None for each in programs):
         in_cluster(site, ("broker", "credentials"), broker.credentials)
+
+
+def _roads(site: Site) -> None:
+    """E0908: a second road that nobody could take, a stream that would cost more than it saves."""
+    depot = site.topology.depot
+    if depot is None:
+        return
+    if depot.http is not None:
+        if not depot.http.url.startswith("https://"):
+            site.report("E0908", ("depot", "http", "url"), "devices fetch over https:// only")
+        if depot.http.clients is not None and depot.certificate is None:
+            site.report(
+                "E0908", ("depot", "http"), "the depot has no certificate to show to devices", key=True
+            )
+        in_cluster(site, ("depot", "http", "clients"), depot.http.clients)
+    if depot.broadcast is not None:
+        if depot.replicas > 1:
+            site.report(
+                "E0908",
+                ("depot", "broadcast"),
+                f"{depot.replicas} depots share the requests, so none of them sees who waits; one streams",
+            )
+        if site.topology.broker.preset == "aws":
+            site.report(
+                "E0908", ("depot", "broadcast"), "AWS IoT Core charges each delivery, so nothing is saved"
+            )
+    in_cluster(site, ("depot", "certificate"), depot.certificate)
