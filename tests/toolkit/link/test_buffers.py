@@ -18,7 +18,7 @@ def faults():
 for turn in range(2):
     before = faults()
     for _ in range(200):
-        held = [bytes(1024 * 1024) for _ in range(4)]
+        held = [b"x" * (1024 * 1024) for _ in range(4)]
         del held
 print(faults() - before)
 """

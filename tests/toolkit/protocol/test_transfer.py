@@ -476,6 +476,16 @@ def test_chunks_of_a_frame_that_are_stored_together_count_as_one_by_one() -> Non
     assert ends[0][1][-1] == Commit(tuple(range(64)))
 
 
+def test_a_chunk_that_stands_twice_in_a_frame_is_stored_once() -> None:
+    held, data, _ = asked_for_all(KIB, 4)
+    stored = store_chunk(data[2])
+    frame = encode_pieces(FrameKind.CHUNKS, ARTIFACT, 1, [Piece(2, 0, len(stored), stored)] * 3)
+    held, actions = transfer.step(held, FrameArrived(frame), 1.0)
+    assert actions == (Store(2, stored),)
+    assert (held.counters.received, held.counters.resent) == (3 * len(stored), 2 * len(stored))
+    assert sorted(held.outstanding) == [0, 1, 3]
+
+
 def test_a_slow_disk_gets_one_batch_at_a_time_and_then_a_larger_one() -> None:
     held, data, request = asked_for_all(100 * KIB, 60)
     commits: list[Commit] = []
