@@ -8,6 +8,7 @@ uses, because the facts are the broker's.
 from __future__ import annotations
 
 import secrets
+import socket
 import ssl
 import statistics
 import time
@@ -138,6 +139,9 @@ class _Visit:
     def connect(self, settings: LinkSettings, seconds: float) -> bool:
         try:
             self._client.connect(settings.host, settings.port, settings.preset.keepalive_seconds)
+            sock = self._client.socket()
+            if isinstance(sock, socket.socket):  # else small messages wait for each other's acknowledgement
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._wait(lambda: self.accepted or self._ended, seconds)
         except (OSError, ValueError) as error:
             self.reason = str(error)
