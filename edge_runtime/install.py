@@ -16,6 +16,7 @@ from edge_runtime.activate import Activator, Loadable
 from edge_runtime.drill import Drill
 from edge_runtime.folders import Folders
 from edge_runtime.golden import Finding
+from edge_runtime.installed_settings import InstalledSettings
 from edge_runtime.live import Live
 from edge_runtime.offers import Offers
 from edge_runtime.patching import Patching
@@ -49,6 +50,7 @@ from toolkit.protocol.installation import (
 )
 from toolkit.wire.desired import Desired
 from toolkit.wire.device_config import ModelConfig
+from toolkit.wire.device_settings import SETTINGS_NAME
 from toolkit.wire.digest import Digest
 from toolkit.wire.index import distinct_chunks
 from toolkit.wire.manifest import Manifest
@@ -114,6 +116,8 @@ class Installer:
             Action.CHECK_GOLDEN: self._check_golden,
             Action.PREPARE: self._prepare,
         }
+        settings = InstalledSettings(workshop.live, workshop.folders, self._give)
+        self._settings_work = {**self._do, **settings.work}
 
     # ------------------------------------------------------------ what control calls
     def restart(self) -> None:
@@ -201,7 +205,8 @@ class Installer:
 
     def _perform(self, action: Action, held: Installation) -> None:
         try:
-            self._do[action](held)
+            work = self._settings_work if held.model == SETTINGS_NAME else self._do
+            work[action](held)
         except (TiersError, OSError) as error:
             log.warning("%s: %s failed: %s", held.model, action.value, error)
             self._end(held, Event.FAIL, *disk_failure(error))
@@ -250,7 +255,7 @@ class Installer:
         self._shop.disk.submit(partial(self._shop.shelf.clean, self._needs), _nothing, _log_failure)
 
     def _check_offer(self, held: Installation) -> None:
-        if held.model not in self._configs:
+        if held.model not in self._configs and held.model != SETTINGS_NAME:
             why = f"the configuration of this device names no model {held.model}"
             self._end(held, Event.REFUSE, "not-configured", f"{why}; add it under models")
         elif self._wait(held) is not None:

@@ -1,7 +1,8 @@
 """Take up settings that changed while the daemon runs: what can be, without a restart; what cannot is said in the log.
 
 `control` looks now and then. A pool's devices get their configuration as a file of a ConfigMap, which kubelet replaces
-a minute after `tiers apply`; nothing restarts them for that, so that no request is lost for a report interval.
+a minute after `tiers apply`; nothing restarts them for that, so that no request is lost for a report interval. Over
+what stands in the file lies what is installed as an artifact, see `installed_settings`.
 """
 
 from __future__ import annotations
@@ -12,19 +13,10 @@ from typing import Final
 
 from toolkit.errors import TiersError
 from toolkit.wire.device_config import DeviceConfig
+from toolkit.wire.device_settings import LIVE, DeviceSettings, laid_over
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 2.0
-LIVE: Final = (
-    "report_seconds",
-    "install_window",
-    "trust_clock",
-    "hold",
-    "log",
-    "download_bytes_per_second",
-    "disk_budget_bytes",
-)
-"""Keys of a DeviceConfig that are taken up without a restart."""
 
 
 class Live:
@@ -43,8 +35,15 @@ class Live:
         self._seen = config
         self._read = read
         self._take = take
+        self._over = DeviceSettings()
         self._problem = ""
         self._look_at = 0.0
+
+    def lay_over(self, settings: DeviceSettings) -> None:
+        """Let these settings count before those of the file, from now on."""
+        if settings != self._over:
+            self._over = settings
+            self._take(laid_over(settings, self._seen))
 
     def look(self, now: float) -> None:
         """Look whether the configuration has changed, if that is not too recent; a damaged one changes nothing."""
@@ -63,7 +62,7 @@ class Live:
         changed = [name for name in names if getattr(config, name) != getattr(self._seen, name)]
         self._seen = config
         if live := [name for name in changed if name in LIVE]:
-            self._take(config)
+            self._take(laid_over(self._over, config))
             log.info("settings taken up: %s", ", ".join(live))
         if later := [name for name in changed if name not in LIVE and name != "format"]:
             log.warning("these settings need a restart of the daemon: %s", ", ".join(later))

@@ -15,6 +15,7 @@ from edge_runtime.clock import Clock
 from toolkit.protocol.installation import Installation
 from toolkit.protocol.window import Window
 from toolkit.wire.device_config import WEEK, DeviceConfig, InstallWindow
+from toolkit.wire.device_settings import SETTINGS_NAME
 from toolkit.wire.states import InstallState
 
 
@@ -44,13 +45,10 @@ class Permit:
         self._window: Window | None = None
         self._unusable: Wait | None = None
         window = config.install_window
-        if window is not None:
-            try:
-                self._window = _window(window)
-            except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-                why = f"the time zone {window.timezone!r} of the install window is not known on this machine"
-                cure = "install tzdata (apt-get install tzdata, or pip install tzdata), or correct the name"
-                self._unusable = Wait("unknown-zone", f"{why}; {cure}")
+        if window is not None and (why := zone_problem(window)):
+            self._unusable = Wait("unknown-zone", why)
+        elif window is not None:
+            self._window = _window(window)
 
     @property
     def doubts_clock(self) -> bool:
@@ -59,6 +57,8 @@ class Permit:
 
     def wait_of(self, held: Installation, *, urgent: bool) -> Wait | None:
         """Say what keeps an offer from being looked at, or an accepted one from being fetched and installed."""
+        if held.model == SETTINGS_NAME:
+            return None  # settings have to come through, because they end a hold and move a window
         if held.state is InstallState.OFFERED:
             offer, first = held.offer, held.shall_serve
             serves = offer is not None and first is not None and offer.artifact == first.artifact
@@ -81,6 +81,16 @@ class Permit:
         opens = datetime.fromtimestamp(self._window.next_open(reading.seconds), timezone.utc)
         when = opens.astimezone(self._window.zone)
         return Wait("outside-window", f"the install window opens on {when:%a %Y-%m-%d at %H:%M} ({when:%Z})")
+
+
+def zone_problem(window: InstallWindow) -> str:
+    """Say why this machine cannot go by a window's time zone, and the cure; empty when it can."""
+    try:
+        _window(window)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        why = f"the time zone {window.timezone!r} of the install window is not known on this machine"
+        return f"{why}; install tzdata (apt-get install tzdata, or pip install tzdata), or correct the name"
+    return ""
 
 
 def _window(window: InstallWindow) -> Window:

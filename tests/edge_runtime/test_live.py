@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from edge_runtime.config import read_config
-from edge_runtime.live import LIVE, LOOK_SECONDS, Live
+from edge_runtime.live import LOOK_SECONDS, Live
 from toolkit.wire.device_config import BrokerConfig, DeviceConfig
+from toolkit.wire.device_settings import LIVE
 from toolkit.wire.document import encode_json
 
 FIRST = DeviceConfig(

@@ -83,6 +83,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("Fleet", "device enroll", "device_enroll:enroll"),
     Command("Fleet", "device revoke", "device_revoke:revoke"),
     Command("Fleet", "device list", "device_list:list_"),
+    Command("Fleet", "device configure", "device_configure:configure"),
     Command("Fleet", "fleet status", "fleet_status:status"),
     Command("Fleet", "fleet simulate", "fleet_simulate:simulate"),
     Command("More", "demo", "demo:demo"),

@@ -11,6 +11,7 @@ from typing import Final
 
 from toolkit.errors import IntegrityError, SignatureError, UnsafePathError
 from toolkit.protocol.installation import Offer
+from toolkit.wire.device_settings import SETTINGS_FILE, SETTINGS_NAME
 from toolkit.wire.digest import digest_of
 from toolkit.wire.index import MAX_INDEX_BYTES, Index, decode_index, distinct_chunks
 from toolkit.wire.keyring import Keyring
@@ -77,8 +78,10 @@ def judge(manifest: Manifest, ability: Ability, *, floor: int, held_bytes: int) 
         held_bytes: bytes that the artifact takes on the disk already.
     """
     what = f"{manifest.name} {manifest.version}"
-    if manifest.kind != "model":
-        return Refused("wrong-kind", f"{what} is of kind {manifest.kind}; this version installs models")
+    kind = "config" if manifest.name == SETTINGS_NAME else "model"
+    if manifest.kind != kind:
+        why = f"{what} is of kind {manifest.kind}; under this name devices install only the kind {kind}"
+        return Refused("wrong-kind", why)
     if manifest.counter < floor:
         why = f"{what} has counter {manifest.counter}, and this device goes no lower than {floor}"
         return Refused("below-floor", why)
@@ -166,7 +169,8 @@ def read_index(data: bytes, manifest: Manifest) -> Index | Refused:
         return Refused("unsafe-path", f"{what} holds a link; artifacts have files and folders only")
     files = {entry.path for entry in index.entries if entry.kind == "file"}
     golden = [manifest.golden.file] if manifest.golden else []
-    for named in (manifest.model_file, *golden):
+    main = SETTINGS_FILE if manifest.kind == "config" else manifest.model_file
+    for named in (main, *golden):
         if named.encode() not in files:
             return Refused("bad-index", f"{what} lacks the file {named!r} that its manifest names")
     return index

@@ -25,7 +25,7 @@ from toolkit.wire.device_config import (
     ModelConfig,
     ServingConfig,
 )
-from toolkit.wire.download import DownloadConfig
+from toolkit.wire.device_settings import SETTINGS_NAME
 
 STATE_FOLDER = "/var/lib/tiers/state"
 """Artifacts, SQLite, identity; on the device's own disk."""
@@ -54,7 +54,7 @@ def device_config(topology: Topology, placed: PlacedPool, settings: Settings | N
         keyring_file=f"{IDENTITY_FOLDER}/keyring.json",
         broker=_broker(topology),
         serving=ServingConfig(),
-        models=tuple(_model(name, models[name], placed) for name in sorted(models)),
+        models=tuple(_model(name, models[name], placed) for name in sorted(models) if name != SETTINGS_NAME),
         disk_budget_bytes=wanted.disk.count,
         report_seconds=wanted.report.seconds,
         install_window=_window(wanted.install_window),
@@ -62,7 +62,6 @@ def device_config(topology: Topology, placed: PlacedPool, settings: Settings | N
         hold=wanted.hold,
         log=wanted.log,
         download_bytes_per_second=wanted.download.bytes_per_second if wanted.download else 0,
-        download=_download(topology),
     )
 
 
@@ -90,7 +89,6 @@ def service_config(topology: Topology, name: str) -> DeviceConfig:
             client_ca_file=_client_ca(service),
         ),
         models=tuple(_model(model, topology.models[model], placed) for model in sorted(service.models)),
-        download=_download(topology),
     )
 
 
@@ -124,15 +122,6 @@ def _broker(topology: Topology) -> BrokerConfig:
         key_file=f"{IDENTITY_FOLDER}/device.key" if tls else "",
         preset=OF_BROKER[topology.broker.preset],
     )
-
-
-def _download(topology: Topology) -> DownloadConfig:
-    """Say how chunks come besides pulling over MQTT; a server of the site shows a certificate of broker.ca."""
-    depot = topology.depot
-    if depot is None:
-        return DownloadConfig()
-    url, prefer = (depot.http.url, depot.http.prefer) if depot.http else ("", "auto")
-    return DownloadConfig(url=url, prefer=prefer, broadcast=depot.broadcast is not None)
 
 
 def _broker_ca(topology: Topology) -> str:

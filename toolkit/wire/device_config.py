@@ -122,15 +122,15 @@ class DeviceConfig(Document, frozen=True, kw_only=True, omit_defaults=True):
     """What serves is kept, and nothing new is taken."""
     log: LogLevel = "info"
     download_bytes_per_second: int = 0
-    """Most that may come over the link; 0 is no limit."""
+    """Most that may be asked for of artifacts' chunks, on whichever road; 0 is no limit."""
     download: DownloadConfig = DownloadConfig()
 
     def needed_format(self) -> int:
         """Give 2 for a configuration that says something that 1 could not; else 1."""
         newer = (self.install_window, self.trust_clock, self.hold, self.download_bytes_per_second)
-        newer += (self.broker.preset not in {"default", "aws"},)
-        changed = (self.report_seconds != REPORT_SECONDS, self.log != "info", self.broker.client != "paho")
-        return 2 if any(newer) or any(changed) or self.download != DownloadConfig() else 1
+        changed = (self.report_seconds != REPORT_SECONDS, self.log != "info", self.download != DownloadConfig())
+        broker = (self.broker.client != "paho", self.broker.preset not in {"default", "aws"})
+        return 2 if any(newer) or any(changed) or any(broker) else 1
 
 
 class OwnFiles(Document, frozen=True, kw_only=True):
@@ -167,21 +167,32 @@ def decode_device_config(data: bytes, *, what: str) -> DeviceConfig:
     check_label(config.site, what=f"{what}: site")
     if config.device:
         check_label(config.device, what=f"{what}: device")
-    if not config.report_seconds >= 1:
-        raise IntegrityError(
-            f"{what}: report_seconds is {config.report_seconds}", hint="write at least 1 second"
-        )
-    if config.download_bytes_per_second < 0:
-        raise IntegrityError(f"{what}: download_bytes_per_second is below 0", hint="0 means no limit")
+    check_live(config, what=what)
     check_download(config.download, f"{what}: download: url")
-    if config.install_window is not None:
-        _check_window(config.install_window, f"{what}: install_window")
     for model in config.models:
         if not NAME.fullmatch(model.name):
             raise IntegrityError(
                 f"{what}: model name {model.name[:70]!r} has characters that are not allowed"
             )
     return config
+
+
+def check_live(config: DeviceConfig, *, what: str) -> None:
+    """Check what may change while a daemon runs.
+
+    Raises:
+        IntegrityError: a value cannot be used.
+    """
+    if not config.report_seconds >= 1:
+        raise IntegrityError(
+            f"{what}: report_seconds is {config.report_seconds}", hint="write at least 1 second"
+        )
+    if config.download_bytes_per_second < 0:
+        raise IntegrityError(f"{what}: download_bytes_per_second is below 0", hint="0 means no limit")
+    if config.disk_budget_bytes < 0:
+        raise IntegrityError(f"{what}: disk_budget_bytes is below 0", hint="0 leaves it to the disk")
+    if config.install_window is not None:
+        _check_window(config.install_window, f"{what}: install_window")
 
 
 def _check_window(window: InstallWindow, what: str) -> None:

@@ -382,3 +382,33 @@ def test_a_driver_that_wakes_up_after_another_began_stands_by(typed: Typed, wait
                 assert each.wait(60) == 0
     assert [[desired.seq for desired in device.seen] for device in typed.devices.values()] == [[1], [1], [1]]
     assert len({device.obeyed[0].fence for device in typed.devices.values()}) == 2, "two drivers wrote"
+
+
+def test_settings_of_devices_roll_out_and_back_like_a_model(typed: Typed) -> None:
+    site = typed.folder / "site.yaml"
+    rollout = "{canary: 1, waves: [100%], soak: 0s}"
+    settings = f"  device-settings: {{source: device-settings@1, pools: [boxes], rollout: {rollout}}}\n"
+    site.write_text(site.read_text() + settings)
+    for version, seconds in (("1", 60), ("2", 120)):
+        (typed.folder / "settings.json").write_text(json.dumps({"format": 1, "report_seconds": seconds}))
+        pushed = typed.tiers(
+            "device", "configure", "settings.json", "--version", version, "--key", "keys/site.pem", "--json"
+        )
+        assert pushed.returncode == 0, pushed.stderr
+        assert json.loads(pushed.stdout)["counter"] == int(version)
+        assert "tiers rollout start device-settings" in pushed.stderr
+    typed.run_devices()
+    typed.run_driver()
+    keys = ("--key", "keys/site.pem", "--keyring", "keyring.json", "--wait", "--timeout", "30s")
+    for version in ("1", "2"):
+        begun = typed.tiers("rollout", "start", "device-settings", "--version", version, *keys)
+        assert begun.returncode == 0, begun.stderr
+        assert {each.serving["device-settings"] for each in typed.devices.values()} == {version}
+    back = typed.tiers("rollout", "rollback", "device-settings-2-2", *keys)
+    assert back.returncode == 0, back.stderr
+    assert {each.serving["device-settings"] for each in typed.devices.values()} == {"1"}
+
+    (typed.folder / "settings.json").write_text('{"format": 1, "broker": "elsewhere"}')
+    wrong = typed.tiers("device", "configure", "settings.json", "--version", "3", "--key", "keys/site.pem")
+    assert wrong.returncode == 6
+    assert "broker" in wrong.stderr

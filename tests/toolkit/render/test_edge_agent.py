@@ -216,6 +216,12 @@ def test_all_settings_that_the_daemon_reads_reach_it(topology, tmp_path):
     assert (usual.install_window, usual.hold, usual.format) == (None, False, 1)
 
 
+def test_settings_that_are_rolled_out_are_no_model_of_a_device(topology):
+    name = "device-settings"
+    changed = topology({"models": {name: {"source": f"{name}@1", "pools": ["ultrasound"]}}})
+    assert agents(changed) == agents(topology())
+
+
 def test_settings_of_devices_change_nothing_that_could_end_a_pod(topology):
     devices = {"endo-02": {"disk": "2GiB"}}
     changed = topology({"tiers": {"edge": {"pools": {"endoscopy": {"devices": devices}}}}})

@@ -9,6 +9,7 @@ import pytest
 from toolkit.wire.course import Course
 from toolkit.wire.desired import Desired
 from toolkit.wire.device_config import DeviceConfig
+from toolkit.wire.device_settings import DeviceSettings
 from toolkit.wire.document import decode_json, encode_json
 from toolkit.wire.enrolment import EnrolmentAnswer
 from toolkit.wire.manifest import Manifest
@@ -21,6 +22,7 @@ KINDS = {
     "enrolment": EnrolmentAnswer,
     "desired": Desired,
     "device_config": DeviceConfig,
+    "device_settings": DeviceSettings,
     "manifest": Manifest,
     "report": Report,
     "rollout": Rollout,
