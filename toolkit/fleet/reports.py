@@ -90,6 +90,7 @@ class Watch:
             log.info("no connection: %s", event.reason)
             self.problem = event.reason
             self._echoed = False
+            self.retained.expect_all()
         elif event.topic == self._echo_topic:
             if event.payload == b"%d" % self._echo_number:
                 self._echoed = self._noise = True
@@ -101,7 +102,10 @@ class Watch:
         """Say whether all that is retained has come; `now` is in seconds of a clock that only grows."""
         if self._noise:
             self._quiet_since, self._noise = now, False
-        return self._echoed and now - self._quiet_since >= self._quiet_seconds
+        settled = self._echoed and now - self._quiet_since >= self._quiet_seconds
+        if settled:
+            self.retained.forget_unseen()
+        return settled
 
     def reach(self, seconds: float = CONNECT_SECONDS, *, address: str = "the broker") -> None:
         """Take the link's events until the broker has let us in.

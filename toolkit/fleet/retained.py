@@ -52,6 +52,8 @@ class Retained:
     """Topic -> why its document does not count; the first hundred."""
     ignored_count: int = 0
     _highest: dict[str, int] = field(default_factory=dict)
+    _seen: set[str] | None = None
+    """Topics that have come since `expect_all`; None when nothing is expected."""
 
     def kind_of(self, topic: str) -> Kind | None:
         """Say what belongs on a topic; None when it is nothing of ours."""
@@ -70,6 +72,8 @@ class Retained:
         kind = self.kind_of(topic)
         if kind is None:
             return None
+        if self._seen is not None:
+            self._seen.add(topic)
         parts = topic.split("/")
         name = parts[-1] if kind == "rollout" else parts[-2]
         try:
@@ -84,6 +88,28 @@ class Retained:
         else:
             self.ignored.pop(topic, None)
         return kind
+
+    def expect_all(self) -> None:
+        """Say that what comes from now on is all that a broker retains: when a connection has ended."""
+        self._seen = set()
+
+    def forget_unseen(self) -> None:
+        """Say that it has: what did not come is gone, for a broker may have lost it, or it was cleared meanwhile."""
+        seen, self._seen = self._seen, None
+        if seen is None:
+            return
+        for kept, topic_of in (
+            (self.reports, self.topics.state),
+            (self.online, self.topics.presence),
+            (self.desired, self.topics.desired),
+            (self.rollouts, self.topics.rollout),
+            (self.courses, self.topics.course),
+        ):
+            gone = [name for name in kept if topic_of(name) not in seen]
+            for name in gone:
+                del kept[name]
+            if gone:
+                log.warning("the broker no longer has %d documents such as %s", len(gone), topic_of(gone[0]))
 
     def highest_seq(self, device: str) -> int:
         """Give the highest number of a desired state that we, the device or the broker know of; 0 for none."""

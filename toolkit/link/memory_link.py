@@ -39,6 +39,11 @@ class MemoryBroker:
             for link in list(self._links):
                 self._accept(link)
 
+    def forget(self) -> None:
+        """Lose all that is retained, as a broker without a disk does when it starts anew."""
+        with self._lock:
+            self._retained.clear()
+
     def kill(self, link: MemoryLink) -> None:
         """Make one client vanish without a goodbye: its last will is published and it does not come back."""
         with self._lock:

@@ -263,3 +263,24 @@ def test_who_is_offline_gets_the_version_days_later_and_what_is_current_then(wor
     world.operator.publish(TOPICS.presence(away), online, qos=1, retain=True)
     world.until_quiet(second)
     assert world.versions()[away] == "2"
+
+
+def test_a_driver_believes_a_broker_that_has_forgotten_everything(world: World) -> None:
+    """Its memory must not steer what nobody asks for any more, nor keep a new beginning from counting."""
+    publish(world.operator, intent("digits-3", number=9, version="3"))
+    driver = world.driver()
+    world.until_quiet(driver)
+    world.broker.cut()
+    world.broker.forget()
+    world.broker.restore()
+    world.turn(driver, seconds=2)
+    retained = driver.watch.retained
+    assert (retained.rollouts, retained.courses, retained.desired, driver.progress) == ({}, {}, {}, {})
+    publish(world.operator, intent())
+    world.until_quiet(driver, seconds=1)
+    assert driver.progress["digits-2"].state is RolloutState.SUCCEEDED
+    assert set(world.versions().values()) == {"2"}
+    for device in world.devices.values():
+        assert [desired.seq for desired in device.obeyed] == sorted(
+            {desired.seq for desired in device.obeyed}
+        )
