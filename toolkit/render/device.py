@@ -26,6 +26,7 @@ from toolkit.wire.device_config import (
     ServingConfig,
 )
 from toolkit.wire.device_settings import SETTINGS_NAME
+from toolkit.wire.download import DownloadConfig
 
 STATE_FOLDER = "/var/lib/tiers/state"
 """Artifacts, SQLite, identity; on the device's own disk."""
@@ -62,6 +63,7 @@ def device_config(topology: Topology, placed: PlacedPool, settings: Settings | N
         hold=wanted.hold,
         log=wanted.log,
         download_bytes_per_second=wanted.download.bytes_per_second if wanted.download else 0,
+        download=_download(topology),
     )
 
 
@@ -89,6 +91,7 @@ def service_config(topology: Topology, name: str) -> DeviceConfig:
             client_ca_file=_client_ca(service),
         ),
         models=tuple(_model(model, topology.models[model], placed) for model in sorted(service.models)),
+        download=_download(topology),
     )
 
 
@@ -122,6 +125,15 @@ def _broker(topology: Topology) -> BrokerConfig:
         key_file=f"{IDENTITY_FOLDER}/device.key" if tls else "",
         preset=OF_BROKER[topology.broker.preset],
     )
+
+
+def _download(topology: Topology) -> DownloadConfig:
+    """Say how chunks come besides pulling over MQTT; a server of the site shows a certificate of broker.ca."""
+    depot = topology.depot
+    if depot is None:
+        return DownloadConfig()
+    url, prefer = (depot.http.url, depot.http.prefer) if depot.http else ("", "auto")
+    return DownloadConfig(url=url, prefer=prefer, broadcast=depot.broadcast is not None)
 
 
 def _broker_ca(topology: Topology) -> str:
