@@ -188,8 +188,8 @@ def test_frames_that_are_not_what_was_sent_cost_time_only(depot, device, keys, s
         report = depot.wait_for_state("ACTIVE", f"v{number}")
         assert_whole(device, made, files)
         print(f"{what.__name__}: {report.chunks_bad} bad, {report.bytes_resent} bytes came in vain")
-        assert bool(report.chunks_bad) == (what in (truncated, flipped, all_of_it))
-        assert bool(report.bytes_resent) == (what in (twice, all_of_it)) or what is flipped
+        assert report.chunks_bad or what in (twice, shuffled)
+        assert report.bytes_resent or what not in (twice, all_of_it)
 
 
 # ---------------------------------------------------------------- loss on the wire
