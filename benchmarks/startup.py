@@ -54,7 +54,7 @@ def bring(program: str) -> Path | None:
         begin = time.monotonic()
         print(f"building {PACKAGES[program]} into {cache}", file=sys.stderr)
         subprocess.run(
-            ["nice", "-n", "15", go, "install", "-trimpath", "-ldflags=-s -w", PACKAGES[program]],  # noqa: S607
+            ["nice", "-n", "15", go, "install", "-trimpath", "-ldflags=-s -w", PACKAGES[program]],
             env={**os.environ, "GOBIN": str(cache), "CGO_ENABLED": "0"},
             check=False,
         )

@@ -77,7 +77,7 @@ def _dropped(plan: Plan, link: Link, chunks: tuple[ChunkRef, ...]) -> None:  # n
         max_frame_bytes=FRAME_BYTES,
         settings=pace,
     )
-    ticked = time.monotonic()
+    ticked, data = time.monotonic(), TOPICS.data(plan.device)
     waiting: list[transfer.TransferEvent] = [Reconnected()]
     while not held.finished:
         if not waiting:
@@ -86,7 +86,7 @@ def _dropped(plan: Plan, link: Link, chunks: tuple[ChunkRef, ...]) -> None:  # n
             except Empty:
                 waiting.append(Tick())
                 continue
-            if isinstance(event, Arrived) and event.topic == TOPICS.data(plan.device):
+            if isinstance(event, Arrived) and event.topic == data:
                 waiting.append(FrameArrived(event.payload))
             elif isinstance(event, Arrived):
                 _answer(plan, link, event.payload)

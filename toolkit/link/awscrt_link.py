@@ -31,7 +31,7 @@ from awscrt.io import (
 )
 
 from toolkit.errors import UnreachableError
-from toolkit.link.filters import matches, plain_filter
+from toolkit.link.filters import plain_filter, takes
 from toolkit.link.ledger import Ledger, Sent
 from toolkit.link.limits import MAX_PACKET_BYTES, STALE_SECONDS, check_payload
 from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, LinkEvent
@@ -282,7 +282,7 @@ class AwscrtLink:
     def _on_publish(self, data: mqtt5.PublishReceivedData) -> None:
         packet = data.publish_packet
         # No broker is trusted: what we did not ask for does not get in.
-        if any(matches(plain_filter(wanted), packet.topic) for wanted in tuple(self._filters)):
+        if any(takes(wanted, packet.topic) for wanted in tuple(self._filters)):
             self._wait_for_owner()
             self._events.put(Arrived(packet.topic, packet.payload or b"", bool(packet.retain)))
 

@@ -7,6 +7,8 @@ answers, which costs bytes and breaks nothing, because requests are idempotent.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _PREFIX = "$share/"
 
 
@@ -20,6 +22,12 @@ def plain_filter(topic_filter: str) -> str:
     return (
         topic_filter[len(_PREFIX) :].partition("/")[2] if topic_filter.startswith(_PREFIX) else topic_filter
     )
+
+
+@lru_cache(maxsize=4096)
+def takes(topic_filter: str, topic: str) -> bool:
+    """Tell whether a subscription, shared or plain, takes a topic; quick for topics that come again and again."""
+    return matches(plain_filter(topic_filter), topic)
 
 
 def matches(topic_filter: str, topic: str) -> bool:

@@ -26,7 +26,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from toolkit.link.fast_lane import FastLane, Take
-from toolkit.link.filters import matches, plain_filter
+from toolkit.link.filters import plain_filter, takes
 from toolkit.link.ledger import Ledger, Sent
 from toolkit.link.limits import MAX_PACKET_BYTES, check_payload
 from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, LinkEvent
@@ -418,7 +418,7 @@ class PahoLink:
 
     def _arrived(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  # a callback
         # Some brokers (amqtt 0.12) send a client what was retained for others; and no broker is trusted.
-        if any(matches(plain_filter(wanted), topic) for wanted in tuple(self._filters)):
+        if any(takes(wanted, topic) for wanted in tuple(self._filters)):
             self._events.put(Arrived(topic, payload, retained))
 
     def _on_publish(
