@@ -89,7 +89,8 @@ class World:
         self.operator.publish(TOPICS.desired("box"), sealed, qos=1, retain=True)
 
     def turn(self) -> None:
-        self.now += 0.01
+        # Checks and probation may pass quickly; a fetch must not run into its time-outs because a machine is busy.
+        self.now += 0.001 if self.device._fetch.active else 0.1
         self.device.turn()
         while self.operator.events.qsize():
             event = self.operator.events.get()

@@ -81,7 +81,7 @@ def check_replay(stage: Stage, file: Path) -> None:
 @pytest.mark.broker
 def test_a_small_fleet(tmp_path):
     rules = Rules(shares=(Share.parse("8"),), soak_seconds=0.2, executed=1.0)
-    quick = faults(offline_until=1.0, offline_seconds=2.0, flap_seconds=0.5)
+    quick = faults(offline_until=0.5, offline_seconds=1.5, flap_seconds=0.5)
     played = rehearse(tmp_path, FleetPlan(48, seed=29, faults=quick), rules)
     assert played.kinds == {"healthy": 41, "offline": 4, "bad": 2, "flapping": 1}
     # The second version shares most of its bytes with the first, and devices seed from what they have.
