@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import msgspec
 
 from tests.toolkit.protocol.test_waves import ACTIVE, DEVICES, OLD_ACTIVE, REFUSED, rollout, said
 from toolkit.protocol.waves import Progress, RolloutState, Step, step
@@ -160,7 +160,8 @@ def test_what_the_old_version_served_judges_nobody():
         model="seg", state=InstallState.DOWNLOADING, version="2", artifact=ACTIVE.artifact, serving_version="1",
         served=Served(requests=100, failures=100),
     )  # fmt: skip
-    decided = step(intent, {DEVICES[0]: old, DEVICES[2]: served(9, 9)}, Progress(), 0.0)
+    not_yet = msgspec.structs.replace(old, state=InstallState.PROBATION)
+    decided = step(intent, {DEVICES[0]: old, DEVICES[1]: not_yet, DEVICES[2]: served(9, 9)}, Progress(), 0.0)
     assert (decided.progress.state, decided.gates[1].of) == (RolloutState.RUNNING, 0)
 
 
@@ -254,6 +255,23 @@ def test_so_many_are_at_work_and_the_offline_ones_are_not():
     assert away.shall_have == DEVICES[:4]
 
 
+def test_a_pace_that_was_held_up_does_not_catch_up_in_one_burst():
+    intent = rollout(waves=(Wave(devices=10),), pace=Pace(per_minute=60.0, in_flight=4))
+    decided = step(intent, {}, Progress(), 0.0)
+    for second in range(1, 50):
+        decided = later(intent, decided, {}, float(second))
+    assert decided.shall_have == DEVICES[:4]
+    after = later(intent, decided, dict.fromkeys(DEVICES[:4], ACTIVE), 50.0)
+    assert len(after.shall_have) == 6, "one second's worth and the one that was due"
+
+
+def test_a_wave_of_which_some_were_not_told_yet_is_not_done_however_well_it_goes():
+    intent = rollout(waves=TWICE, success=0.2, pace=Pace(in_flight=2))
+    first = step(intent, {}, Progress(), 0.0)
+    second = later(intent, first, dict.fromkeys(DEVICES[:2], ACTIVE), 1.0)
+    assert (second.progress.wave, second.progress.told) == (0, 4)
+
+
 def test_a_driver_that_slept_does_not_catch_up_in_one_burst():
     intent = rollout(waves=(Wave(devices=10),), pace=Pace(per_minute=2.0))
     first = step(intent, {}, Progress(), 0.0)
@@ -295,13 +313,14 @@ def test_a_device_that_failed_is_asked_again_so_many_times():
     assert dict(kept.attempts) == {DEVICES[0]: 3}, "another name would lift the device's own ban"
 
 
-@pytest.mark.parametrize(
-    "report", [failed("golden-mismatch"), failed("no-space", rollout="older~2")], ids=["code", "older"]
-)
-def test_who_is_not_asked_again(report: ModelReport):
+def test_who_is_not_asked_again():
     intent = rollout(retry=Retry(attempts=2, codes=("no-space",)), max_failed=5)
-    attempts = dict(step(intent, {DEVICES[0]: report}, Progress(told=2), 0.0).attempts)
-    assert attempts.get(DEVICES[0], 1) <= (2 if report.code == "no-space" else 1)
+    other_code = step(intent, {DEVICES[0]: failed("golden-mismatch")}, Progress(told=2), 0.0)
+    assert (dict(other_code.attempts), other_code.progress.refused) == ({}, 1)
+    older = step(intent, {DEVICES[0]: failed("no-space", rollout="older~2")}, Progress(told=2), 0.0)
+    assert (dict(older.attempts), older.progress.refused) == ({DEVICES[0]: 2}, 0), (
+        "attempts of others do not count"
+    )
 
 
 def test_a_deadline_ends_it_as_it_stands_and_names_who_is_missing():
