@@ -42,6 +42,8 @@ from toolkit.wire.index import ChunkRef, decode_index, distinct_chunks
 from toolkit.wire.request import decode_request
 
 PACE = PaceSettings(start_window=128 * 1024, first_timeout=0.5, min_timeout=0.3, max_timeout=1.0)
+PATIENT = PaceSettings(start_window=128 * 1024, first_timeout=600, min_timeout=600, max_timeout=600)
+"""Never asks again because of the time alone."""
 QUICK = {"silence": 1.0, "patience": 1.0}
 
 
@@ -81,6 +83,7 @@ class Bench:
         *,
         slow: float = 0.0,
         deaf: bool = False,
+        pace: PaceSettings = PACE,
         **settings: object,
     ) -> None:
         self.made, self.slow, self.deaf = made, slow, deaf
@@ -105,7 +108,7 @@ class Bench:
                 send=self.send,
                 now=time.monotonic,
                 max_frame_bytes=100_000,
-                settings=PACE,
+                settings=pace,
                 second=self.second,
             ),
             starts=1,
@@ -271,11 +274,11 @@ def test_what_came_on_either_road_is_not_asked_again(made: Made, bench: Callable
 def test_a_server_that_dies_and_comes_back(made: Made, bench: Callable[..., Bench]) -> None:
     with depot(made, overall=Rate(1_000_000, 10_000)) as server:
         port = server.port
-        device = bench(address(port), "http", slow=0.002)
+        device = bench(address(port), "http", slow=0.002, pace=PATIENT)
         device.start()
         device.run(lambda: device.have >= 10)
         server.close()
-        device.run(lambda: device.asked)
+        device.run(lambda: device.asked, seconds=30)
         assert device.asked, "the rest is asked of the depot at once"
     assert device.run() == Finished()
     assert device.is_right()

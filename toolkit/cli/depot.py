@@ -13,6 +13,7 @@ import typer
 from toolkit.cli.broker import AliveOption, BrokerOption, link_settings
 from toolkit.cli.listening import (
     ClientCaOption,
+    ClientCrlOption,
     HttpOption,
     MetricsOption,
     TlsCertificateOption,
@@ -61,6 +62,7 @@ def depot(
     device_rate: DeviceRateOption = "",
     http: HttpOption = "",
     client_ca: ClientCaOption = None,
+    client_crl: ClientCrlOption = None,
     metrics: MetricsOption = "",
     tls_certificate: TlsCertificateOption = None,
     tls_key: TlsKeyOption = None,
@@ -99,7 +101,7 @@ def depot(
         group=share_group(settings),
         broadcast=_stream_rate(broadcast, topology),
     )
-    tls = (tls_certificate, tls_key, client_ca)
+    tls = (tls_certificate, tls_key, client_ca, client_crl)
     open_http_road(http, tls, served, lambda: open_registry(source), trusted, limits)
     show_metrics(metrics, tls_certificate, tls_key, depot=served, driver=driver)
     stop = threading.Event()

@@ -43,10 +43,15 @@ ClientCaOption = Annotated[
     typer.Option("--client-ca", help="PEM of the devices' authority, for --http.", show_default=False),
 ]
 
+ClientCrlOption = Annotated[
+    Path | None,
+    typer.Option("--client-crl", help="PEM of its list of revoked certificates.", show_default=False),
+]
+
 
 def open_http_road(
     address: str,
-    tls: tuple[Path | None, Path | None, Path | None],
+    tls: tuple[Path | None, Path | None, Path | None, Path | None],
     depot: Depot,
     open_store: Callable[[], PackStore],
     keyring: Keyring,
@@ -56,7 +61,7 @@ def open_http_road(
 
     Args:
         address: HOST:PORT.
-        tls: certificate, key, and authority of the devices.
+        tls: certificate, key, authority of the devices, and its list of revoked certificates.
         depot: beside which it stands; shows the bytes of this road among its own.
         open_store: opens the registry.
         keyring: whose artifacts are shown.

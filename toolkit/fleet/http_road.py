@@ -31,7 +31,7 @@ from typing import Final, cast
 
 from toolkit.errors import IntegrityError, MissingObjectError, RemoteUnavailableError, TiersError, UsageError
 from toolkit.fleet.http_shelves import HttpShelf, HttpShelves
-from toolkit.fleet.listen import Listen, server_context
+from toolkit.fleet.listen import Listen, ServerTls
 from toolkit.protocol.buckets import Bucket, Rate
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.wire.digest import parse_digest
@@ -178,7 +178,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, listen: Listen, road: HttpRoad) -> None:
         self.road = road
-        self.context = server_context(listen)
+        self.tls = ServerTls(listen)
         self._room = threading.BoundedSemaphore(road.limits.connections)
         if ":" in listen.host:
             self.address_family = socket.AF_INET6
@@ -254,7 +254,7 @@ class _Connection(BaseHTTPRequestHandler):
     # ------------------------------------------------------------ of the connection
     def setup(self) -> None:
         """Let TLS stand, here and not where connections are accepted: a client that says nothing holds up nobody."""
-        road, context = self.server.road, self.server.context
+        road, context = self.server.road, self.server.tls.context()
         self.request.settimeout(road.limits.head_seconds)
         if context is not None:
             try:

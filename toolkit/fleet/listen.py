@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Listen:
     key: Path | None = None
     client_ca: Path | None = None
     """PEM of the authority whose certificates clients must show; None asks for none."""
+    revoked: Path | None = None
+    """PEM of that authority's list of revoked certificates; None looks at none."""
 
     @property
     def encrypted(self) -> bool:
@@ -40,6 +45,7 @@ def parse_listen(
     certificate: Path | None = None,
     key: Path | None = None,
     client_ca: Path | None = None,
+    revoked: Path | None = None,
 ) -> Listen:
     """Read HOST:PORT; an IPv6 host stands in brackets.
 
@@ -49,6 +55,7 @@ def parse_listen(
         certificate: PEM of the server's certificate; needed beyond loopback.
         key: PEM of its key.
         client_ca: PEM of the authority of clients.
+        revoked: PEM of that authority's list of revoked certificates.
 
     Raises:
         UsageError: it is no address, or is reached from elsewhere and has no certificate.
@@ -79,7 +86,12 @@ def parse_listen(
             f"{option} {address} is reached from elsewhere, and so needs TLS",
             hint=f"give --tls-certificate and --tls-key, or {option} 127.0.0.1:{number}",
         )
-    return Listen(option, host, number, certificate, key, client_ca)
+    if revoked is not None and client_ca is None:
+        raise UsageError(
+            f"{option}: a list of revoked certificates needs the authority that wrote it",
+            hint="give --client-ca too",
+        )
+    return Listen(option, host, number, certificate, key, client_ca, revoked)
 
 
 def server_context(listen: Listen) -> ssl.SSLContext | None:
@@ -100,9 +112,51 @@ def server_context(listen: Listen) -> ssl.SSLContext | None:
         if listen.client_ca is not None:
             context.load_verify_locations(listen.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
+        if listen.revoked is not None:
+            context.load_verify_locations(listen.revoked)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     except OSError as exc:  # SSLError is one
-        files = ", ".join(str(each) for each in (listen.certificate, listen.key, listen.client_ca) if each)
+        files = ", ".join(map(str, _files(listen)))
         raise UsageError(
             f"{listen.option}: {exc.strerror or exc}: one of {files}", hint="name PEM files that may be read"
         ) from exc
     return context
+
+
+class ServerTls:
+    """The TLS of a server that runs for long: its files are read again when one of them has changed."""
+
+    def __init__(self, listen: Listen) -> None:
+        """Read the files.
+
+        Raises:
+            UsageError: a file cannot be read, or is no PEM of its kind.
+        """
+        self._listen = listen
+        self._seen = self._stand()
+        self._context = server_context(listen)
+
+    def context(self) -> ssl.SSLContext | None:
+        """Give what the next connection gets; what stood before, while a file is damaged or half written."""
+        stand = self._stand()
+        if stand != self._seen:
+            try:
+                self._context, self._seen = server_context(self._listen), stand
+            except UsageError as error:
+                log.warning("%s; what was read before holds", error.message)
+        return self._context
+
+    def _stand(self) -> tuple[tuple[int, int] | None, ...]:
+        return tuple(_stand_of(file) for file in _files(self._listen))
+
+
+def _files(listen: Listen) -> tuple[Path, ...]:
+    return tuple(each for each in (listen.certificate, listen.key, listen.client_ca, listen.revoked) if each)
+
+
+def _stand_of(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

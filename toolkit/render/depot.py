@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from toolkit.placement import cluster_wide_name, place_pool
+from toolkit.render.broker import DEFAULT_REVOKED_KEY, SERVICE_TYPES, TcpServiceView, broker_port
 from toolkit.render.broker import NAME as BROKER_NAME
-from toolkit.render.broker import SERVICE_TYPES, TcpServiceView, broker_port
 from toolkit.render.device import BROKER_CA_FOLDER, DEFAULT_CA_KEY
 from toolkit.render.edge_agent import ConfigMapView
 from toolkit.render.lock import Lock
@@ -55,7 +55,7 @@ _REQUESTS = {"cpu": "250m", "memory": "256Mi"}
 CERTIFICATE_FOLDER = "/etc/tiers/certificate"
 METRICS_PORT, METRICS_PORT_NAME = 9109, "metrics"
 HTTP_PORT, HTTP_PORT_NAME = 8443, "https"
-CLIENTS_FOLDER = "/etc/tiers/clients"
+CLIENTS_FOLDER, REVOKED_FOLDER = "/etc/tiers/clients", "/etc/tiers/revoked"
 _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 -- of a pod; it speaks TLS
 _WATCHED = (
     *("--metrics", f"{_EVERY_ADDRESS}:{METRICS_PORT}"),
@@ -150,6 +150,11 @@ def _members(topology: Topology) -> Iterator[_Member]:
             key = clients.key or DEFAULT_CA_KEY
             kept = (*kept, secret_mount("clients", clients.name, CLIENTS_FOLDER, key))
             options += ("--http", f"{_EVERY_ADDRESS}:{HTTP_PORT}", "--client-ca", f"{CLIENTS_FOLDER}/{key}")
+            revoked = depot.http.revoked if depot.http else None
+            if revoked and revoked.name:
+                listed = revoked.key or DEFAULT_REVOKED_KEY
+                kept = (*kept, secret_mount("revoked", revoked.name, REVOKED_FOLDER, listed))
+                options += ("--client-crl", f"{REVOKED_FOLDER}/{listed}")
         memory, words = depot.memory.count, ("depot", *options)
         yield _Member(
             DEPOT_NOUN,

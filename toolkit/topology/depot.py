@@ -22,6 +22,8 @@ class HttpRoad(Noun):
     clients: Secret | None = None
     """Authority that signs the devices' certificates; with it the depot answers, at port 8443 of its pods. Nothing
     leaves it to another server."""
+    revoked: Secret | None = None
+    """Secret with that authority's list of revoked certificates; nothing means that none is looked at."""
     expose: Literal["load-balancer", "node-port", "cluster"] = "load-balancer"
     """How devices reach the depot: an address of its own, a port of every machine, or not at all from outside."""
     node_port: Annotated[int, Field(ge=30000, le=32767)] | None = None

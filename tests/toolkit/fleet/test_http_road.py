@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import http.client
 import socket
 import ssl
@@ -12,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.cluster.certificates import Authority
 from tests.toolkit.registry.making import Site, make_site
 from toolkit.errors import UsageError
 from toolkit.fleet.http_road import HttpLimits, HttpRoad
-from toolkit.fleet.listen import Listen
+from toolkit.fleet.listen import Listen, parse_listen
 from toolkit.protocol.buckets import Rate
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.sync.remotes.directory import DirectoryRemote
@@ -227,6 +230,46 @@ def test_devices_show_their_certificate_and_have_rates_of_their_own(
         assert made.counters.bytes_sent == sent
     with pytest.raises(UsageError, match="know to whom"):
         HttpRoad(Listen("--http", "127.0.0.1", 0, certificate, key), lambda: site.store, site.keyring)
+
+
+def test_a_device_that_is_revoked_while_it_runs_is_let_in_no_more(
+    site: Site, artifact: str, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.server("depot")
+    shown = authority.server("endo-01")
+    serial = x509.load_pem_x509_certificate(shown[0].read_bytes()).serial_number
+    crl = tmp_path / "revoked.pem"
+
+    def revoke(*serials: int) -> None:
+        now = dt.datetime.now(dt.timezone.utc)
+        made = x509.CertificateRevocationListBuilder().issuer_name(authority.name)
+        made = made.last_update(now - dt.timedelta(hours=1)).next_update(now + dt.timedelta(days=1))
+        for each in serials:
+            revoked = x509.RevokedCertificateBuilder().serial_number(each).revocation_date(now)
+            made = made.add_revoked_certificate(revoked.build())
+        signed = made.sign(authority.key, hashes.SHA256())
+        draft = tmp_path / "draft"
+        draft.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        draft.replace(crl)
+
+    revoke()
+    listen = parse_listen("--http", "127.0.0.1:0", certificate, key, authority.ca, crl)
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    context.load_cert_chain(*map(str, shown))
+    path = f"/v1/artifacts/{artifact}/index"
+    with road(site, listen) as made:
+        assert ask(made, path, context=context)[0].status == 200
+        revoke(serial)
+        with pytest.raises(OSError):  # noqa: PT011 -- the alert, or the end of the connection
+            ask(made, path, context=context)
+        crl.write_text("damaged")
+        with pytest.raises(OSError):  # noqa: PT011 -- what was read before holds
+            ask(made, path, context=context)
+        revoke()
+        assert ask(made, path, context=context)[0].status == 200
+    with pytest.raises(UsageError, match="needs the authority"):
+        parse_listen("--http", "127.0.0.1:0", certificate, key, None, crl)
 
 
 def has_ended(connection: socket.socket) -> bool:

@@ -254,5 +254,26 @@ def test_a_broker_elsewhere_is_reached_at_its_own_address_with_a_login(topology)
     assert secrets == {"site-keys", "broker-login"}
 
 
+def test_devices_that_are_revoked_are_kept_from_the_second_road(topology):
+    http = {
+        "url": "https://depot.example:8443",
+        "clients": {"secret": "clients-ca"},
+        "revoked": {"secret": "clients-ca/list.pem"},
+    }
+    depot = {
+        "pool": "nvme",
+        "keyring": {"secret": "site-keys"},
+        "certificate": {"secret": "tls"},
+        "http": http,
+    }
+    bodies = [each.body for each in render(topology({"depot": depot})) if each.source == "depot"]
+    (pod,) = [body["spec"]["template"]["spec"] for body in bodies if body["kind"] == "Deployment"]
+    words = pod["containers"][0]["command"]
+    assert words[words.index("--client-crl") + 1] == "/etc/tiers/revoked/list.pem"
+    assert {"name": "revoked", "mountPath": "/etc/tiers/revoked", "readOnly": True} in pod["containers"][0][
+        "volumeMounts"
+    ]
+
+
 def test_sites_without_them_get_none(hospital):
     assert not [each for each in render(hospital) if each.source in {"depot", "driver"}]

@@ -46,6 +46,7 @@ def _roads(site: Site) -> None:
                 "E0908", ("depot", "http"), "the depot has no certificate to show to devices", key=True
             )
         in_cluster(site, ("depot", "http", "clients"), depot.http.clients)
+        in_cluster(site, ("depot", "http", "revoked"), depot.http.revoked)
     if depot.broadcast is not None:
         if depot.replicas > 1:
             site.report(
