@@ -24,7 +24,7 @@ SILENT = error(
     "D901",
     "The broker does not answer, or does not let us in.",
     why="no model moves and no report arrives",
-    cure="tiers doctor --broker -v; look at the broker's log",
+    cure="look at address, certificates and clock, and at the broker's log",
 )
 PLAIN = error(
     "D902",
