@@ -245,27 +245,6 @@ def test_a_budget_that_is_too_small_is_respected(depot, device, keys) -> None:
 
 
 # ---------------------------------------------------------------- the network
-def test_a_broker_that_dies_in_the_middle_costs_time_only(
-    mosquitto, serving, depot, keys, wait_until
-) -> None:
-    made = keys.model("v2", ballast=ballast(3_000_000))
-    depot.pause_after(60)
-    depot.offer(made)
-    assert depot.reached_limit.wait(30)
-    wait_until(lambda: depot.last.models[0].chunks_have >= 60, "what came is stored")
-    stored = set(depot.chunks_sent(made))
-    mosquitto.process.kill()
-    mosquitto.stop()
-    assert_v1_serves(serving)
-    mosquitto.start()
-    wait_until(lambda: b"edge_connected 1.0" in serving.get("/metrics")[1], "it is connected again", 60)
-    depot.resume()
-    report = depot.wait_for_state("ACTIVE", "v2")
-    assert sorted(depot.chunks_sent(made)[:60]) == sorted(stored)
-    assert not stored & set(depot.chunks_sent(made)[60:])
-    assert report.chunks_have == len(made.chunks)
-
-
 def test_an_offer_whose_manifest_comes_only_after_a_restart_is_taken(depot, device, keys) -> None:
     made = keys.model("v1")
     depot.offer(made, with_manifest=False)

@@ -227,6 +227,7 @@ def test_a_transfer_that_is_killed_goes_on_where_its_bitmap_ends(house: House, d
     assert committed | after == set(range(big.chunks))
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(240)
 def test_a_kill_in_each_state_costs_nothing_with_the_real_depot(house: House, device: Device) -> None:
     big = house.site.push(MODEL, "v1", width=1_200_000)

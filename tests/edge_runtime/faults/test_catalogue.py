@@ -23,7 +23,6 @@ FAULTS: dict[str, tuple[str, ...]] = {
     ),
     "SIGKILL of the broker": (
         "faults/test_processes.py::test_a_killed_broker_costs_at_most_the_window_and_a_batch",
-        "test_faults.py::test_a_broker_that_dies_in_the_middle_costs_time_only",
     ),
     "SIGKILL of the depot": ("faults/test_processes.py::test_a_killed_depot_is_replaced_by_another_one",),
     "a socket that stalls": (

@@ -48,7 +48,9 @@ def behind(proxy: Proxy, keys: Keys, tmp_path: Path) -> Iterator[Device]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("answers_only", [False, True], ids=["both-ways", "answers"])
+@pytest.mark.parametrize(
+    "answers_only", [True, pytest.param(False, marks=pytest.mark.faults)], ids=["answers", "both-ways"]
+)
 def test_a_stall_of_the_connection_costs_at_most_the_window_and_a_batch(
     depot, proxy, behind, keys, seed: int, answers_only: bool
 ) -> None:
