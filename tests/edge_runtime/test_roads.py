@@ -440,7 +440,13 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "says"), BAD, ids=[kind for kind, _ in BAD])
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        pytest.param(kind, says, id=kind, marks=[pytest.mark.faults] if kind != "one bit" else [])
+        for kind, says in BAD
+    ],
+)
 def test_a_bad_server_costs_a_detour(
     made: Made, bench: Callable[..., Bench], kind: str, says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
