@@ -5,6 +5,7 @@ import json
 import pytest
 
 from toolkit.cli import main
+from toolkit.link.link import Connected
 from toolkit.link.paho_link import PahoLink
 from toolkit.link.settings import settings_from_url
 from toolkit.wire.document import encode_json
@@ -44,7 +45,7 @@ def test_names_that_exist_are_left_alone(mosquitto, capsys, wait_until):
     # What stood there still stands there.
     link.subscribe(topics.presence("+"), qos=1)
     wait_until(
-        lambda: any(getattr(each, "payload", b"") == presence for each in list(link.events.queue)), "it", 30
+        lambda: any(getattr(each, "payload", b"") == presence for each in list(link.events.queue)), "it", 60
     )
     link.close()
 
@@ -61,9 +62,13 @@ def test_a_rehearsal_on_a_broker_leaves_nothing_behind(mosquitto, capsys, wait_u
     link.subscribe("tiers/#", qos=1)
     link.subscribe("end", qos=1)
     link.connect()
+    # Only when the subscriptions stand is it sure that the end comes back to us, after all that is retained.
+    wait_until(
+        lambda: any(isinstance(each, Connected) for each in list(link.events.queue)), "a connection", 60
+    )
     link.publish("end", b"", qos=1)
     wait_until(
-        lambda: any(getattr(each, "topic", "") == "end" for each in list(link.events.queue)), "the end", 30
+        lambda: any(getattr(each, "topic", "") == "end" for each in list(link.events.queue)), "the end", 60
     )
     retained = [each.topic for each in list(link.events.queue) if getattr(each, "payload", b"")]
     link.close()

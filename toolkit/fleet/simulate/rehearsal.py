@@ -151,7 +151,7 @@ def rehearse(
     broker = start_broker(folder / "broker") if settings is None else None
     try:
         at = settings or settings_from_url(broker.url if broker else "", "rehearsal")
-        stage = Stage(plan, at, folder / "registry")
+        stage = Stage(plan, at, folder / "registry", clears=broker is None)
         try:
             stage.open()
             played = play(stage, rules, told)

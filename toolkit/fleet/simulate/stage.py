@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from toolkit.errors import TiersError, UsageError
 from toolkit.fleet.depot import Depot
-from toolkit.fleet.reports import open_watch
+from toolkit.fleet.reports import Watch, open_watch
 from toolkit.fleet.retained import Retained
 from toolkit.fleet.simulate.artifact import content_of, lay_in
 from toolkit.fleet.simulate.crowd import Address, CrowdPlan, Traffic
@@ -38,6 +38,7 @@ MODEL = "rehearsal"
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 """What everybody has first, what is rolled out, and what is broken on some devices."""
 _FLUSH_SECONDS = 30.0
+_CLEARING_ROUNDS = 5
 
 
 def faults(
@@ -89,13 +90,14 @@ class FleetPlan:
 class Stage:
     """A site with simulated devices. `open` it, and `close` it in any case."""
 
-    def __init__(self, plan: FleetPlan, settings: LinkSettings, folder: Path) -> None:
+    def __init__(self, plan: FleetPlan, settings: LinkSettings, folder: Path, *, clears: bool = True) -> None:
         """Prepare.
 
         Args:
             plan: the fleet.
             settings: of the broker; the client id is replaced by names of our own.
             folder: for the registry; empty or not there yet.
+            clears: leave nothing on the broker; False when it ends with us anyway.
 
         Raises:
             IntegrityError: site or prefix make names that no topic may have.
@@ -108,6 +110,7 @@ class Stage:
         public = self.key.public_key().public_bytes_raw()
         self.keyring = Keyring(keys=(TrustedKey(public=public, roles=("operator", "registry")),))
         self._settings = settings
+        self._clears = clears
         self._folder = folder
         self._stop = threading.Event()
         self._failures: list[Exception] = []
@@ -222,11 +225,8 @@ class Stage:
         self._threads[-1].start()
 
     def _refuse_used_names(self) -> None:
-        watch = open_watch(
-            self._link("look"), self.topics, None, name="rehearsal-look", address=self._settings.address
-        )
-        watch.close()
-        there = {*watch.retained.reports, *watch.retained.online, *watch.retained.desired}
+        retained = self._look().retained
+        there = {*retained.reports, *retained.online, *retained.desired}
         used = sorted(there & set(self.plan.names))
         if used:
             raise UsageError(
@@ -241,14 +241,43 @@ class Stage:
     def _clear(self) -> None:
         if self._operator is None:
             return
-        for name in self.plan.names:
-            for topic in (self.topics.state(name), self.topics.presence(name), self.topics.desired(name)):
+        topics = self._all_topics() if self._clears else []
+        for _ in range(_CLEARING_ROUNDS):
+            for topic in topics:
                 self._send(topic, b"")
-        for name in dict.fromkeys(self._rollouts):
-            self._send(self.topics.rollout(name), b"")
-            self._send(self.topics.course(name), b"")
-        for artifact in self.artifacts.values():
-            self._send(self.topics.manifest(artifact), b"")
-        self._operator.flush(_FLUSH_SECONDS)
+            if not topics or not self._operator.flush(_FLUSH_SECONDS):
+                break
+            # A goodbye that a device sent over its own connection may reach the broker after our clearing.
+            topics = self._left_over()
         self._operator.close()
         self._operator = None
+
+    def _all_topics(self) -> list[str]:
+        """Name every topic on which something of ours may stand."""
+        topics = [
+            topic
+            for name in self.plan.names
+            for topic in (self.topics.state(name), self.topics.presence(name), self.topics.desired(name))
+        ]
+        for name in dict.fromkeys(self._rollouts):
+            topics += [self.topics.rollout(name), self.topics.course(name)]
+        return topics + [self.topics.manifest(artifact) for artifact in self.artifacts.values()]
+
+    def _left_over(self) -> list[str]:
+        """Look which of them are not empty."""
+        there = self._look().retained
+        ours = set(self.plan.names)
+        return [
+            *(self.topics.state(name) for name in there.reports if name in ours),
+            *(self.topics.presence(name) for name in there.online if name in ours),
+            *(self.topics.desired(name) for name in there.desired if name in ours),
+            *(self.topics.rollout(name) for name in there.rollouts if name in self._rollouts),
+            *(self.topics.course(name) for name in there.courses if name in self._rollouts),
+        ]
+
+    def _look(self) -> Watch:
+        """Collect what stands on the broker."""
+        address = self._settings.address
+        watch = open_watch(self._link("look"), self.topics, None, name="rehearsal-look", address=address)
+        watch.close()
+        return watch
