@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.shipping import runs
 from benchmarks.shipping.lines import control_round_trip, lossy, order_on_disk
 from benchmarks.shipping.place import MIB
-from benchmarks.shipping.runs import Site, Used
+from benchmarks.shipping.runs import Used
+from benchmarks.shipping.site import Site, make_site
 
 Row = dict[str, Any]
 ROADS = ("paho", "awscrt", "push", "curl")
@@ -121,6 +122,8 @@ def rate(used: Used) -> float:
 def transport(bench: Bench, size: Size) -> None:
     """The transport alone, to 1, 4 and 16 devices."""
     for devices, repeat in ((1, size.repeat), (4, size.repeat_four), (size.sixteen, size.repeat_sixteen)):
+        if not repeat:
+            continue
         case = f"transport, {devices} devices"
         bench.measure(case, _roads(bench, devices), repeat)
         for client in ("paho", "awscrt"):
@@ -248,7 +251,7 @@ def memory(bench: Bench, size: Size) -> None:
     if not size.large:
         return
     with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:
-        site = runs.make_site(Path(folder, "site"), size.large, endless=True)
+        site = make_site(Path(folder, "site"), size.large, endless=True)
         used = runs.ours(site, bench.scratch, "paho", durable=True)
     progress(f"4 GB: {used.rate:.0f} MB/s")
     bench.row(
@@ -285,7 +288,7 @@ def main() -> int:
     if not runs.nginx():
         progress("nginx is missing, its rows are left out; to bring it: apt-get install nginx-light")
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="tiers-ship-") as folder:
-        site = runs.make_site(Path(folder, "site"), size.size)
+        site = make_site(Path(folder, "site"), size.size)
         bench = Bench(site, Path(folder), given.quick)
         for name, case in CASES.items():
             if not given.only or name in given.only:

@@ -16,7 +16,8 @@ from pathlib import Path
 from queue import Empty
 
 from benchmarks.shipping.place import FRAME_BYTES, MIB, TOPICS, cut_file, stored_pieces, write_noise
-from benchmarks.shipping.runs import Site, Used, ours
+from benchmarks.shipping.runs import Used, ours
+from benchmarks.shipping.site import Site
 from edge_runtime.folders import Folders
 from edge_runtime.line import Inbox
 from edge_runtime.part import Part

@@ -4,6 +4,8 @@ One thread of our own drives paho's client through its external-loop calls and d
 events into the queue. It stops reading while the queue is full (TCP then slows the broker) but never stops writing, so
 an owner that waits in `publish` and a full queue cannot block each other. Made by the daemon, the depot and the CLI
 from `settings`; what the events mean is decided by their owners.
+
+Longer than 400 lines because paho's loop, its callbacks and our two threads share one state and one lock.
 """
 
 from __future__ import annotations

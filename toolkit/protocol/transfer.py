@@ -8,6 +8,8 @@ A request counts as lost when nothing at all has come for a time-out, or when la
 one has stood still that long. Bytes in the window are those asked for and those on their way to the disk, so memory is
 bounded by it too; and what is on the disk and not yet durable counts as far as it is more than one batch. So whatever
 happens, the window and one batch are the most that has to come again.
+
+Longer than 400 lines because every step works on one state; headings tell its parts apart.
 """
 
 from __future__ import annotations
