@@ -128,7 +128,11 @@ class DeviceConfig(Document, frozen=True, kw_only=True, omit_defaults=True):
     def needed_format(self) -> int:
         """Give 2 for a configuration that says something that 1 could not; else 1."""
         newer = (self.install_window, self.trust_clock, self.hold, self.download_bytes_per_second)
-        changed = (self.report_seconds != REPORT_SECONDS, self.log != "info", self.download != DownloadConfig())
+        changed = (
+            self.report_seconds != REPORT_SECONDS,
+            self.log != "info",
+            self.download != DownloadConfig(),
+        )
         broker = (self.broker.client != "paho", self.broker.preset not in {"default", "aws"})
         return 2 if any(newer) or any(changed) or any(broker) else 1
 
