@@ -52,6 +52,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
             password=self.password,
             preset_name=self.preset,
             connect_seconds=20.0,
+            # A rehearsal on a busy machine must not stand still for a pause that is meant for broken networks.
+            retry_longest_seconds=3.0,
         )
 
     @classmethod
