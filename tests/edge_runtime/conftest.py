@@ -198,6 +198,7 @@ class Depot:
         self.tamper: Callable[[list[bytes]], list[bytes]] = lambda frames: frames
         """What becomes of the frames that answer one request on their way."""
         self.reached_limit = threading.Event()
+        self._probed = threading.Event()
         self._link = PahoLink(settings_from_url(url, "test-depot"))
         self._link.subscribe(TOPICS.request("+"))
         self._link.subscribe(TOPICS.state(DEVICE), qos=1)
@@ -279,6 +280,12 @@ class Depot:
     def chunks_sent(self, made: Made) -> list[int]:
         return [number for artifact, number in self.sent if artifact == made.artifact]
 
+    def settle(self) -> None:
+        """Wait until everything that was asked for so far has been answered."""
+        self._probed.clear()
+        self._link.publish(TOPICS.request("probe"), b"-")
+        assert self._probed.wait(WAIT_SECONDS)
+
     # ---- serving
     def pause_after(self, chunks: int) -> None:
         """Send so many chunks more, then wait for `resume`."""
@@ -306,6 +313,8 @@ class Depot:
                 self.reports.put(self.last)
             elif event.topic == TOPICS.presence(DEVICE):
                 self.presence = json.loads(event.payload)["state"]
+            elif event.topic == TOPICS.request("probe"):
+                self._probed.set()
             elif event.topic == TOPICS.request(DEVICE):
                 self._answer(event.payload)
 

@@ -2,7 +2,7 @@
 was sent, and loss on the wire.
 
 The stalls are shorter than the 60 s of the reference, and longer than every time-out that the daemons here have (2 s at
-most, see `ledger.PACE`); what a stall beyond the keepalive of 30 s comes to, a connection that both ends give up, is
+most, see `ledger.LITTLE`); what a stall beyond the keepalive of 30 s comes to, a connection that both ends give up, is
 done by cutting it.
 """
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from tests.edge_runtime.conftest import DEVICE, Device, golden_file, linear_model
-from tests.edge_runtime.faults.ledger import BOUND, WINDOW, assert_whole, paced
+from tests.edge_runtime.faults.ledger import BOUND, assert_whole, paced
 from tests.toolkit.registry.making import Site, make_site
 from toolkit.link.link import Arrived
 from toolkit.link.paho_link import PahoLink
@@ -160,5 +160,5 @@ def test_a_killed_depot_is_replaced_by_another_one(
     )
     assert set(house.numbers) == set(range(pushed.chunks))
     assert again * size <= BOUND
-    assert report.bytes_resent <= WINDOW
+    assert report.bytes_resent <= BOUND
     assert (report.chunks_have, report.chunks_bad) == (pushed.chunks, 0)
