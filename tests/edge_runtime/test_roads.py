@@ -26,7 +26,7 @@ from edge_runtime.worker import Worker
 from tests.cluster.certificates import Authority
 from tests.conftest import program
 from tests.toolkit.registry.making import Site, make_site
-from toolkit.fleet.http_road import HttpLimits
+from toolkit.fleet.http_limits import HttpLimits
 from toolkit.fleet.http_road import HttpRoad as Server
 from toolkit.fleet.listen import Listen
 from toolkit.protocol.buckets import Rate

@@ -72,7 +72,8 @@ def open_http_road(
     """
     if not address:
         return
-    from toolkit.fleet.http_road import HttpLimits, HttpRoad
+    from toolkit.fleet.http_limits import HttpLimits
+    from toolkit.fleet.http_road import HttpRoad
     from toolkit.fleet.listen import parse_listen
 
     bounds = HttpLimits(per_device=limits.per_device, overall=limits.overall)

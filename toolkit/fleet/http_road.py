@@ -22,7 +22,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
@@ -30,49 +29,20 @@ from itertools import chain
 from typing import Final, cast
 
 from toolkit.errors import IntegrityError, MissingObjectError, RemoteUnavailableError, TiersError, UsageError
+from toolkit.fleet.http_limits import HeadLines, HttpCounters, HttpLimits, part_of
 from toolkit.fleet.http_shelves import HttpShelf, HttpShelves
 from toolkit.fleet.listen import Listen, ServerTls
-from toolkit.protocol.buckets import Bucket, Rate
+from toolkit.protocol.buckets import Bucket
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.wire.digest import parse_digest
 from toolkit.wire.keyring import Keyring
 
 _PATH = re.compile(r"/v1/artifacts/([0-9a-f]{64})/(index|chunks)")
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 MAX_PATH: Final = 200
 _WAIT_AT_ONCE: Final = 1.0
 """Longest wait for a rate before it is looked again whether the server shall stop."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class HttpLimits:
-    """What one server bears; seconds and bytes."""
-
-    connections: int = 64
-    connections_of_one: int = 4
-    """Of one device, or of one address where nobody shows a certificate."""
-    head_bytes: int = 16 * 1024
-    head_seconds: float = 10.0
-    """For TLS to stand, and for a request's head once it has begun."""
-    idle_seconds: float = 30.0
-    """Between two requests."""
-    piece_seconds: float = 60.0
-    """For the client to take one piece, of a chunk's size at most."""
-    per_device: Rate = field(default_factory=Rate)
-    overall: Rate = field(default_factory=Rate)
-
-
-@dataclass
-class HttpCounters:
-    """What the road has done since it started."""
-
-    bytes_sent: int = 0
-    answers: Counter[int] = field(default_factory=Counter)
-    """Status -> how often."""
-    turned_away: int = 0
-    """Connections over a limit, or without a certificate that holds."""
 
 
 class HttpRoad:
@@ -212,38 +182,6 @@ class _Server(ThreadingHTTPServer):
         log.debug("connection of %s ended: %s", client_address, sys.exc_info()[1])
 
 
-class _HeadTooLargeError(ConnectionError):
-    """A request's head is longer, or takes longer, than it may."""
-
-
-class _Lines:
-    """The lines of a request's head, bounded in bytes and seconds."""
-
-    def __init__(self, source: BufferedIOBase, limits: HttpLimits) -> None:
-        self._source = source
-        self._limits = limits
-        self.begin()
-
-    def begin(self) -> None:
-        """Expect a new head."""
-        self._left = self._limits.head_bytes
-        self._until = 0.0
-
-    def readline(self, limit: int = -1) -> bytes:
-        """Read a line of the head."""
-        line = self._source.readline(self._left + 1 if limit < 0 else min(limit, self._left + 1))
-        self._left -= len(line)
-        now = time.monotonic()
-        self._until = self._until or now + self._limits.head_seconds
-        if self._left < 0 or now > self._until:
-            raise _HeadTooLargeError
-        return line
-
-    def close(self) -> None:
-        """Close what it reads from."""
-        self._source.close()
-
-
 class _Connection(BaseHTTPRequestHandler):
     """One connection, in a thread of its own."""
 
@@ -264,7 +202,7 @@ class _Connection(BaseHTTPRequestHandler):
                 log.info("turned away %s: %s", self.client_address[0], error)
                 raise
         super().setup()
-        self._lines = _Lines(self.rfile, road.limits)
+        self._lines = HeadLines(self.rfile, road.limits)
         self.rfile = cast("BufferedIOBase", self._lines)
 
     def handle(self) -> None:
@@ -340,7 +278,7 @@ class _Connection(BaseHTTPRequestHandler):
     def _send(self, shelf: HttpShelf, what: str, *, body: bool) -> None:
         whole = len(shelf.index) if what == "index" else shelf.size
         asked = self.headers.get_all("Range") or []
-        part = _part(asked, whole)
+        part = part_of(asked, whole)
         if part is None:
             self._refuse(
                 HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
@@ -393,21 +331,3 @@ class _Connection(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
-
-
-def _part(asked: list[str], whole: int) -> tuple[int, int] | None:
-    """Give the first byte that is asked for and the one behind the last; None when that is not one part.
-
-    RFC 9110 §14; a range that lies behind the end, several of them, and what is no range get 416.
-    """
-    if not asked:
-        return 0, whole
-    found = _RANGE.fullmatch(asked[0]) if len(asked) == 1 else None
-    if found is None or not (found[1] or found[2]):
-        return None
-    if not found[1]:
-        start, stop = max(0, whole - int(found[2])), whole
-    else:
-        start = int(found[1])
-        stop = min(int(found[2]) + 1, whole) if found[2] else whole
-    return (start, stop) if start < stop else None

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from tests.cluster.certificates import Authority
 from tests.toolkit.registry.making import Site, make_site
 from toolkit.errors import UsageError
-from toolkit.fleet.http_road import HttpLimits, HttpRoad
+from toolkit.fleet.http_limits import HttpLimits
+from toolkit.fleet.http_road import HttpRoad
 from toolkit.fleet.listen import Listen, parse_listen
 from toolkit.protocol.buckets import Rate
 from toolkit.sync.layouts.packs import PackStore
