@@ -5,6 +5,7 @@ Called by `load` through checks.every.
 
 from urllib.parse import urlsplit
 
+from toolkit.link.presets import OF_BROKER, PRESETS
 from toolkit.topology.checks.site import Site
 from toolkit.topology.nodes import Path
 
@@ -46,9 +47,12 @@ def _each_has_one_home(site: Site) -> None:
 
 
 def broker_is_encrypted(site: Site) -> None:
-    """W0702: only a broker on this machine may speak without TLS."""
-    url = urlsplit(site.topology.broker.url)
-    if url.scheme == "mqtt" and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
+    """W0702: only a broker on this machine may speak without TLS. Where the preset demands it, E0909 has said so."""
+    broker = site.topology.broker
+    url = urlsplit(broker.url)
+    if PRESETS[OF_BROKER[broker.preset]].needs_tls or url.scheme != "mqtt":
+        return
+    if url.hostname not in {"localhost", "127.0.0.1", "::1"}:
         site.report("W0702", ("broker", "url"), "mqtt:// has no encryption")
 
 
