@@ -285,16 +285,22 @@ def test_a_driver_that_is_killed_between_waves_is_followed_by_another(typed: Typ
     assert len({device.obeyed[0].fence for device in typed.devices.values()}) == 2, "two drivers wrote"
 
 
-def test_a_wave_that_waits_for_a_word_gets_it_and_every_device_has_its_reason(typed: Typed) -> None:
+@pytest.mark.slow
+def test_a_wave_that_waits_for_a_word_gets_it_and_every_device_has_its_reason(
+    typed: Typed, wait_until
+) -> None:
     rules = 'waves: [{share: 2, approve: true}, 100%], abort_if: {refused: ">1"}'
     (typed.folder / "asks.yaml").write_text(f"models: {{digits: {{rollout: {{{rules}}}}}}}\n")
     files = ("-f", str(REPOSITORY / "tiers.yaml"), "-f", "site.yaml", "-f", "asks.yaml")
     keys = ("--key", "keys/site.pem", "--keyring", "keyring.json")
     typed.run_devices()
     typed.run_driver()
-    waits = typed.tiers(
-        "rollout", "start", "digits", *keys, "--wait", "--timeout", "3s", "--json", *files, plain=True
+    begun = typed.tiers("rollout", "start", "digits", *keys, "--json", *files, plain=True)
+    assert begun.returncode == 0, begun.stderr
+    wait_until(
+        lambda: "AWAITING_APPROVAL" in typed.tiers("rollout", "status", "digits-1-1").stdout, "it waits", 60
     )
+    waits = typed.start("--wait", "--timeout", "0s")
     assert waits.returncode == 1, waits.stderr
     assert "waits for approval after wave 1 of 3" in waits.stderr
     assert "try: tiers rollout approve digits-1-1" in waits.stderr
