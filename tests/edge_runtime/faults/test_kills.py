@@ -15,7 +15,7 @@ from edge_runtime.drill import WRITES
 from tests.edge_runtime.conftest import Device, golden_file, linear_model
 from tests.edge_runtime.faults.ledger import KIB, Ledger, assert_whole, look, start_until_active
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 MIB = 1024 * KIB
 KILLS = 20
