@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from toolkit.fleet.simulate.device import Manners, SimulatedDevice
-from toolkit.fleet.simulate.faults import Character, Faults, Outage, character_of
+from toolkit.fleet.simulate.device import SimulatedDevice
+from toolkit.fleet.simulate.faults import Character, Faults, Manners, Outage, character_of
 from toolkit.link.link import LastWill, Link
 from toolkit.link.paho_link import PahoLink
 from toolkit.link.presets import PresetName

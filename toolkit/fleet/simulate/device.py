@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from queue import Empty
 
 from toolkit.errors import IntegrityError
+from toolkit.fleet.simulate.faults import Manners
 from toolkit.fleet.simulate.fetch import Fetch
+from toolkit.fleet.simulate.said import describe
 from toolkit.link.link import Arrived, Connected, Disconnected, Link, LinkEvent
 from toolkit.protocol import exchange
 from toolkit.protocol.bitmap import Bitmap
@@ -45,7 +47,6 @@ from toolkit.wire.keyring import Keyring
 from toolkit.wire.manifest import Manifest
 from toolkit.wire.report import ModelReport, Presence, Report
 from toolkit.wire.signature import unseal
-from toolkit.wire.states import InstallState
 from toolkit.wire.topics import Topics
 
 TICK_SECONDS = 1.0
@@ -53,23 +54,6 @@ BUSY_TICK_SECONDS = 0.05
 """As the daemon's: how often time passes for a device, and how often while it fetches."""
 EVENTS_A_TURN = 16
 _PLENTY = 1 << 40
-_WHOLE = frozenset(
-    {InstallState.STAGED, InstallState.ACTIVATING, InstallState.PROBATION, InstallState.ACTIVE}
-)
-
-
-@dataclass(frozen=True)
-class Manners:
-    """How long a device takes, in seconds, and what fails on it."""
-
-    refuses: frozenset[str] = frozenset()
-    """Versions whose golden check fails."""
-    check_seconds: float = 0.2
-    """For the golden check."""
-    load_seconds: float = 0.05
-    """For loading a version beside the one that serves."""
-    probation_seconds: float = 0.2
-    max_frame_bytes: int = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -395,24 +379,13 @@ class SimulatedDevice:
 
     def _describe(self, held: Installation) -> ModelReport:
         known = self._artifacts.get(held.offer.artifact) if held.offer else None
-        chunks = known.manifest.chunks if known else 0
         have = self._fetch.have or self._bitmaps.get(held.offer.artifact if held.offer else Digest(""))
-        served = next((each.version for each in held.good if each.artifact == held.serving), "")
-        return ModelReport(
-            model=held.model,
-            state=held.state,
-            version=held.offer.version if held.offer else "",
-            artifact=held.offer.artifact if held.offer else "",
-            rollout=held.offer.rollout if held.offer else "",
-            serving_version=served,
-            code=held.code,
-            reason=held.reason,
-            chunks_total=chunks,
-            chunks_have=chunks if held.state in _WHOLE else have.count if have else 0,
-            chunks_seeded=self._seeded.get(held.model, 0),
-            bytes_received=self._fetch.received,
-            bytes_resent=self._fetch.resent,
-            chunks_bad=self._fetch.bad,
+        return describe(
+            held,
+            self._fetch,
+            chunks=known.manifest.chunks if known else 0,
+            have=have.count if have else 0,
+            seeded=self._seeded.get(held.model, 0),
         )
 
 

@@ -61,6 +61,20 @@ class Character:
     """In order of time."""
 
 
+@dataclass(frozen=True)
+class Manners:
+    """How long a device takes, in seconds, and what fails on it."""
+
+    refuses: frozenset[str] = frozenset()
+    """Versions whose golden check fails."""
+    check_seconds: float = 0.2
+    """For the golden check."""
+    load_seconds: float = 0.05
+    """For loading a version beside the one that serves."""
+    probation_seconds: float = 0.2
+    max_frame_bytes: int = 256 * 1024
+
+
 def character_of(device: str, seed: int, faults: Faults) -> Character:
     """Say how a device misbehaves."""
     kind = kind_of(device, seed, faults)

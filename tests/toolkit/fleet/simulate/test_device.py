@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from toolkit.fleet.depot import Depot
 from toolkit.fleet.simulate.artifact import content_of, lay_in
-from toolkit.fleet.simulate.device import Manners, SimulatedDevice
+from toolkit.fleet.simulate.device import SimulatedDevice
+from toolkit.fleet.simulate.faults import Manners
 from toolkit.link.link import Arrived
 from toolkit.link.memory_link import MemoryBroker, MemoryLink
 from toolkit.sync.layouts.packs import PackStore
