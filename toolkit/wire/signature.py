@@ -82,7 +82,9 @@ def unseal(data: bytes, kind: SealedType, keyring: Keyring, *, what: str) -> byt
             ) from None
         if encode_json(sealed) != data:
             # Base64 has bits that mean nothing; a bit that turned there would make a store look whole that is not.
-            raise IntegrityError(f"{what} is not written as it was sealed", hint="it was damaged, or rewritten")
+            raise IntegrityError(
+                f"{what} is not written as it was sealed", hint="it was damaged, or rewritten"
+            )
         return sealed.payload
     keys = ", ".join(signature.key[:16] for signature in sealed.signatures[:MAX_SIGNATURES]) or "nobody"
     raise SignatureError(

@@ -45,18 +45,21 @@ def test_a_killed_broker_costs_at_most_the_window_and_a_batch(
         "model.onnx": linear_model(1, ballast=source.randbytes(6 * MIB)),
         "golden.npz": golden_file(1),
     }
-    made = keys.make("v1", files)
+    made = keys.make("v2", files)
     chunks = source.randrange(20, 200)
-    depot.pause_after(chunks)
     device.start(*paced())
+    depot.offer(keys.model("v1", weight=2.0))
+    depot.wait_for_state("ACTIVE", "v1")
+    depot.pause_after(chunks)
     depot.offer(made)
     assert depot.reached_limit.wait(60)
     mosquitto.process.kill()
     mosquitto.stop()
+    assert device.infer([1, 0, 0, 0]) == ("v1", [0.0, 2.0, 4.0]), "what served goes on serving"
     mosquitto.start()
     wait_until(lambda: depot.last.models[0].chunks_have > 0 or chunks < 60, "what came is stored", 60)
     depot.resume()
-    report = depot.wait_for_state("ACTIVE", "v1")
+    report = depot.wait_for_state("ACTIVE", "v2")
     assert_whole(device, made, files)
     sent = depot.chunks_sent(made)
     again = sum(made.chunks[number].size for number in sent) - sum(chunk.size for chunk in made.chunks)

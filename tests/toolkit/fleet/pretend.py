@@ -87,7 +87,7 @@ class Device:
     keyring: Keyring = KEYRING
     refuses: set[str] = field(default_factory=set)
     refuses_versions: set[str] = field(default_factory=set)
-    served: Served = Served()
+    served: Served = field(default_factory=Served)
     """What its requests came to."""
     words: str = "output y is off by 0.9"
     """Its reason, when it refuses."""

@@ -210,7 +210,9 @@ def test_the_one_that_stays_answers_prometheus_over_tls(topology, tmp_path, free
     def figures() -> str:
         with (
             contextlib.suppress(OSError),
-            urllib.request.urlopen(f"https://127.0.0.1:{port}/metrics", context=context, timeout=20) as answer,
+            urllib.request.urlopen(
+                f"https://127.0.0.1:{port}/metrics", context=context, timeout=20
+            ) as answer,
         ):
             return answer.read().decode()
         return ""
