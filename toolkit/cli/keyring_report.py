@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from toolkit.wire.keyring import Keyring
 
 KeyringArgument = Annotated[Path, typer.Argument(metavar="KEYRING", help="The file keyring.json.")]
-NEXT = "next: put it on depots and devices, by tiers device enroll or a new Secret; daemons read it again themselves"
+NEXT = (
+    "next: put it on depots and devices, by tiers device enroll or a new Secret. Devices read it again themselves; "
+    "restart depot and driver"
+)
 
 
 def show_keyring(keyring: Keyring, output: Output, *, as_json: bool) -> None:

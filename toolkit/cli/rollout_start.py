@@ -29,6 +29,7 @@ def start(
             "--max-failed", min=0, help="Devices that may refuse it.", show_default="abort_if.refused"
         ),
     ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for install windows; holds hold.")] = False,
     keyring: KeyringOption = None,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
@@ -52,7 +53,7 @@ def start(
     seconds, private = seconds_of(timeout), read_key(key)
     trusted = trust(private, keyring)
     store = PackStore(open_remote(registry or topology.registry.url))
-    request = StartRequest(model, version, name, tuple(devices), max_failed)
+    request = StartRequest(model, version, name, tuple(devices), max_failed, now)
     with open_site(topology, broker, trusted) as watch:
         checked = trusted if keyring else None
         started = start_rollout(watch, topology, store, private, request, keyring=checked)

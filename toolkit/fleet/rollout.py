@@ -65,6 +65,8 @@ class StartRequest:
     """Some of the model's devices; empty takes all."""
     max_failed: int | None = None
     """How many devices may refuse the version before the rollout counts as failed; None takes what tiers.yaml says."""
+    now: bool = False
+    """Devices do not wait for their install windows."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def start(
         previous_version=before.version,
         previous_artifact=before.artifact,
         followers=behind,
+        now=request.now,
     )
     spec = with_conditions(spec, model.rollout, request.max_failed)
     rollout = Rollout(name=name, number=number, seq=1, spec=spec)

@@ -81,7 +81,9 @@ def changed(
     follows = device in spec.followers
     if device in decided.having or (follows and decided.progress.state is RolloutState.SUCCEEDED):
         label = attempt_label(rollout.name, decided.attempts.get(device, 1))
-        mine = DesiredModel(model=spec.model, version=spec.version, artifact=spec.artifact, rollout=label)
+        mine = DesiredModel(
+            model=spec.model, version=spec.version, artifact=spec.artifact, rollout=label, now=spec.now
+        )
     elif (device in decided.going_back or (follows and decided.take_back)) and any(
         entry.model == spec.model and entry.artifact == spec.artifact for entry in models
     ):

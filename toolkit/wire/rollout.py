@@ -112,6 +112,8 @@ class RolloutSpec(Sparse, frozen=True, kw_only=True):
     retry: Retry | None = None
     deadline_seconds: float | None = None
     """After so long under a driver the rollout ends as it stands. Time of a pause does not count."""
+    now: bool = False
+    """Devices do not wait for their install windows; one that is held waits all the same."""
 
 
 class Rollout(Document, frozen=True, kw_only=True, omit_defaults=True):
@@ -134,7 +136,7 @@ class Rollout(Document, frozen=True, kw_only=True, omit_defaults=True):
         spec = self.spec
         new = (
             self.approved, spec.limits, spec.measured, spec.on_failure != "stop", spec.success,
-            spec.offline_grace_seconds is not None, spec.pace, spec.retry, spec.deadline_seconds is not None,
+            spec.offline_grace_seconds is not None, spec.pace, spec.retry, spec.deadline_seconds is not None, spec.now,
             *(wave.approve or wave.label for wave in spec.waves),
         )  # fmt: skip
         return 2 if any(new) else 1

@@ -88,6 +88,11 @@ def test_start_leaves_a_sealed_rollout_and_the_very_manifest_of_the_registry(off
     )
 
 
+def test_what_must_not_wait_for_a_window_says_so(office: Office) -> None:
+    assert not office.start().rollout.spec.now
+    assert office.start(version="2", now=True).rollout.spec.now
+
+
 def test_services_that_answer_for_the_model_follow_and_a_new_one_is_a_new_rollout(office: Office) -> None:
     assert office.start().rollout.spec.followers == ()
     service = office.topology.services["medical-ai"].model_copy(update={"models": ("digits",)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from msgspec import structs
 
 from tests.toolkit.fleet.pretend import (
     KEY,
@@ -61,6 +62,16 @@ def test_waves_reach_everybody_one_after_the_other(world: World) -> None:
     first = rollout.spec.devices[0]
     assert world.devices[first].obeyed[-1].models == (entry(version="2", artifact=NEW, rollout="digits-2"),)
     assert set(map(tuple, numbers(world).values())) == {(1, 2)}, "one document for each change, no more"
+
+
+def test_what_is_wanted_now_is_told_so(world: World) -> None:
+    rollout = intent()
+    hurried = structs.replace(rollout, format=0, spec=structs.replace(rollout.spec, now=True))
+    assert (rollout.format, hurried.format) == (1, 2)
+    publish(world.operator, hurried)
+    world.until_quiet(world.driver())
+    first = world.devices[rollout.spec.devices[0]].obeyed[-1]
+    assert (first.models[0].now, first.format) == (True, 2)
 
 
 def test_nothing_is_written_while_nothing_changes(world: World) -> None:
