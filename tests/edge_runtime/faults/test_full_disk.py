@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge_runtime.conftest import Device, golden_file, linear_model
-from tests.edge_runtime.faults.ledger import assert_whole, paced
+from tests.edge_runtime.faults.ledger import BOUND, assert_whole, paced, sent_again
 
 pytestmark = pytest.mark.broker
 MIB = 1024 * 1024
@@ -90,6 +90,8 @@ def test_a_disk_that_is_full_at_each_step(
     depot.wait_for(lambda model: (model.state.value, model.serving_version) == ("ACTIVE", "v2"))
     assert_whole(device, made, files)
     assert depot.chunks_sent(made)[sent:] == [], "what was stored when the disk filled up is used"
+    print(f"{sent_again(depot, made)} bytes came again after {len(steps)} full disks; allowed: {BOUND} each")
+    assert sent_again(depot, made) <= len(steps) * BOUND
 
 
 def full(device: Device, times: int) -> bool:
