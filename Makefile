@@ -8,7 +8,7 @@ PINS   := pyproject.toml constraints.txt
 PIP    := $(BIN)/python -m pip --no-input --disable-pip-version-check
 # Most tests wait for brokers, processes and deadlines, so a few workers share even two cores well; each worker that
 # tests a cluster starts a control plane of its own (0.8 GiB).
-WORKERS ?= -n 3
+WORKERS ?= -n 4 --dist worksteal
 SHELL  := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help

@@ -212,7 +212,7 @@ def test_chunks_come_over_http_alone(made: Made, bench: Callable[..., Bench]) ->
         assert server.counters.bytes_sent == len(made.whole), "nothing is fetched twice"
 
 
-@pytest.mark.parametrize(("slow", "taken"), [(0.02, "http"), (0.0, "mqtt")])
+@pytest.mark.parametrize(("slow", "taken"), [(0.2, "http"), (0.0, "mqtt")])
 def test_the_probe_decides(
     made: Made, bench: Callable[..., Bench], slow: float, taken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
