@@ -26,6 +26,8 @@ QUIET_SECONDS = 0.25
 """How long no retained document may have come before the collection counts as whole."""
 CONNECT_SECONDS = 5.0
 """How long a broker may take to let us in before a command says that there is none."""
+SLOW_SECONDS = 20.0
+"""How much longer, when nothing has gone wrong by then: it, or this machine, is busy."""
 SETTLE_SECONDS = 30.0
 """How long it may then take to hand over all that is retained."""
 _STEP_SECONDS = 0.05
@@ -111,14 +113,18 @@ class Watch:
         """Take the link's events until the broker has let us in.
 
         Args:
-            seconds: how long that may take, all attempts together.
+            seconds: how long that may take, all attempts together; a broker or a machine that is so slow that nothing
+                has gone wrong by then gets SLOW_SECONDS more.
             address: how to name the broker in an error.
 
         Raises:
             UnreachableError: it took longer.
         """
-        if not self.wait_for(lambda: self.reached, seconds):
-            reason = self.problem or f"no answer within {seconds:.0f} s"
+        self.wait_for(lambda: self.reached, seconds)
+        if not self.reached and not self.problem:
+            self.wait_for(lambda: self.reached or bool(self.problem), SLOW_SECONDS)
+        if not self.reached:
+            reason = self.problem or f"no answer within {seconds + SLOW_SECONDS:.0f} s"
             raise UnreachableError(
                 f"{address} cannot be reached: {reason}",
                 hint="start it, or name another one with --broker mqtts://HOST:PORT",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from queue import Empty
 
 import pytest
 
@@ -47,18 +49,19 @@ def _write_site(tmp_path: Path, port: int) -> None:
 
 
 @pytest.mark.broker
-def test_serves_steers_and_ends_in_good_order(tmp_path: Path, site: list[str]) -> None:
+def test_serves_steers_and_ends_in_good_order(tmp_path: Path, site: list[str], wait_until) -> None:
     broker = start_broker(tmp_path / "broker", kind="mosquitto")
     _write_site(tmp_path, broker.port)
     keys = tmp_path / "keys"
     trusting = ["--keyring", str(keys / "keyring.json"), "--key", str(keys / "operator.pem")]
     command = [sys.executable, "-m", "toolkit.cli", "depot", "--steer", *site, *trusting]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "depot.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stderr=file)
     topics = Topics("medical-imaging")
     link = PahoLink(settings_from_url(broker.url, "looker"))
     try:
-        assert process.stderr is not None
-        assert "serves and steers medical-imaging" in process.stderr.readline()
+        wait_until(lambda: "serves and steers medical-imaging" in log.read_text(), "the depot is ready")
         link.subscribe(topics.desired("+"), qos=1)
         link.subscribe(f"{topics.root}/a/+/m", qos=1)
         link.connect()
@@ -69,16 +72,16 @@ def test_serves_steers_and_ends_in_good_order(tmp_path: Path, site: list[str]) -
         got: dict[str, bytes] = {}
         deadline = time.monotonic() + 60
         while len(got) < 2 and time.monotonic() < deadline:
-            event = link.events.get(timeout=20)
-            if isinstance(event, Arrived):
-                got[event.topic] = event.payload
+            with contextlib.suppress(Empty):
+                event = link.events.get(timeout=1)
+                if isinstance(event, Arrived):
+                    got[event.topic] = event.payload
+        assert len(got) == 2, f"{list(got)}; the depot ({process.poll()}): {log.read_text()}"
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(20)
         link.close()
         broker.stop()
-        assert process.stderr is not None
-        process.stderr.close()
     assert code == 0
     keyring = decode_keyring((keys / "keyring.json").read_bytes())
     (told,) = [topic for topic in got if topic.endswith("/desired")]
