@@ -48,6 +48,18 @@ def _write_site(tmp_path: Path, port: int) -> None:
     (tmp_path / "site.yaml").write_text(text)
 
 
+def _heard(link: PahoLink, number: int) -> dict[str, bytes]:
+    """Take what comes until messages on so many topics have, or a minute is over."""
+    got: dict[str, bytes] = {}
+    deadline = time.monotonic() + 60
+    while len(got) < number and time.monotonic() < deadline:
+        with contextlib.suppress(Empty):
+            event = link.events.get(timeout=1)
+            if isinstance(event, Arrived):
+                got[event.topic] = event.payload
+    return got
+
+
 @pytest.mark.broker
 def test_serves_steers_and_ends_in_good_order(tmp_path: Path, site: list[str], wait_until) -> None:
     broker = start_broker(tmp_path / "broker", kind="mosquitto")
@@ -69,13 +81,7 @@ def test_serves_steers_and_ends_in_good_order(tmp_path: Path, site: list[str], w
         pushed = ["--golden", str(golden), "--name", "digits", "--version", "1"]
         assert main(["model", "push", str(model), *pushed, "--key", str(keys / "registry.pem"), *site]) == 0
         assert main(["rollout", "start", "digits", *site, *trusting]) == 0
-        got: dict[str, bytes] = {}
-        deadline = time.monotonic() + 60
-        while len(got) < 2 and time.monotonic() < deadline:
-            with contextlib.suppress(Empty):
-                event = link.events.get(timeout=1)
-                if isinstance(event, Arrived):
-                    got[event.topic] = event.payload
+        got = _heard(link, 2)
         assert len(got) == 2, f"{list(got)}; the depot ({process.poll()}): {log.read_text()}"
     finally:
         process.send_signal(signal.SIGTERM)
