@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import Mosquitto
 from tests.edge_runtime.conftest import Depot, Device, Keys
-from tests.edge_runtime.faults.ledger import assert_whole, make, sent_again
+from tests.edge_runtime.faults.ledger import MUCH, assert_whole, make, paced, sent_again
 
 
 def main(port: int, folder: Path) -> None:
@@ -21,7 +21,8 @@ def main(port: int, folder: Path) -> None:
     device = Device(folder / "device", port, keys)
     try:
         made, files = make(keys, 1)
-        device.start()
+        # TCP may take seconds to repair a loss; patience is not what is tried here.
+        device.start(*paced(MUCH))
         depot.offer(made)
         depot.wait_for_state("ACTIVE", "v1")
         assert_whole(device, made, files)
