@@ -184,6 +184,11 @@ class Inbox:
 
     def _gather(self, call: StoreCall, calls: OrderedDict[str, _Open], known: _Open | None) -> None:
         if known is None:
+            if call.total > self._largest:
+                message = f"an object of {call.total} bytes; at most {self._largest} are taken here"
+                self.counters.refused["refused"] += 1
+                self._answer(call.device, _ended(call, "refused", message))
+                return
             if not self._has_room(call):
                 self.counters.refused["busy"] += 1
                 self._answer(call.device, _ended(call, "busy", "the inbox has enough under way"))
@@ -205,8 +210,6 @@ class Inbox:
             self._answer(call.device, StoreAnswer(call=call.call, pieces=gathering.have.raw))
 
     def _has_room(self, call: StoreCall) -> bool:
-        if call.total > MAX_OBJECT_BYTES:
-            return False
         self._drop_abandoned()
         mine = sum(each.held_bytes for each in self._calls[call.device].values())
         everybody = sum(each.held_bytes for calls in self._calls.values() for each in calls.values())
@@ -280,9 +283,10 @@ class Inbox:
         return True
 
     def _read(self, call: StoreCall, remote: Remote, answer: StoreAnswer) -> StoreAnswer:
-        length = None if call.length < 0 else call.length
+        length = self._room if call.length < 0 else min(call.length, self._room)
         data = remote.read(call.key, start=call.start, length=length)
-        return _with(answer, size=len(data), data=data[: self._room])
+        more = len(data) == length and length != call.length
+        return _with(answer, data=data, more=more)
 
     def _list(self, call: StoreCall, remote: Remote, answer: StoreAnswer) -> StoreAnswer:
         listed: list[Listed] = []
@@ -301,6 +305,10 @@ class Inbox:
             if device not in self._remotes:
                 self._remotes[device] = self._storage_of(device)
             return self._remotes[device]
+
+    @property
+    def _largest(self) -> int:
+        return min(MAX_OBJECT_BYTES, self._limits.per_device, self._limits.in_all)
 
     @property
     def _room(self) -> int:

@@ -75,13 +75,11 @@ class StoreAnswer(Document, frozen=True, kw_only=True, omit_defaults=True):
     hint: str = ""
     stored: bool = False
     """new, delete, exists: yes or no."""
-    size: int = -1
-    """read: bytes that there are to read from `start`."""
     data: bytes = b""
-    """read: the first of them, as many as fit into a frame."""
+    """read: what lies at `start`, as much as fits into a frame."""
     listed: tuple[Listed, ...] = ()
     more: bool = False
-    """list: there are more keys after the last one."""
+    """list: there are more keys after the last one. read: there may be more bytes after these."""
     pieces: bytes = b""
     """write, new: bitmap of the pieces that are there."""
     inbox: str = ""

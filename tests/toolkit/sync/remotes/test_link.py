@@ -47,11 +47,9 @@ class Post:
         url = f"mqtt://127.0.0.1:{self.mosquitto.port}"
         return PahoLink(settings_from_url(url, f"client-{self._number}"))
 
-    def start(self, *, rule=lambda *_: None, limits: InboxLimits | None = None) -> Inbox:
-        def storage_of(device: str) -> DirectoryRemote:
-            return DirectoryRemote(str(self.folder / device), create=True)
-
-        inbox, stop = Inbox(self.link(), TOPICS, storage_of, rule=rule, limits=limits), threading.Event()
+    def start(self, *, rule=lambda *_: None, limits: InboxLimits | None = None, storage_of=None) -> Inbox:
+        opened = storage_of or (lambda device: DirectoryRemote(str(self.folder / device), create=True))
+        inbox, stop = Inbox(self.link(), TOPICS, opened, rule=rule, limits=limits), threading.Event()
         thread = threading.Thread(target=inbox.run, args=(stop,))
         thread.start()
         self.inboxes.append((inbox, stop, thread))
@@ -199,6 +197,39 @@ def test_a_device_adds_and_does_nothing_else(post):
     with pytest.raises(SyncError, match="stays as it is"):
         remote.write("manifests/abc", b"other")
     assert remote.read(key) == data
+
+
+def test_what_is_larger_than_an_inbox_takes_is_refused_at_once(post):
+    inbox = post.start(limits=InboxLimits(per_device=100_000, in_all=100_000))
+    remote = post.remote()
+    with pytest.raises(SyncError, match="an object of 100001 bytes; at most 100000"):
+        remote.write("packs/a", bytes(100_001))
+    assert set(inbox.counters.refused) == {"refused"}
+    remote.write("packs/a", bytes(100_000))
+
+
+class Metered(DirectoryRemote):
+    """Counts the bytes that are read from it."""
+
+    read_bytes = 0
+
+    def read(self, key, **how):
+        data = super().read(key, **how)
+        self.read_bytes += len(data)
+        return data
+
+
+def test_a_large_object_is_read_from_the_storage_once(post):
+    stored = Metered(str(post.folder / "metered"), create=True)
+    post.start(storage_of=lambda _: stored, limits=InboxLimits(frame_bytes=64 * KIB))
+    data = random.Random(5).randbytes(1_000_000)
+    stored.write("packs/a", data)
+    remote = post.remote()
+    assert remote.read("packs/a") == data
+    assert remote.read("packs/a", start=10, length=300_000) == data[10:300_010]
+    assert stored.read_bytes == 1_300_000
+    with pytest.raises(IntegrityError, match="and more bytes to read; at most 70000"):
+        remote.read("packs/a", limit=70_000)
 
 
 def test_devices_are_apart(post):
