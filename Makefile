@@ -28,7 +28,10 @@ test: $(STAMP)/dev ## the tests of every day (a few minutes); a missing part ski
 	@scripts/bring-prometheus
 	@scripts/bring-registry
 	@scripts/bring-nginx
+	@scripts/bring-openssh
+	@scripts/bring-s3 $(BIN)/python
 	@scripts/bring-crds
+	@scripts/bring-tensorrt-bindings $(BIN)/python
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not faults" $(ARGS)
 
 test-all: $(STAMP)/train ## every test with every part, PyTorch too (5 GB); a missing part fails; what CI runs
@@ -36,8 +39,11 @@ test-all: $(STAMP)/train ## every test with every part, PyTorch too (5 GB); a mi
 	@scripts/bring-prometheus
 	@scripts/bring-registry
 	@scripts/bring-nginx
+	@scripts/bring-openssh
+	@scripts/bring-s3 $(BIN)/python
 	@scripts/bring-crds
 	@scripts/bring-cluster
+	@scripts/bring-tensorrt-bindings $(BIN)/python
 	TIERS_REQUIRE_ALL=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 check: $(STAMP)/dev ## format, lint, types (also for Python 3.10), direction of imports, freshness of generated pages
@@ -61,6 +67,7 @@ docs: $(STAMP)/dev ## write docs/reference again from the code
 	$(BIN)/python scripts/docs.py
 
 bench: $(STAMP)/dev ## the benchmarks, each with its peer (ARGS=--quick for the small form)
+	@scripts/bring-serving-peers
 	for each in benchmarks/*.py; do $(BIN)/python "$$each" $(ARGS); done
 
 crds: ## the CRDs of Volcano and KubeEdge for the tests, from their Go modules (needs Go)

@@ -5,11 +5,11 @@
 32 normally distributed tensors in a safetensors file; the next version drifts (each weight by so much of its tensor's
 deviation), changes its last two tensors by 1e-2 of it, or has a longer header in front as well. int8 is quantised per
 tensor on the scales of the version before. Ours is the patch that `tiers model push` makes and that a device replays,
-proof included, in this process. Peers: chunks alone (ours too, content-defined), `zstd --patch-from`, `xdelta3` and
-`bsdiff`, each as a process of its own. xdelta3 and bsdiff run once, and bsdiff, which takes minutes on drift and 17
-times the file's memory, without --slow-peers only where the last tensors changed. The last pairs are a network for
-digits that was trained and then trained on for an epoch with another seed (`deltas/train_on.py`); they need the extra
-`train`.
+proof included, in this process. Peers: chunks alone (ours too, content-defined), `zstd --patch-from`, `xdelta3`,
+`bsdiff` and HDiffPatch (`pip install hdiffpatch`), each as a process of its own. The last three run once, and bsdiff,
+which takes minutes on drift and 17 times the file's memory, without --slow-peers only where the last tensors changed.
+The last pairs are a network for digits that was trained and then trained on for an epoch with another seed
+(`deltas/train_on.py`); they need the extra `train`.
 
 Shares are bytes of the patch to bytes of the new file. Seconds are the processor's (user and system), by turns, median
 of five: all ways use one core, and the machine may have other work.
@@ -57,7 +57,10 @@ TARGETS = {
 ENCODE_MB_S = 50.0
 WIDTHS = {"int8": "I8", "fp16": "F16", "fp32": "F32"}
 TENSORS = 32
-SLOW = {"bsdiff", "xdelta3"}
+_READ = "import sys, hdiffpatch as h; one, other = (open(name, 'rb').read() for name in sys.argv[1:3]); "
+HDIFF_MAKE = _READ + "open(sys.argv[3], 'wb').write(h.diff(one, other, h.COMPRESSION_ZSTD, validate=False))"
+HDIFF_APPLY = _READ + "open(sys.argv[3], 'wb').write(h.apply(one, other))"
+SLOW = {"bsdiff", "hdiffpatch", "xdelta3"}
 """These run once, and bsdiff only where little changed unless --slow-peers is given."""
 
 
@@ -91,7 +94,7 @@ def main() -> int:
     parser.add_argument("--slow-peers", action="store_true", help="bsdiff on every pair (minutes)")
     given = parser.parse_args()
     count = 1_000_000 if given.quick else 12_000_000
-    ways = [OURS, CHUNKS, *(way for way in PEERS if shutil.which(way.name.split()[0]))]
+    ways = [OURS, CHUNKS, *(way for way in PEERS if is_here(way.name.split()[0]))]
     measured: dict[str, dict[str, Measured]] = {}
     sizes: dict[str, int] = {}
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
@@ -304,7 +307,17 @@ PEERS = (
         ["xdelta3", "-d", "-f", "-s", "BASE", "PATCH", "OUT"],
     ),
     program("bsdiff", ["bsdiff", "BASE", "NEW", "PATCH"], ["bspatch", "BASE", "OUT", "PATCH"]),
+    program(
+        "hdiffpatch",
+        [sys.executable, "-c", HDIFF_MAKE, "BASE", "NEW", "PATCH"],
+        [sys.executable, "-c", HDIFF_APPLY, "BASE", "PATCH", "OUT"],
+    ),
 )
+
+
+def is_here(name: str) -> bool:
+    """Say whether a peer is installed, as a program or as a module."""
+    return shutil.which(name) is not None or find_spec(name) is not None
 
 
 def sha(path: Path) -> str:

@@ -20,7 +20,7 @@ from toolkit.sync.task import read_tasks
 
 
 def main(argv: Sequence[str]) -> int:
-    """Pin or release what the tasks have brought to each of their targets; one line of JSON a target.
+    """Pin or release what the last task has brought to each of its targets; one line of JSON a target.
 
     Raises:
         UsageError: the file cannot be read.
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--release", action="store_true", help="let the data go")
     given = parser.parse_args(argv)
     holder = given.job.rpartition("-")[0] or given.job
-    for task in read_tasks(given.tasks):
+    for task in read_tasks(given.tasks)[-1:]:  # those before it only fed it
         for place in task.targets:
             done: dict[str, object] = {"route": task.route, "target": place.url, "holder": holder}
             if given.release:

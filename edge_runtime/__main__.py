@@ -1,4 +1,4 @@
-"""The command `tiers-edge`: enroll, run, check, status, wipe.
+"""The command `tiers-edge`: enroll, run, unit, build, vouch, check, status, wipe.
 
 The only file of the device that prints, reads the environment or gives an exit code. It uses argparse, because a device
 has the floor and the extra `edge` installed and nothing else.
@@ -12,10 +12,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from toolkit.errors import INTERRUPTED_EXIT_CODE, TiersError, UsageError
+
+if TYPE_CHECKING:
+    from edge_runtime.build_command import Order
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -27,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = {
         "enroll": _enroll,
         "run": _run,
+        "unit": _unit,
+        "build": _build,
+        "vouch": _vouch,
         "check": _check,
         "status": _status,
         "send": _send,
@@ -81,6 +88,31 @@ def _parser() -> argparse.ArgumentParser:
         help="for drills: the clock shows this time at the start, such as 1970-01-01T00:00 (UTC), and nothing keeps it",
     )
 
+    unit = commands.add_parser("unit", help="print the systemd unit that runs the daemon on this machine")
+    unit.add_argument("--config", type=Path, default=Path("/etc/tiers/config.json"), help="what it runs with")
+    unit.add_argument("--user", default="edge", help="whom it runs as")
+
+    build = commands.add_parser(
+        "build", help="make TensorRT plans of models for this machine, which can take minutes"
+    )
+    build.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="names of models with --config (none: all), else ONNX files",
+    )
+    build.add_argument("--config", type=Path, help="the device's configuration (JSON)")
+    build.add_argument("--plans", type=Path, help="folder of plans; with --config it is the device's own")
+    build.add_argument("--max-batch", type=int, default=8, help="rows of the largest bucket of ONNX files")
+    build.add_argument("--seconds", type=float, default=3600.0, help="longest time of one plan")
+    build.add_argument("--json", action="store_true", help="print a line of JSON for each step")
+
+    _describe_vouch(
+        commands.add_parser(
+            "vouch", help="check and seal a plan, so that machines like this need not build it"
+        )
+    )
+
     check = commands.add_parser(
         "check", help="say what this machine can do; with --config also disk and broker"
     )
@@ -98,9 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--limit", type=int, default=0, metavar="BYTES", help="most bytes in a second")
     send.add_argument("--json", action="store_true", help="print JSON")
 
-    wipe = commands.add_parser("wipe", help="delete all models and memory of the device")
+    wipe = commands.add_parser(
+        "wipe", help="delete all that the device has: models, memory, records, identity"
+    )
     wipe.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
-    wipe.add_argument("--yes", action="store_true", help="really do it")
+    wipe.add_argument("--yes", action="store_true", help="do not ask")
+    wipe.add_argument("--keep-identity", action="store_true", help="leave key, certificate and passwords")
+    wipe.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -125,25 +161,34 @@ def _enroll(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from edge_runtime.back import Surface
     from edge_runtime.clock import drilled
     from edge_runtime.config import read_settings
-    from edge_runtime.daemon import MACHINE_CLOCK, Daemon, Surface
+    from edge_runtime.daemon import MACHINE_CLOCK, Daemon
     from edge_runtime.drill import Drill, read_pace
-    from edge_runtime.notify import Notifier
-    from edge_runtime.serving.loop import run
+    from edge_runtime.notify import Notifier, watchdog_seconds
+    from edge_runtime.serving.loop import collect_rarely, run
     from toolkit.link.buffers import keep_buffers
 
     keep_buffers()
     settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
     drill = Drill(options.hold, _announce, _wait_for_line, read_pace(options.pace))
-    watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
-    notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""), watchdog)
+    told = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""), watchdog_seconds(*told, os.getpid()))
     clock = drilled(options.clock) if options.clock else MACHINE_CLOCK
     surface = Surface(
         reread=lambda: read_settings(options.config, os.environ.get("NODE_NAME", "")).config,
         log_at=lambda level: logging.getLogger().setLevel((options.log_level or level).upper()),
     )
+    collect_rarely()
     run(Daemon(settings, drill, notifier, clock, surface).run())
+    return 0
+
+
+def _unit(options: argparse.Namespace) -> int:
+    from edge_runtime.unit import unit_text
+
+    print(unit_text(Path(sys.executable).with_name("tiers-edge"), options.config, options.user), end="")
     return 0
 
 
@@ -154,6 +199,55 @@ def _announce(model: str, point: str) -> None:
 
 def _wait_for_line() -> None:
     sys.stdin.readline()
+
+
+def _build(options: argparse.Namespace) -> int:
+    from edge_runtime.build_command import build_plans
+    from edge_runtime.engine.builder import BuildLine
+    from edge_runtime.engine.choose import machine_tools
+
+    orders, folder = _orders(options)
+    live = sys.stderr.isatty() and not options.json
+
+    def show(line: BuildLine) -> None:
+        if options.json:
+            print(msgspec.json.encode(line).decode(), flush=True)
+        elif line.phase and live:
+            print(f"\r{line.model}: {line.phase} {line.done}/{line.steps}\x1b[K", end="", file=sys.stderr)
+        elif line.plan:
+            took = f"built in {line.seconds:.0f} s" if line.fresh else "was there"
+            print(f"{line.model}: {took}, {line.bytes} bytes, rows {', '.join(map(str, line.buckets))}")
+
+    failed: list[TiersError] = []
+    for line, error in build_plans(machine_tools(), orders, folder, show, seconds=options.seconds):
+        if live:
+            print("\r\x1b[K", end="", file=sys.stderr)
+        show(line)
+        if error is not None:
+            failed.append(error)
+            if len(orders) > 1:
+                print(f"tiers-edge: {error.message}", file=sys.stderr)
+    if failed:
+        raise failed[0]
+    return 0
+
+
+def _orders(options: argparse.Namespace) -> tuple[list[Order], Path]:
+    """Read what `build` shall build, and where plans go."""
+    from edge_runtime.build_command import orders_of_device, orders_of_files
+    from edge_runtime.config import read_settings
+    from edge_runtime.folders import Folders
+
+    if options.config is not None:
+        settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
+        plans = Folders(Path(settings.config.state)).plans
+        return orders_of_device(settings, options.models), options.plans or plans
+    if options.plans is None or not options.models:
+        raise UsageError(
+            "build needs to know of what and where to",
+            hint="tiers-edge build --config FILE, or tiers-edge build MODEL.onnx --plans FOLDER",
+        )
+    return orders_of_files(options.models, options.max_batch), options.plans
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -176,21 +270,36 @@ def _check(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from edge_runtime.config import read_settings
-    from edge_runtime.status import read_status
+    from edge_runtime.status import lines, read_status
 
     settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
     status = read_status(Path(settings.config.state))
     if options.json:
         print(msgspec.json.encode(status).decode())
         return 0
-    where = f"serves on {status.address}" if status.running else "does not run"
-    print(f"{settings.config.device} {where}; {status.starts} starts; desired state {status.desired_seq}")
-    for model in status.models:
-        print(
-            f"{model.model}: {model.state.value} {model.version}, serving {model.serving_version or 'nothing'}"
-        )
-        if model.code:
-            print(f"  {model.code}: {model.reason}")
+    print("\n".join(lines(status, settings.config.device)))
+    return 0
+
+
+def _describe_vouch(vouch: argparse.ArgumentParser) -> None:
+    vouch.add_argument("model", help="one of the device's models")
+    vouch.add_argument(
+        "folder", type=Path, help="where plan and seal go; then: tiers-edge send FOLDER --as plans"
+    )
+    vouch.add_argument("--config", type=Path, required=True, help="the device's configuration (JSON)")
+    vouch.add_argument("--key", type=Path, required=True, help="the builder's private key (PEM)")
+    vouch.add_argument("--seconds", type=float, default=3600.0, help="longest time of a build")
+
+
+def _vouch(options: argparse.Namespace) -> int:
+    from edge_runtime.config import read_settings
+    from edge_runtime.engine.choose import machine_tools
+    from edge_runtime.vouch import subject_of, vouch_for
+
+    config = read_settings(options.config, os.environ.get("NODE_NAME", "")).config
+    subject = subject_of(config, options.model, machine_tools(), seconds=options.seconds)
+    built = vouch_for(config, subject, options.key, options.folder)
+    print(f"{built.name} {built.version}: {built.plan_bytes} bytes for {built.made_for.machine.gpu}, sealed")
     return 0
 
 
@@ -224,16 +333,26 @@ def _send(options: argparse.Namespace) -> int:
 
 
 def _wipe(options: argparse.Namespace) -> int:
-    from edge_runtime.config import read_settings
-    from edge_runtime.status import wipe
+    from edge_runtime.config import read_config
+    from edge_runtime.wipe import places, wipe
 
-    settings = read_settings(options.config, os.environ.get("NODE_NAME", ""))
+    file, config = read_config(options.config, os.environ.get("NODE_NAME", ""))
+    state, config = places(file, config)
     if not options.yes:
-        raise UsageError(
-            f"this deletes all models and memory of {settings.config.device} in {settings.config.state}",
-            hint=f"to do it: tiers-edge wipe --config {options.config} --yes",
+        warning = f"this deletes all that {config.device} has in {state}"
+        if not sys.stdin.isatty():
+            raise UsageError(warning, hint=f"to do it: tiers-edge wipe --config {options.config} --yes")
+        print(
+            f"{warning}{'' if options.keep_identity else ', and its key'}; type its name to do it: ", end=""
         )
-    found = wipe(Path(settings.config.state))
+        if input() != config.device:
+            raise UsageError("nothing was deleted", hint=f"the name is {config.device}")
+    found = wipe(state, None if options.keep_identity else config)
+    if options.json:
+        print(msgspec.json.encode(found).decode())
+        return 0
+    for removed in found:
+        print(f"{removed.what}: {removed.files} files, {removed.bytes} bytes")
     print("wiped" if found else "there was nothing to wipe")
     return 0
 

@@ -13,10 +13,12 @@ from typing import Final
 
 from edge_runtime.clock import Clock
 from edge_runtime.config import Settings
+from edge_runtime.engine.check_gpu import check_gpu
 from edge_runtime.facts import free_disk, newest_onnx_ir, package_version, read_fingerprint
 from edge_runtime.permit import Permit
 from toolkit.errors import EngineError, MissingExtraError, TiersError, UnreachableError, UsageError
 from toolkit.link.link import Connected, Disconnected
+from toolkit.protocol.stage_kinds import KINDS
 
 BROKER_SECONDS: Final = 10.0
 MIB: Final = 1024 * 1024
@@ -40,9 +42,7 @@ def check_machine() -> list[Line]:
         Line("python", facts.python),
         Line("tiers", facts.tiers or "not installed as a package"),
         Line("l4t", facts.l4t or "not a Jetson"),
-        Line(
-            "tensorrt", f"{facts.tensorrt} (not used by this version)" if facts.tensorrt else "not installed"
-        ),
+        *(Line(subject, finding) for subject, finding in check_gpu()),
     ]
     if not facts.onnxruntime:
         missing = MissingExtraError("inference on this device", extra="edge")
@@ -55,7 +55,16 @@ def check_machine() -> list[Line]:
         return [*lines, Line("onnxruntime", f"{facts.onnxruntime}: {broken.message}", broken)]
     lines.append(Line("onnxruntime", f"{facts.onnxruntime}, models up to ONNX IR {onnx_ir}"))
     lines += [Line(name, package_version(name) or "not installed") for name in ("uvloop", "httptools")]
-    return lines
+    return [*lines, Line("stages", _stages())]
+
+
+def _stages() -> str:
+    from edge_runtime.serving.stages.chain import own_stages
+
+    own = own_stages()
+    lacking = [kind for kind in KINDS.values() if f"{kind.NAME}@{kind.VERSION}" not in own]
+    cures = (f"; {kind.NAME} comes with: pip install 'tiers[{kind.EXTRA}]'" for kind in lacking)
+    return ", ".join(sorted(own)) + "".join(cures)
 
 
 def check_settings(settings: Settings) -> list[Line]:

@@ -12,7 +12,13 @@ import msgspec
 
 from edge_runtime.trust import Trust
 from toolkit.errors import UsageError
-from toolkit.wire.device_config import OWN_FILES, DeviceConfig, decode_device_config, decode_own_files
+from toolkit.wire.device_config import (
+    OWN_FILES,
+    DeviceConfig,
+    ModelConfig,
+    decode_device_config,
+    decode_own_files,
+)
 from toolkit.wire.keyring import Keyring
 from toolkit.wire.topics import check_label
 
@@ -82,14 +88,32 @@ def read_settings(file: Path, node_name: str) -> Settings:
     serving = config.serving
     files = {
         key: str(file.parent / path)
-        for key in ("certificate_file", "key_file", "token_file", "client_ca_file")
+        for key in ("certificate_file", "key_file", "token_file", "client_ca_file", "unix_socket")
         if (path := getattr(serving, key))
     }
     serving = msgspec.structs.replace(serving, **files)
+    outbox = config.outbox
+    if outbox.key_file:
+        outbox = msgspec.structs.replace(outbox, key_file=str(file.parent / outbox.key_file))
+    models = tuple(_with_files(model, file.parent) for model in config.models)
     instance = node_name if node_name != config.device else ""
     if instance:
         check_label(instance, what="NODE_NAME")
-    return Settings(msgspec.structs.replace(config, state=state, serving=serving), trust, instance)
+    changed = msgspec.structs.replace(config, state=state, serving=serving, outbox=outbox, models=models)
+    return Settings(changed, trust, instance)
+
+
+def _with_files(model: ModelConfig, folder: Path) -> ModelConfig:
+    """Take relative paths of a model's part as paths from this folder."""
+    offload, cache = model.offload, model.cache
+    if offload is not None:
+        files = {
+            key: str(folder / path) for key in ("ca_file", "token_file") if (path := getattr(offload, key))
+        }
+        offload = msgspec.structs.replace(offload, **files)
+    if cache is not None and cache.key_file:
+        cache = msgspec.structs.replace(cache, key_file=str(folder / cache.key_file))
+    return msgspec.structs.replace(model, offload=offload, cache=cache)
 
 
 def _read_config(file: Path) -> DeviceConfig:

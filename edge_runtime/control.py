@@ -18,8 +18,11 @@ from queue import Queue
 from typing import Final
 
 from edge_runtime.config import Settings
-from edge_runtime.install import Installer, Workshop
+from edge_runtime.drain import Draining
+from edge_runtime.install import Installer
+from edge_runtime.journal import Journal
 from edge_runtime.line import Inbox, Line
+from edge_runtime.workshop import Workshop
 from toolkit.errors import IntegrityError, TiersError
 from toolkit.link.link import Arrived, Connected, Disconnected, LinkEvent
 from toolkit.protocol import exchange
@@ -48,8 +51,11 @@ class Control:
         line: Line,
         workshop: Workshop,
         installer: Installer,
+        draining: Draining | None,
+        journal: Journal,
     ) -> None:
-        """Prepare; nothing happens before `start`."""
+        """Prepare; nothing happens before `start`. Without an outbox there is nothing to drain."""
+        self._draining, self._journal = draining, journal
         self._device = settings.config.device
         self._trust, self._trusted = settings.trust, settings.trust.changes
         self._topics = topics
@@ -59,6 +65,7 @@ class Control:
         self._offers = workshop.offers
         self._fetches = workshop.fetches
         self._patching = workshop.patching
+        self._plans = workshop.plans
         self._reports = workshop.reports
         self._live = workshop.live
         self._now = workshop.now
@@ -110,6 +117,9 @@ class Control:
             self._live.look(now)
             self._fetches.tell(exchange.Tick())
             self._installer.tick()
+            self._journal.look()
+            if self._draining is not None:
+                self._draining.tick()
 
     def _look_at_keyring(self) -> None:
         """When other keys count, hear again what the broker keeps for us: it may be sealed by one of them."""
@@ -137,6 +147,9 @@ class Control:
     def _pump(self, events: Queue[LinkEvent]) -> None:
         while not self._ending.is_set():
             event = events.get()
+            if isinstance(event, Arrived) and (ear := self._line.ear(event.topic)):
+                ear(event)
+                continue
             self._gate.acquire()
             self._inbox.post(partial(self._happened, event))
 
@@ -150,18 +163,27 @@ class Control:
             self._line.present(Presence(device=self._device, state="online"))
             self._reports.again()
             self._fetches.tell(exchange.Reconnected())
+            if self._draining is not None:
+                self._draining.connected()
         elif isinstance(event, Disconnected):
             log.info("no connection: %s", event.reason)
             self.connected = False
             self._fetches.tell(exchange.Disconnected())
+            if self._draining is not None:
+                self._draining.disconnected()
 
     def _arrived(self, message: Arrived) -> None:
         if message.topic == self._topics.data(self._device):
             self._fetches.tell(exchange.FrameArrived(message.payload))
         elif message.topic.startswith(stream := self._topics.stream("")):
             self._fetches.streamed(Digest(message.topic.removeprefix(stream)), message.payload)
+        elif (plan := self._topics.plan_of(message.topic)) is not None:
+            self._plans.announced(*plan, message.payload)
         elif not message.payload:
             return  # a retained topic was cleared; what we obey, we keep
+        elif message.topic == self._topics.records_answer(self._device):
+            if self._draining is not None:
+                self._draining.arrived(message.payload)
         elif message.topic == self._topics.desired(self._device):
             self._obey(message.payload)
         else:

@@ -38,6 +38,13 @@ manifest, bitmap, tally, forget. As files: index, part (made, its space taken), 
 (its folder gets its name), delete (of a part, a version or an index), serving (serving.json)."""
 
 WRITES: Final[tuple[Write, ...]] = get_args(Write)
+RecordWrite = Literal["outbox", "outbox-delete"]
+"""What the outbox makes durable: records put down or dropped, and the deletion of those that are stored elsewhere."""
+RECORD_WRITES: Final[tuple[RecordWrite, ...]] = get_args(RecordWrite)
+PlanWrite = Literal["plan"]
+"""What a machine with a GPU makes durable besides: a plan that another one has built gets its name."""
+PLAN_WRITES: Final[tuple[PlanWrite, ...]] = get_args(PlanWrite)
+_ALL: Final = frozenset({*WRITES, *RECORD_WRITES, *PLAN_WRITES})
 _DONE = ":done"
 
 
@@ -70,7 +77,8 @@ class Drill:
             name, _, times = point.partition("#")
             if not (_is_point(name) and (not times or times.isdecimal())):
                 states = ", ".join(InstallState.__members__)
-                hint = f"one of {states}, or STATE:done; or :before or :after with {', '.join(WRITES)}"
+                writes = ", ".join((*WRITES, *RECORD_WRITES, *PLAN_WRITES))
+                hint = f"one of {states}, or STATE:done; or :before or :after with {writes}"
                 raise UsageError(f"there is no state and no write {point!r} to hold", hint=hint)
             self._left[name] = int(times or 1)
 
@@ -83,7 +91,7 @@ class Drill:
         self._stop(model, state.value + _DONE)
 
     @contextmanager
-    def write(self, write: Write) -> Iterator[None]:
+    def write(self, write: Write | RecordWrite | PlanWrite) -> Iterator[None]:
         """Stop before and after a durable write, which is what stands in the `with`, if asked to."""
         self._stop("", f"{write}:before")
         yield
@@ -124,6 +132,6 @@ def read_pace(limits: Iterable[str]) -> PaceSettings:
 
 def _is_point(name: str) -> bool:
     write, _, side = name.partition(":")
-    if write in WRITES:
+    if write in _ALL:
         return side in {"before", "after"}
     return name.removesuffix(_DONE) in InstallState.__members__

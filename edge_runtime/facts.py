@@ -31,6 +31,21 @@ _CAPABILITIES: Final = {
 """Compute capability of a Jetson's GPU by the chip (NVIDIA, CUDA GPU list): Nano, TX2, Xavier, Orin, Thor."""
 _CHIPS: Final = {"33": "tegra210", "24": "tegra186", "25": "tegra194", "35": "tegra234", "38": "tegra264"}
 """The same chips as the kernel numbers them in soc_id (Linux, include/soc/tegra/fuse.h, decimal there)."""
+_JETPACKS: Final = (
+    ("32.7", "4.6"),
+    ("35.1", "5.0"),
+    ("35.", "5.1"),
+    ("36.2", "6.0"),
+    ("36.3", "6.0"),
+    ("36.4.0", "6.1"),
+    ("36.4.3", "6.2"),
+    ("36.4.4", "6.2.1"),
+    ("36.4", "6.2"),
+    ("38.2", "7.0"),
+    ("38.4", "7.1"),
+    ("39.2", "7.2"),
+)
+"""Beginning of the release of Linux for Tegra -> JetPack (NVIDIA, JetPack archive); the first that fits."""
 SMI_SECONDS: Final = 10.0
 """Longest time for the program that knows a server's card."""
 OLDEST_IR: Final = 8
@@ -82,6 +97,11 @@ def _card_capability(program: str) -> str:
         return ""
     first = asked.stdout.partition("\n")[0].strip()
     return first if not asked.returncode and re.fullmatch(r"\d+\.\d+", first) else ""
+
+
+def jetpack_of(l4t: str) -> str:
+    """Give the JetPack that brings this Linux for Tegra, such as 6.2 for 36.4.3; empty where it is not known."""
+    return next((jetpack for beginning, jetpack in _JETPACKS if l4t.startswith(beginning)), "")
 
 
 def free_memory(root: Path = _ROOT) -> int:

@@ -1,11 +1,14 @@
 """The files of a state folder and how they are written: never in place, always durable before anybody may rely on them.
 
     STATE/edge.sqlite                 see `store`
+    STATE/outbox.sqlite               see `outbox`; STATE/outbox.sqlite-wal beside it
     STATE/lock                        held by the daemon that runs
     STATE/serving.json                where it serves; written anew at each start
+    STATE/standing.json               what only the running daemon knows, see `standing`
     STATE/indexes/ARTIFACT            bytes of the index, checked
     STATE/parts/ARTIFACT              chunks one after the other, those of the bitmap are true
     STATE/versions/ARTIFACT/...       files of a version, each byte checked; a folder is there whole or not at all
+    STATE/plans/                      what TensorRT made of versions, here or on a machine like this, see `engine.plan`
 
 Names below `parts`, `indexes` and `versions` are digests, so nothing that came over a link is ever a path here except
 the paths of an index, which `wire.paths` has checked.
@@ -36,9 +39,19 @@ class Folders:
         return self.state / "edge.sqlite"
 
     @property
+    def outbox(self) -> Path:
+        """The records that wait."""
+        return self.state / "outbox.sqlite"
+
+    @property
     def serving(self) -> Path:
         """Where the daemon says at which address it serves."""
         return self.state / "serving.json"
+
+    @property
+    def standing(self) -> Path:
+        """Where the daemon says what only it knows."""
+        return self.state / "standing.json"
 
     def index(self, artifact: str) -> Path:
         """File of an artifact's index."""
@@ -51,6 +64,11 @@ class Folders:
     def version(self, artifact: str) -> Path:
         """Folder of an artifact's files."""
         return self.state / "versions" / artifact
+
+    @property
+    def plans(self) -> Path:
+        """Folder of TensorRT's plans; made when there is one."""
+        return self.state / "plans"
 
     def prepare(self) -> None:
         """Make the folders.
@@ -70,6 +88,8 @@ class Folders:
         for folder in (self.state, self.state / "indexes"):
             for draft in folder.glob(f".*{DRAFT_ENDING}"):
                 draft.unlink(missing_ok=True)
+        for draft in self.plans.glob(f".*.fetched{DRAFT_ENDING}"):  # others are of builds, which need no lock
+            draft.unlink(missing_ok=True)
 
     def lock(self) -> int:
         """Take the folder for this process, until the returned descriptor is closed or the process ends.

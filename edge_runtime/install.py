@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from edge_runtime.activate import Activator, Loadable
-from edge_runtime.drill import Drill
-from edge_runtime.folders import Folders
 from edge_runtime.golden import Finding
 from edge_runtime.installed_settings import InstalledSettings
-from edge_runtime.live import Live
-from edge_runtime.offers import Offers
-from edge_runtime.patching import Patching
-from edge_runtime.permit import Permit, Wait
-from edge_runtime.reports import Reports
+from edge_runtime.opening import Loadable
+from edge_runtime.permit import Wait
+from edge_runtime.proving import Proving
 from edge_runtime.room import Room
 from edge_runtime.seed import Find
-from edge_runtime.shelf import SEEDED_AT_ONCE, Shelf
-from edge_runtime.store import Store
-from edge_runtime.transfer import Fetches, disk_failure
-from edge_runtime.trial import INTERRUPTED, Trial, Trials
-from edge_runtime.worker import Worker
+from edge_runtime.shelf import SEEDED_AT_ONCE
+from edge_runtime.ties import Ties
+from edge_runtime.transfer import disk_failure
+from edge_runtime.trial import INTERRUPTED, Trial
+from edge_runtime.workshop import Workshop
 from toolkit.errors import StoreError, TiersError
 from toolkit.protocol.exchange import Finished, GivenUp
 from toolkit.protocol.install import needs, step
@@ -69,26 +63,6 @@ SAVE_AGAIN_SECONDS: Final = 5.0
 """Pause before something that could not be saved is tried again."""
 
 
-@dataclass(frozen=True)
-class Workshop:
-    """What does the work of the states."""
-
-    store: Store
-    folders: Folders
-    shelf: Shelf
-    disk: Worker
-    offers: Offers
-    fetches: Fetches
-    patching: Patching
-    trials: Trials
-    activator: Activator
-    reports: Reports
-    permit: Permit
-    live: Live
-    drill: Drill
-    now: Callable[[], float]
-
-
 class Installer:
     """All installations of a device."""
 
@@ -97,6 +71,7 @@ class Installer:
         self._configs = {each.name: each for each in models}
         self._shop = workshop
         self._held = workshop.store.installations()
+        self._proving = Proving(workshop.plans, workshop.trials, workshop.activator)
         self._failures: dict[str, int] = {}
         self._unsaved: list[tuple[str, Given]] = []
         self._save_again_at = 0.0
@@ -116,6 +91,7 @@ class Installer:
             Action.CHECK_GOLDEN: self._check_golden,
             Action.PREPARE: self._prepare,
         }
+        workshop.activator.ties = Ties(keeps=self._is_on_probation, lost=self._lost)
         settings = InstalledSettings(workshop.live, workshop.folders, self._give)
         self._settings_work = {**self._do, **settings.work}
 
@@ -124,6 +100,9 @@ class Installer:
         """Take up all installations after a start."""
         for model in list(self._held):
             self._give(model, Restarted())
+            if (model, Restarted()) in self._unsaved:
+                # A disk that is full at the start: what is installed serves all the same, and nothing else is done.
+                self._perform(Action.SERVE, self._held[model])
         self._shop.disk.submit(partial(self._shop.shelf.clean, self._needs), _nothing, _log_failure)
 
     def obey(self, desired: Desired) -> None:
@@ -153,6 +132,7 @@ class Installer:
             for model in list(self._waiting):
                 self._try_waiting(model)
         self._shop.patching.tick()
+        self._shop.plans.tick()
         self._shop.reports.progress(now, self._held, self._shop.fetches.chunks)
 
     @property
@@ -160,6 +140,11 @@ class Installer:
         """Give how often versions were opened, by model and whether it worked; 0 where that never was."""
         never = {(model, worked): 0 for model in self._configs for worked in (True, False)}
         return never | dict(self._shop.activator.loads)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no version is on its way into memory."""
+        return self._shop.activator.at_rest
 
     @property
     def room(self) -> Room:
@@ -232,13 +217,19 @@ class Installer:
             else:
                 self._failures[model] = activator.failures(model, first.version)
                 self._serves(model, first.artifact)
+                self._accompany(held)
 
         try:
-            loadable = self._loadable(model, first.version, first.artifact)
+            activator.serve(self._loadable(model, first.version, first.artifact), done)
         except TiersError as error:
             done(error.message)
-        else:
-            activator.serve(loadable, done)
+
+    def _accompany(self, held: Installation) -> None:
+        """Keep the version before beside one on trial, which matters after a restart: else it never left memory."""
+        on_trial = self._is_on_probation(held.model) and self._configs[held.model].trial_share < 1
+        if on_trial and len(held.good) > 1:
+            activator, former = self._shop.activator, held.good[1]
+            activator.accompany(self._loadable(held.model, former.version, former.artifact))
 
     def _serves(self, model: str, artifact: str) -> None:
         self._give(model, Serving(artifact))
@@ -248,10 +239,12 @@ class Installer:
         self._shop.offers.stop(held.model)
         self._shop.patching.stop(held.model)
         self._shop.fetches.stop(held.model)
-        self._shop.trials.stop(held.model)
+        self._proving.stop(held.model)
         self._shop.activator.drop(held.model)
 
-    def _clean(self, _: Installation) -> None:
+    def _clean(self, held: Installation) -> None:
+        if held.state is not InstallState.PROBATION:
+            self._shop.activator.settle(held.model)
         self._shop.disk.submit(partial(self._shop.shelf.clean, self._needs), _nothing, _log_failure)
 
     def _check_offer(self, held: Installation) -> None:
@@ -323,8 +316,10 @@ class Installer:
 
     def _check_golden(self, held: Installation) -> None:
         artifact = self._artifact(held)
-        config = self._configs[held.model]
+        config, folders = self._configs[held.model], self._shop.folders
         manifest = self._shop.shelf.manifest(artifact)
+        trial = Trial(held.model, folders.version(artifact), manifest, config, folders.plans)
+        loadable = self._loadable(held.model, held.offer.version if held.offer else "", artifact)
 
         def done(finding: Finding) -> None:
             log.info("%s: golden check: %s", held.model, finding)
@@ -335,18 +330,17 @@ class Installer:
             else:
                 self._end(held, Event.PASSED)
 
-        trial = Trial(held.model, self._shop.folders.version(artifact), manifest, config)
-        self._shop.trials.start(trial, done)
+        self._proving.start(trial, loadable, lambda: self._held[held.model].attempt == held.attempt, done)
 
     def _prepare(self, held: Installation) -> None:
         artifact = self._artifact(held)
         version = held.offer.version if held.offer else ""
 
-        def done(problem: str) -> None:
+        def done(code: str, problem: str) -> None:
             if self._held[held.model].attempt != held.attempt:
                 self._shop.activator.drop(held.model)  # nobody waits for it any more
-            elif problem:
-                self._end(held, Event.FAIL, "load-failed", problem)
+            elif code:
+                self._end(held, Event.FAIL, code, problem)
             else:
                 self._end(held, Event.PREPARED)
 
@@ -368,7 +362,15 @@ class Installer:
     def _loadable(self, model: str, version: str, artifact: str) -> Loadable:
         manifest: Manifest = self._shop.shelf.manifest(artifact)
         file = self._shop.folders.version(artifact) / manifest.model_file
-        return Loadable(version, artifact, file, self._configs[model])
+        needed = manifest.requires.memory_bytes
+        plans = self._shop.folders.plans
+        return Loadable(version, artifact, file, self._configs[model], manifest.stages, needed, plans)
+
+    def _lost(self, model: str, artifact: str, problem: str) -> None:
+        """Hear that a version which served, or was to on demand, does not load any more."""
+        log.error("%s does not load: %s", model, problem)
+        self._serves(model, "")
+        self._give(model, Struck(artifact, problem, fatal=True))
 
     def _look_at_engine(self, model: str) -> None:
         held = self._held[model]
@@ -379,6 +381,9 @@ class Installer:
         for _ in range(failures - self._failures.get(model, 0)):
             self._give(model, Struck(held.serving, "its engine failed an inference"))
         self._failures[model] = failures
+
+    def _is_on_probation(self, model: str) -> bool:
+        return model in self._held and self._held[model].state is InstallState.PROBATION
 
     @staticmethod
     def _artifact(held: Installation) -> Digest:

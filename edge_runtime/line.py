@@ -1,6 +1,7 @@
 """How calls and messages reach the control thread, and how the device's messages leave: `Inbox` and `Line`.
 
-`daemon` makes both; `control` takes calls out of the inbox and lets the line tell the fleet what it decides.
+`daemon` makes the inbox, `back` the line; `control` takes calls out of the inbox and lets the line tell the fleet what
+it decides.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from queue import Empty, Queue, SimpleQueue
 from typing import Final
 
 from toolkit.errors import TiersError
-from toolkit.link.link import Link, LinkEvent
+from toolkit.link.filters import takes
+from toolkit.link.link import Arrived, Letter, Link, LinkEvent
 from toolkit.wire.digest import Digest
 from toolkit.wire.document import encode_json
 from toolkit.wire.report import Presence
@@ -50,6 +52,8 @@ class Line:
         self._open_link = open_link
         self._wanted: set[Digest] = set()
         self._streams: set[str] = set()
+        self._plans: set[str] = set()
+        self._ears: dict[str, Callable[[Arrived], None]] = {}
         self.link: Link | None = None
 
     def open(self) -> Queue[LinkEvent] | None:
@@ -58,16 +62,27 @@ class Line:
             link = self._open_link()
             link.subscribe(self._topics.desired(self._device), qos=1)
             link.subscribe(self._topics.data(self._device))
+            link.subscribe(self._topics.records_answer(self._device))
             for artifact in sorted(self._wanted):
                 link.subscribe(self._topics.manifest(artifact), qos=1)
             for topic in sorted(self._streams):
                 link.subscribe(topic)
+            for topic in (*self._ears, *sorted(self._plans)):
+                link.subscribe(topic, qos=1)
             link.connect()
         except TiersError as error:
             log.error("no link: %s; %s", error.message, error.hint)  # noqa: TRY400 -- explained, not a fault
             return None
         self.link = link
         return link.events
+
+    def hear(self, topic_filter: str, ear: Callable[[Arrived], None]) -> None:
+        """Let somebody else than control have these messages, from the next `open` on."""
+        self._ears[topic_filter] = ear
+
+    def ear(self, topic: str) -> Callable[[Arrived], None] | None:
+        """Give who has the messages of a topic; None for control."""
+        return next((ear for wanted, ear in self._ears.items() if takes(wanted, topic)), None)
 
     def want_desired(self) -> None:
         """Ask the broker once more for what this device shall run."""
@@ -87,10 +102,29 @@ class Line:
         if self.link is not None:
             (self.link.subscribe if wanted else self.link.unsubscribe)(topic)
 
+    def hear_plan(self, artifact: str, machine: str, wanted: bool) -> None:  # noqa: FBT001 -- a callback
+        """Hear who announces a plan of an artifact for machines of a key, or hear it no more."""
+        topic = self._topics.plan(artifact, machine)
+        (self._plans.add if wanted else self._plans.discard)(topic)
+        if self.link is not None and wanted:
+            self.link.subscribe(topic, qos=1)
+        elif self.link is not None:
+            self.link.unsubscribe(topic)
+
     def request(self, payload: bytes) -> None:
         """Ask the depot."""
         if self.link is not None:
             self.link.publish(self._topics.request(self._device), payload)
+
+    def records(self, payload: bytes) -> None:
+        """Bring records that were put down."""
+        if self.link is not None:
+            self.link.publish(self._topics.records(self._device), payload)
+
+    def answer(self, topic: str, payload: bytes, letter: Letter) -> None:
+        """Answer a question; lost without a connection, like whoever asked."""
+        if self.link is not None:
+            self.link.publish(topic, payload, letter=letter)
 
     def report(self, payload: bytes) -> None:
         """Say where the device stands."""

@@ -237,7 +237,7 @@ class Patching:
 
         def drop() -> None:
             bench.store.move_tally(patch.artifact, waiting.target)
-            bench.shelf.drop_patch(patch.artifact)
+            bench.shelf.drop_helper(patch.artifact)
 
         def failed(error: Exception) -> None:
             log.warning("%s: cleaning up a patch failed: %s", waiting.model, error)

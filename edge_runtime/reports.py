@@ -7,7 +7,7 @@ versions do with the next report, or every `report_seconds` where there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from typing import Final, Protocol
@@ -21,7 +21,7 @@ from toolkit.protocol.installation import Installation
 from toolkit.wire.document import encode_json
 from toolkit.wire.fingerprint import Fingerprint
 from toolkit.wire.manifest import Manifest
-from toolkit.wire.report import ModelReport, Report, Served
+from toolkit.wire.report import ModelReport, OutboxReport, Report, Served
 from toolkit.wire.states import InstallState
 
 PROGRESS_SECONDS: Final = 2.0
@@ -57,8 +57,14 @@ class Sources:
     """Says what the installation of a model waits for."""
     patch_problem: Callable[[str], str]
     """Says why a patch to an artifact did not help."""
+    plan_problem: Callable[[str], str]
+    """Says why a plan that was announced for an artifact is not used."""
     doubts_clock: Callable[[], bool]
     """Tells whether something waits because the time of day is in doubt."""
+    outbox: Callable[[], OutboxReport] = OutboxReport
+    """Says what the outbox had no room for."""
+    told: Callable[[Sequence[ModelReport]], None] = lambda _: None
+    """Hears what every report says of the models."""
 
 
 class Reports:
@@ -140,7 +146,9 @@ class Reports:
             models=self._last,
             fingerprint=self._fingerprint,
             untrusted_clock=self._from.doubts_clock(),
+            outbox=self._from.outbox(),
         )
+        self._from.told(self._last)
         self._send(encode_json(report))
 
     def _describe(self, held: Installation, progress: Progress | None) -> ModelReport:
@@ -176,6 +184,7 @@ class Reports:
             chunks_bad=tally.bad,
             chunks_patched=tally.patched,
             patch_problem=self._from.patch_problem(artifact),
+            plan_problem=self._from.plan_problem(artifact),
             served=self._from.served(held.model, serving_version) if serving_version else Served(),
         )
 

@@ -62,6 +62,7 @@ def send(
         config.device,
         address=link.address,
         frame_bytes=link.preset.max_payload_bytes,
+        keyring=settings.keyring,
     )
     try:
         return run_task(task, listen=listen, remotes=lambda _: remote)

@@ -127,12 +127,12 @@ class Shelf:
             target, lacking_bytes=lacking, is_installed=self.is_installed, held_bytes=self._held_of_patch
         )
 
-    def drop_patch(self, patch: str) -> None:
-        """Delete what came of a patch, to make room; it has been used, or cannot be."""
+    def drop_helper(self, helper: str) -> None:
+        """Delete what came of a patch or a plan, to make room; it has been used, or cannot be."""
         # In this order: a bitmap must never speak of a file that is gone.
-        self._store.forget(patch)
-        self._delete(self._folders.part(patch))
-        self._delete(self._folders.index(patch))
+        self._store.forget(helper)
+        self._delete(self._folders.part(helper))
+        self._delete(self._folders.index(helper))
 
     def _held_of_patch(self, patch: str) -> int:
         if self._store.sealed_manifest(patch) is None or self.index_bytes(patch) is None:
@@ -183,6 +183,7 @@ class Shelf:
         versions = {artifact for each in needs for artifact in each.versions}
         parts = {artifact for each in needs for artifact in each.parts}
         parts |= {patch for artifact in parts for patch in self._patches_to(artifact)}
+        parts |= {artifact for artifact in known if self._plan_of(artifact) in versions}
         for artifact in known:
             if artifact not in parts and self._folders.part(artifact).exists():
                 # In this order: a bitmap must never speak of a file that is gone.
@@ -200,6 +201,13 @@ class Shelf:
         with suppress(IntegrityError):  # not accepted yet
             return {patch.artifact for patch in self.manifest(artifact).patches}
         return set()
+
+    def _plan_of(self, artifact: str) -> str:
+        """Give the model that a plan on its way is made of; nothing when it is no plan."""
+        with suppress(IntegrityError):
+            plan = self.manifest(artifact).plan
+            return plan.artifact if plan is not None else ""
+        return ""
 
     def _delete(self, path: Path) -> None:
         if path.exists():

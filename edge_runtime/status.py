@@ -1,6 +1,6 @@
-"""What a state folder says about its device, for `tiers-edge status`; and how to empty it, for `tiers-edge wipe`.
+"""What a state folder says about its device, for `tiers-edge status`: beside a running daemon, and without one.
 
-`read_status` works beside a running daemon; `wipe` needs the folder for itself.
+What only the daemon knows it leaves in `standing`; of a device that does not run, the outbox itself is looked into.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge_runtime.folders import Folders, remove
+from edge_runtime.folders import Folders
+from edge_runtime.outbox import peek
+from edge_runtime.standing import OutboxStanding, Standing, outbox_standing, read_standing
 from edge_runtime.store import Store
 from toolkit.errors import StoreError
 from toolkit.protocol.installation import Installation
@@ -41,6 +43,10 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     starts: int
     desired_seq: int
     models: tuple[ModelStatus, ...]
+    outbox: OutboxStanding | None = None
+    """Records that wait; None when there is no outbox."""
+    live: Standing | None = None
+    """What the running daemon said of itself a few seconds ago."""
 
 
 def read_status(state: Path) -> DeviceStatus:
@@ -60,6 +66,8 @@ def read_status(state: Path) -> DeviceStatus:
     finally:
         store.close()
     running = _is_running(folders)
+    live = read_standing(folders.standing) if running else None
+    fill = None if running else peek(folders.outbox)
     return DeviceStatus(
         state=str(state),
         running=running,
@@ -67,28 +75,47 @@ def read_status(state: Path) -> DeviceStatus:
         starts=starts,
         desired_seq=desired_seq,
         models=models,
+        outbox=live.outbox if live else outbox_standing(fill) if fill else None,
+        live=live,
     )
 
 
-def wipe(state: Path) -> bool:
-    """Delete everything in a state folder that tiers-edge has put there; tell whether there was anything.
+def lines(status: DeviceStatus, device: str) -> list[str]:
+    """Write a status for people."""
+    where = f"serves on {status.address}" if status.running else "does not run"
+    said = [f"{device} {where}; {status.starts} starts; desired state {status.desired_seq}"]
+    live = status.live
+    if live is not None:
+        said.append(f"broker: {'connected' if live.connected else 'not connected'}")
+    for model in status.models:
+        engine = (
+            f" by {live.engines[model.model]}" if live is not None and model.model in live.engines else ""
+        )
+        serving = f"serving {model.serving_version or 'nothing'}{engine}"
+        said.append(f"{model.model}: {model.state.value} {model.version}, {serving}")
+        if live is not None and live.rungs.get(model.model, "full") != "full":
+            said.append(f"  cut back: {live.rungs[model.model]}")
+        if model.code:
+            said.append(f"  {model.code}: {model.reason}")
+    if status.outbox is not None:
+        said += _outbox_lines(status.outbox, live)
+    return said
 
-    Raises:
-        StoreError: a daemon runs on it.
-    """
-    folders = Folders(state)
-    if not folders.database.exists():
-        return False
-    lock = folders.lock()
-    try:
-        for name in ("versions", "parts", "indexes", "serving.json"):
-            remove(state / name)
-        for suffix in ("-wal", "-shm", ""):
-            remove(folders.database.with_name(folders.database.name + suffix))
-        remove(state / "lock")
-    finally:
-        os.close(lock)
-    return True
+
+def _outbox_lines(outbox: OutboxStanding, live: Standing | None) -> list[str]:
+    room = f" of {outbox.cap_bytes}" if outbox.cap_bytes else ""
+    said = [f"outbox: {sum(outbox.waiting)} records wait in {outbox.used_bytes} bytes{room}"]
+    if live is not None and live.connected:
+        said[0] += "; they are being taken" if live.receiver else "; nobody takes them"
+        if live.problem:
+            said.append(f"  {live.problem}")
+    said += [
+        f"  dropped for want of room: {each.records} {each.kind} of priority {each.priority}"
+        for each in outbox.dropped
+    ]
+    if outbox.refused:
+        said.append(f"  not accepted: {outbox.refused}")
+    return said
 
 
 def _describe(held: Installation) -> ModelStatus:
@@ -115,5 +142,8 @@ def _is_running(folders: Folders) -> bool:
 def _address(folders: Folders) -> str:
     with suppress(OSError, msgspec.DecodeError, KeyError, TypeError):
         place = msgspec.json.decode(folders.serving.read_bytes(), type=dict[str, object])
-        return f"{place['host']}:{place['port']}"
+        unix_socket = str(place.get("unix_socket", ""))
+        if not place["host"]:
+            return unix_socket
+        return f"{place['host']}:{place['port']}" + (f" and {unix_socket}" if unix_socket else "")
     return ""

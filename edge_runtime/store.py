@@ -51,11 +51,15 @@ class Store:
         self._drill = drill
         self._file = file
         try:
-            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._prepare()
-        except sqlite3.Error as error:
+            try:
+                self._open("NORMAL")
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error) or not file.exists() or not file.stat().st_size:
+                    raise
+                # A full disk has no room for the file that readers share (-shm): alone it goes without, and what is
+                # there can be read, and written too as soon as there is room.
+                self._open("EXCLUSIVE")
+        except (sqlite3.Error, OSError) as error:
             hint = f"look at the disk; to begin anew: tiers-edge wipe --state {file.parent}"
             raise StoreError(f"{file} cannot be used: {error}", hint=hint) from error
 
@@ -201,6 +205,17 @@ class Store:
             db.execute("DELETE FROM artifact WHERE artifact = ?", (artifact,))
 
     # ------------------------------------------------------------ inside
+    def _open(self, locking: Literal["NORMAL", "EXCLUSIVE"]) -> None:
+        self._db = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            self._db.execute(f"PRAGMA locking_mode = {locking}")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
     @contextmanager
     def _writing(self, what: Write) -> Iterator[sqlite3.Connection]:
         with self._drill.write(what), self._transaction() as db:

@@ -18,9 +18,12 @@ from typing import Final
 
 import msgspec
 
+from edge_runtime.engine.choose import BUILD_SECONDS
+from edge_runtime.engine.cuda import find_gpu
 from edge_runtime.golden import Finding
 from edge_runtime.worker import Post
 from toolkit.wire.device_config import ModelConfig
+from toolkit.wire.learnt import learn
 from toolkit.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,14 @@ class Trial:
     folder: Path
     manifest: Manifest
     config: ModelConfig
+    plans: Path | None = None
+    """Where TensorRT's plans are kept; None where there are none."""
+
+    @property
+    def seconds(self) -> float:
+        """Longest time of the child: the check itself, and before it a build where this machine may need one."""
+        builds = self.plans is not None and self.config.engine != "onnxruntime" and not find_gpu()
+        return self.config.golden_seconds + (BUILD_SECONDS if builds else 0.0)
 
     def command(self) -> list[str]:
         """Give the child's command line."""
@@ -55,6 +66,9 @@ class Trial:
             options += ["--absolute", repr(golden.absolute_tolerance)]
             options += ["--relative", repr(golden.relative_tolerance)]
             options += ["--accuracy", repr(golden.min_accuracy)]
+            options += ["--p95", repr(self.manifest.requires.p95_seconds)]
+        if self.manifest.stages:
+            options += ["--stages", msgspec.json.encode(self.manifest.stages).decode()]
         return [
             sys.executable,
             "-m",
@@ -64,6 +78,7 @@ class Trial:
             *("--seconds", repr(self.config.golden_seconds)),
             *("--memory", str(memory)),
             *("--engine", self.config.engine),
+            *(("--plans", str(self.plans), "--max-batch", str(self.config.max_batch)) if self.plans else ()),
         ]
 
 
@@ -90,7 +105,9 @@ class Trials:
         self._children[trial.model] = child
 
         def wait() -> None:
-            finding = watch(child, trial.config.golden_seconds)
+            finding = watch(child, trial.seconds)
+            if self._children.get(trial.model) is not child:
+                finding = Finding(code=INTERRUPTED, reason="the golden check was given up")
             self._post(lambda: done(finding))
 
         threading.Thread(target=wait, name=f"golden-{trial.model}", daemon=True).start()
@@ -129,7 +146,7 @@ def watch(child: subprocess.Popen[bytes], seconds: float) -> Finding:
         )
     try:
         # An engine may print of its own accord; the finding is the last line.
-        return msgspec.json.decode(output.strip().rpartition(b"\n")[2], type=Finding)
+        return msgspec.json.decode(output.strip().rpartition(b"\n")[2], type=learn(Finding))
     except msgspec.DecodeError as error:
         log.warning("the golden check printed %r", output[:200])
         return Finding(

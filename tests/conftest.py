@@ -23,15 +23,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.cluster.crds import find_crds
+from tests.contracts.s3_server import S3Server, gateway_program, moto_program
+from tests.contracts.ssh_server import SshServer, sshd_program
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from tests.cluster.plane import Plane
 
 # Time says nothing on a machine that does other things as well.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 NOTHING_MAY_BE_MISSING = os.environ.get("TIERS_REQUIRE_ALL") == "1"
@@ -76,11 +79,28 @@ def _volcanos_module_is_here() -> bool:
     return subprocess.run(command, capture_output=True, check=False, timeout=300).returncode == 0
 
 
+def _tensorrt_bindings_are_here() -> bool:
+    """Look for the bindings of this Python where scripts/bring-tensorrt-bindings puts them, and for a compiler."""
+    abi = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    folder = Path(__file__).resolve().parents[1] / ".cache" / "tensorrt"
+    brought = all((folder / f"{release}-{abi}").is_dir() for release in ("10.3", "10.13", "11.4"))
+    return brought and program("cc") is not None
+
+
+def _has_obstore() -> bool:
+    return find_spec("obstore") is not None
+
+
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "mosquitto": (lambda: program("mosquitto") is not None, "apt-get install mosquitto"),
     "grafana": (lambda: find_spec("grafana_foundation_sdk") is not None, "make env (needs Python 3.11)"),
     "mosquitto-clients": (lambda: program("mosquitto_sub") is not None, "apt-get install mosquitto-clients"),
+    "cc": (lambda: program("cc") is not None, "apt-get install gcc"),
     "nginx": (lambda: program("nginx") is not None, "scripts/bring-nginx"),
+    "sshd": (lambda: sshd_program() is not None, "scripts/bring-openssh"),
+    "versitygw": (lambda: gateway_program() is not None and _has_obstore(), "scripts/bring-s3 (needs Go)"),
+    "moto": (lambda: moto_program() is not None and _has_obstore(), "scripts/bring-s3"),
+    "asyncssh": (lambda: find_spec("asyncssh") is not None, "make env"),
     "torch": (lambda: find_spec("torch") is not None, "make test-all"),
     "awscrt": (lambda: find_spec("awscrt") is not None, "pip install -e '.[awscrt]'"),
     "amqtt": (lambda: find_spec("amqtt") is not None, "pip install -e '.[demo]'"),
@@ -91,6 +111,10 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
         "apt-get install docker-registry",
     ),
     "crds": (lambda: find_crds() is not None, "make crds"),
+    "TensorRT's bindings": (
+        _tensorrt_bindings_are_here,
+        "scripts/bring-tensorrt-bindings (needs pip and cc)",
+    ),
     "volcano's module": (_volcanos_module_is_here, "go -C tests/cluster mod download volcano.sh/volcano"),
     "cluster": (_control_plane_is_here, "make crds; scripts/bring-cluster (needs Go 1.26)"),
 }
@@ -141,8 +165,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     skipped = reporter.stats.get("skipped", [])
     stray = [each for each in skipped if NEEDS_HARDWARE not in str(each.longrepr)]
+    for each in stray:
+        reporter.write_line(f"FAILED {each.nodeid}: skipped, but TIERS_REQUIRE_ALL=1", red=True)
     if stray and session.exitstatus == pytest.ExitCode.OK:
-        reporter.write_line(f"TIERS_REQUIRE_ALL=1, but {len(stray)} tests were skipped", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -156,7 +181,7 @@ def pytest_configure() -> None:
 
 
 # ---------------------------------------------------------------- waiting and ports
-def _wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+def _wait_until(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
     """Wait for a condition; fail with `what` after the deadline (seconds)."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
@@ -168,14 +193,13 @@ def _wait_until(condition: Callable[[], object], what: str, seconds: float = 60.
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[..., None]:
-    """Give `wait_until(condition, what, seconds=60)`."""
+    """Give `wait_until(condition, what, seconds=120)`."""
     return _wait_until
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    (port,) = free_ports(1)
+    return port
 
 
 @pytest.fixture
@@ -185,6 +209,16 @@ def free_port() -> Callable[[], int]:
 
 
 # ---------------------------------------------------------------- the broker
+def mosquitto_answers(process: subprocess.Popen[bytes] | None, log: Path, address: tuple[str, int]) -> bool:
+    """Tell whether a Mosquitto takes connections; fail when it has ended."""
+    assert process is not None
+    if process.poll() is not None:
+        pytest.fail("Mosquitto ended: " + log.read_text())
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
+        return True
+    return False
+
+
 def end_mosquitto(process: subprocess.Popen[bytes]) -> None:
     """Send SIGTERM until it is gone: Mosquitto forgets one that comes after it listens and before its loop begins."""
     for _ in range(60):
@@ -228,12 +262,7 @@ class Mosquitto:
             self.process = None
 
     def _answers(self) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
-            pytest.fail("Mosquitto ended: " + (self.folder / "mosquitto.log").read_text())
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
-            return True
-        return False
+        return mosquitto_answers(self.process, self.folder / "mosquitto.log", (self.host, self.port))
 
 
 @pytest.fixture
@@ -244,6 +273,37 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.start()
     yield broker
     broker.stop()
+
+
+# ---------------------------------------------------------------- other people's storage
+@pytest.fixture(scope="session")
+def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """Run an OpenSSH server for the session; a test that stops or cuts one starts its own `SshServer`."""
+    _require("sshd")
+    server = SshServer(tmp_path_factory.mktemp("ssh-server"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run a real S3 service for the session (versitygw over a folder); give each test a bucket of its own."""
+    _require("versitygw")
+    server = S3Server(tmp_path_factory.mktemp("s3-server"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run moto's S3 double for the session; it knows storage classes, versions and lifecycle rules."""
+    _require("moto")
+    server = S3Server(tmp_path_factory.mktemp("moto-server"), kind="moto")
+    server.start()
+    yield server
+    server.stop()
 
 
 # ---------------------------------------------------------------- the cluster

@@ -15,6 +15,7 @@
     ├── ClusterError            exit 1   a cluster refused a request, or lacks what we need
     ├── SyncError               exit 1   a transfer between tiers could not be finished
     │   ├── RemoteUnavailableError  exit 5   the other side of a sync does not answer (retryable)
+    │   │   └── RemoteRefusedError  exit 5   it answers and says no: login, host key, rights, a full disk
     │   ├── MissingObjectError      exit 1   a store does not have the object that was asked for
     │   └── TornReadError       exit 1   a file kept changing while we read it (retryable)
     ├── RegistryError           exit 1   a name, version or image is not in its registry, or is there with other content
@@ -178,6 +179,12 @@ class RemoteUnavailableError(SyncError):
 
     exit_code = 5
     retryable = True
+
+
+class RemoteRefusedError(RemoteUnavailableError):
+    """The other side of a sync answers and says no: a login, a host key, rights, a full disk. It would say so again."""
+
+    retryable = False
 
 
 class MissingObjectError(SyncError):

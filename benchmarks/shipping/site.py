@@ -43,7 +43,7 @@ def make_site(folder: Path, size: int, *, endless: bool = False) -> Site:
         store.add(
             StoredChunk(ref.digest, ref.size, stored) for ref, stored in zip(cut.chunks, pieces, strict=True)
         )
-    store.put_index(cut.index)
+    store.put_whole_index(cut.index)
     key = Ed25519PrivateKey.generate()
     manifest = Manifest(
         kind="model",

@@ -12,8 +12,10 @@ import hmac
 import os
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +28,11 @@ from toolkit.wire.device_config import ServingConfig
 LONGEST_FILE: Final = 1024 * 1024
 """Bytes; a certificate with its chain has a few thousand."""
 TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]{16,512}={0,2}")
-"""RFC 6750 §2.1, and long enough that nobody guesses it."""
+"""RFC 6750 §2.1, and long enough that nobody guesses it. It has no colon, which ends the scopes before it."""
+Scopes = frozenset[str]
+SCOPES: Final[Scopes] = frozenset({"infer", "metrics", "admin"})
+USUAL: Final[Scopes] = frozenset({"infer", "metrics"})
+"""Of a token that stands alone on its line, and of a certificate."""
 NEW_TOKEN: Final = "make one: openssl rand -hex 32"  # noqa: S105 -- how to make one
 NEW_PAIR: Final = (
     "make both: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365"
@@ -40,10 +46,15 @@ class Held:
 
     context: ssl.SSLContext | None
     """None without a certificate: plain HTTP, which loopback alone deserves."""
-    tokens: tuple[bytes, ...]
-    """SHA-256 of each token."""
+    tokens: Mapping[bytes, Scopes]
+    """SHA-256 of each token, and what it opens."""
     expires: datetime | None
     """End of the certificate."""
+
+    @cached_property
+    def opened(self) -> Scopes:
+        """What some token opens."""
+        return frozenset[str]().union(*self.tokens.values())
 
 
 class Credentials:
@@ -80,16 +91,30 @@ class Credentials:
         return self._held.expires
 
     @property
-    def by_token(self) -> bool:
-        """Whether there are tokens."""
-        return bool(self._held.tokens)
+    def by_certificate(self) -> bool:
+        """Whether clients may show a certificate."""
+        return bool(self._config.client_ca_file)
 
-    def knows(self, token: str) -> bool:
-        """Tell whether this is one of the tokens; how long that takes says nothing about them."""
+    @property
+    def held(self) -> object:
+        """What is the same as long as nothing has changed: whoever remembers an answer of ours looks at it."""
+        return self._held
+
+    @property
+    def by_token(self) -> Scopes:
+        """What some token opens."""
+        return self._held.opened
+
+    def opens(self, token: str) -> tuple[str, Scopes] | None:
+        """Give a name of the token that says nothing of it, and what it opens; None when it is none of ours.
+
+        How long that takes says nothing about the tokens either.
+        """
         digest = hashlib.sha256(token.encode("latin-1", "replace")).digest()
-        found = False
-        for each in self._held.tokens:
-            found |= hmac.compare_digest(each, digest)
+        found = None
+        for each, scopes in self._held.tokens.items():
+            if hmac.compare_digest(each, digest):
+                found = f"token-{digest.hex()[:8]}", scopes
         return found
 
     def refresh(self) -> bool:
@@ -138,7 +163,7 @@ def _stamp(file: str) -> tuple[int, int, int, int] | None:
 
 
 def _read(config: ServingConfig) -> Held:
-    tokens = _tokens(config.token_file) if config.token_file else ()
+    tokens = _tokens(config.token_file) if config.token_file else {}
     if not config.certificate_file:
         return Held(None, tokens, None)
     expires = _check_pair(config.certificate_file, config.key_file)
@@ -194,21 +219,34 @@ def _no_password() -> str:
     return ""
 
 
-def _tokens(file: str) -> tuple[bytes, ...]:
+def _tokens(file: str) -> dict[bytes, Scopes]:
+    """Read lines `TOKEN` or `SCOPE,SCOPE:TOKEN`; a token that stands there twice has the scopes of both lines."""
     lines = _text(file, "token_file").splitlines()
-    found = []
+    found: dict[bytes, Scopes] = {}
     for number, line in enumerate(lines, 1):
-        token = line.strip()
-        if token and not TOKEN.fullmatch(token):
+        if not line.strip():
+            continue
+        before, colon, token = line.strip().rpartition(b":")
+        if not TOKEN.fullmatch(token):
             message = (
                 f"serving.token_file {file}:{number}: a token has 16 to 512 letters, digits and . _ ~ + / -"
             )
             raise UsageError(message, hint=NEW_TOKEN)
-        if token:
-            found.append(hashlib.sha256(token).digest())
+        scopes = frozenset(before.decode("ascii", "replace").split(",")) if colon else USUAL
+        if not scopes <= SCOPES:
+            message = f"serving.token_file {file}:{number}: what stands before the token is no list of scopes"
+            raise UsageError(
+                message, hint=f"write them with commas, such as admin,infer:TOKEN: {_names(SCOPES)}"
+            )
+        digest = hashlib.sha256(token).digest()
+        found[digest] = found.get(digest, frozenset()) | scopes
     if not found:
         raise UsageError(f"serving.token_file {file} holds no token", hint=NEW_TOKEN)
-    return tuple(found)
+    return found
+
+
+def _names(scopes: Scopes) -> str:
+    return ", ".join(sorted(scopes))
 
 
 def _text(file: str, key: str) -> bytes:

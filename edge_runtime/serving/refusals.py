@@ -18,11 +18,23 @@ class RequestError(TiersError):
     outcome: ClassVar[str] = "failed"
     """Value of the label `outcome` in the metrics."""
 
+    def __init__(self, message: str, *, hint: str = "", retry_seconds: int = 1) -> None:
+        """Say what keeps the request from its result; a retryable one is worth repeating after `retry_seconds`."""
+        super().__init__(message, hint=hint)
+        self.retry_seconds = retry_seconds
+
 
 class BadRequestError(RequestError):
     """The request is not one, or its tensors are not what the model takes."""
 
     status = HTTPStatus.BAD_REQUEST
+    outcome = "invalid"
+
+
+class TooLongError(RequestError):
+    """The request is longer than is read."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     outcome = "invalid"
 
 
@@ -42,9 +54,9 @@ class NotReadyError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """As many requests wait as may wait."""
+    """As many requests wait as may wait, or this kind of request is not taken for the moment."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
+    status = HTTPStatus.TOO_MANY_REQUESTS
     outcome = "shed"
     retryable = True
 
@@ -54,3 +66,10 @@ class DeadlineError(RequestError):
 
     status = HTTPStatus.GATEWAY_TIMEOUT
     outcome = "timeout"
+
+
+class OffloadError(RequestError):
+    """Another machine was to answer, and did not; whoever asked it goes on without it."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    outcome = "failed"

@@ -1,4 +1,4 @@
-"""The HTTP server: a listening socket, its connections, and an end that loses no request.
+"""The HTTP server: listening sockets (TCP, a Unix socket), their connections, and an end that loses no request.
 
 The daemon starts it with the table of models; every accepted socket becomes a `connection`, whose requests go to
 `routes`. On loopback it speaks plain HTTP to everybody; elsewhere TLS, to those that `guard` lets in.
@@ -9,15 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from edge_runtime.serving.connection import Connection, Floor
+from edge_runtime.serving import unix_socket
+from edge_runtime.serving.connection import Connection
 from edge_runtime.serving.credentials import Credentials
-from edge_runtime.serving.guard import Guard, check_exposure
+from edge_runtime.serving.floor import Floor
+from edge_runtime.serving.guard import Door, Guard, check_exposure, is_loopback
+from edge_runtime.serving.http import Request, Response
 from edge_runtime.serving.limits import Limits
 from edge_runtime.serving.models import ModelTable
-from edge_runtime.serving.routes import Routes
+from edge_runtime.serving.record_door import Takes
+from edge_runtime.serving.repository import Repository
+from edge_runtime.serving.routes import Front, Routes
+from edge_runtime.serving.shared_memory import SharedMemory
+from edge_runtime.serving.trace import AccessLog
+from edge_runtime.serving.turnstile import Turnstile
 from toolkit.errors import MissingExtraError, TiersError
 from toolkit.wire.device_config import ServingConfig
 
@@ -39,10 +49,23 @@ class Server:
         table: ModelTable,
         metrics: Callable[[], bytes] | None = None,
         *,
+        desk: Front | None = None,
+        repository: Repository | None = None,
+        outbox: Callable[[], Takes | None] = lambda: None,
         limits: Limits | None = None,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """Prepare; `metrics` gives the page of /metrics, `limits` replaces all limits (tests).
+        """Prepare.
+
+        Args:
+            config: where, and what clients show.
+            table: the models.
+            metrics: gives the page of /metrics.
+            desk: answers questions; the table itself when nobody stands before it.
+            repository: loads and unloads models for callers with the scope admin; nobody does when there is none.
+            outbox: gives what takes records; nothing does when there is none.
+            limits: replaces all limits (tests).
+            look_seconds: how often files are looked at.
 
         Raises:
             UsageError: the host is not loopback, and TLS or a way to know clients is missing; or one of the files
@@ -51,17 +74,28 @@ class Server:
         check_exposure(config)
         self._config = config
         self.credentials = Credentials(config)
-        guarded = bool(config.token_file or config.client_ca_file)
-        guard = Guard(self.credentials) if guarded else None
-        self._floor = Floor(limits or Limits(body_bytes=config.max_body_bytes), guard)
+        self._floor = Floor(
+            limits or Limits(body_bytes=config.max_body_bytes),
+            Turnstile(config.client_requests, config.client_rate),
+            AccessLog(table.names, always=config.access_log),
+        )
         self._look_seconds = look_seconds
-        self._routes = Routes(table, metrics)
+        memory = SharedMemory(self._floor.limits.buffered_bytes) if config.shared_memory else None
+        self._memory = memory
+        self._routes = Routes(table, metrics, desk=desk, repository=repository, outbox=outbox, memory=memory)
         self._server: asyncio.Server | None = None
+        self._unix: asyncio.Server | None = None
+        self._inode = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
+    def respond(self) -> Callable[[Request], Awaitable[Response]]:
+        """What answers requests, for doors that are not this server's sockets."""
+        return self._routes.respond
+
+    @property
     def port(self) -> int:
-        """The port that it listens on; 0 before `start`."""
+        """The port that it listens on; 0 before `start`, and where it listens on a Unix socket alone."""
         if self._server is None or not self._server.sockets:
             return 0
         return int(self._server.sockets[0].getsockname()[1])
@@ -70,14 +104,19 @@ class Server:
         """Listen.
 
         Raises:
-            TiersError: the port cannot be had.
+            TiersError: the port or the Unix socket cannot be had.
             MissingExtraError: TLS on Python 3.10 without uvloop.
         """
         loop = asyncio.get_running_loop()
         host, port = self._config.host, self._config.port
+        if self._config.unix_socket:
+            await self._listen_on_file(loop, self._config.unix_socket)
         try:
-            self._server = await self._listen(loop)
-        except OSError as exc:
+            self._server = await self._listen(loop) if host else None
+        except (OSError, TiersError) as exc:
+            await self.stop(0)
+            if isinstance(exc, TiersError):
+                raise
             raise TiersError(
                 f"cannot serve on {host}:{port}: {exc.strerror or exc}",
                 hint="set serving.port to a free port, or to 0 for any",
@@ -86,11 +125,19 @@ class Server:
         if self._config.certificate_file or self._config.token_file:
             self._tasks.append(loop.create_task(self._look()))
 
+    async def _listen_on_file(self, loop: asyncio.AbstractEventLoop, path: str) -> None:
+        bound = unix_socket.bind(path)
+        self._inode = os.lstat(path).st_ino
+        make = partial(self._connection, Guard(self.credentials, Door.SOCKET))
+        self._unix = await loop.create_unix_server(make, sock=bound, backlog=BACKLOG)
+
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
         host, port = self._config.host, self._config.port
         context = self.credentials.context
+        door = Door.LOOPBACK if is_loopback(host) else Door.NETWORK
+        make = partial(self._connection, Guard(self.credentials, door))
         if context is None:
-            return await loop.create_server(self._connection, host, port, backlog=BACKLOG)
+            return await loop.create_server(make, host, port, backlog=BACKLOG)
         # A client that begins a handshake and stops holds a socket that no limit counts, so it gets little time.
         seconds = min(self._floor.limits.read_seconds, 10.0)
         if OLD_TLS and type(loop).__module__ != "uvloop":
@@ -98,21 +145,24 @@ class Server:
                 "TLS with Python 3.10, whose own loop leaves connections open,", extra="edge"
             )
         return await loop.create_server(
-            self._connection, host, port, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=seconds
+            make, host, port, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=seconds
         )
 
-    def _connection(self) -> Connection:
-        return Connection(self._routes.respond, self._floor)
+    def _connection(self, guard: Guard) -> Connection:
+        return Connection(self._routes.respond, self._floor, guard)
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         """Listen no more, answer what has come in, then close; after the grace, close anyway.
 
         Repeating it is harmless.
         """
-        if self._server is None:
+        servers = [each for each in (self._server, self._unix) if each is not None]
+        self._server = self._unix = None
+        if not servers:
             return
-        server, self._server = self._server, None
-        server.close()
+        for server in servers:
+            server.close()
+        unix_socket.remove(self._config.unix_socket, self._inode)
         self._floor.draining = True
         for connection in tuple(self._floor.connections):
             connection.drain()
@@ -126,7 +176,10 @@ class Server:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        await server.wait_closed()
+        for server in servers:
+            await server.wait_closed()
+        if self._memory is not None:
+            self._memory.unregister()
 
     async def _sweep(self) -> None:
         """Hold the limits of time; often enough that none is overrun by more than a quarter."""

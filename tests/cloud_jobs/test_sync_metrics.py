@@ -26,7 +26,7 @@ def value(metrics, name, **labels):
 
 
 def page(address, context=None):
-    with urllib.request.urlopen(f"{address}/metrics", timeout=20, context=context) as answer:  # noqa: S310 -- http or https
+    with urllib.request.urlopen(f"{address}/metrics", timeout=60, context=context) as answer:  # noqa: S310 -- http or https
         return answer.read().decode()
 
 
@@ -66,7 +66,7 @@ def test_an_agent_answers_prometheus(tmp_path, wait_until):
         wait_until(lambda: again.search(page(f"http://127.0.0.1:{port}")), "it has run twice")
     finally:
         agent.send_signal(signal.SIGTERM)
-        assert agent.wait(timeout=20) == 0
+        assert agent.wait(timeout=60) == 0
         agent.stderr.close()
 
 

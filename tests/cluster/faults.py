@@ -111,19 +111,23 @@ class StumblingPool:
 class DyingPool:
     """Kills its own process at one request: before it is sent, or when the server has answered it.
 
-    With a `method` only such requests count, and only those that the server did; a busy one refuses some first.
+    With a `method` only such requests count, and only those that the server did; a busy one refuses some first. With
+    `writes_only` a request that reads does not count.
     """
 
     pool: Pool
     at: int
     answered: bool
     method: str = ""
+    writes_only: bool = False
     number: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def request(self, method: str, url: str, **options: object) -> Answer:
         if self.method:
             return self._of_method(method, url, **options)
+        if self.writes_only and method in READS:
+            return self.pool.request(method, url, **options)
         with self.lock:
             self.number += 1
             here = self.number == self.at
@@ -148,9 +152,9 @@ def die() -> None:
     threading.Event().wait()
 
 
-def _run(work: Work, topology: Topology, kubeconfig: Path, at: int, answered: bool, method: str) -> None:
+def _run(work: Work, topology: Topology, kubeconfig: Path, *how: int | bool | str) -> None:
     connection = connect(topology, "main", kubeconfig)
-    work(replace(connection, pool=DyingPool(connection.pool, at, answered, method)), topology)
+    work(replace(connection, pool=DyingPool(connection.pool, *how)), topology)
 
 
 @functools.cache
@@ -161,15 +165,24 @@ def _fork_server() -> multiprocessing.context.ForkServerContext:
 
 
 def killed_at(
-    work: Work, topology: Topology, kubeconfig: Path, at: int, *, answered: bool, method: str = ""
+    work: Work,
+    topology: Topology,
+    kubeconfig: Path,
+    at: int,
+    *,
+    answered: bool,
+    method: str = "",
+    writes_only: bool = False,
 ) -> bool:
     """Do the work in a child that dies at its request number `at` (from 1); False when it never made so many.
 
     Args:
         answered: die when the server has answered it, and not before it is sent.
         method: count only requests with this method that the server did.
+        writes_only: count only requests that change something: a server that has answered a question is as it was.
     """
-    child = _fork_server().Process(target=_run, args=(work, topology, kubeconfig, at, answered, method))
+    how = (at, answered, method, writes_only)
+    child = _fork_server().Process(target=_run, args=(work, topology, kubeconfig, *how))
     child.start()
     child.join(60)
     ended = child.exitcode

@@ -10,7 +10,6 @@ import base64
 import json
 import re
 import secrets
-import socket
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ import yaml
 from tests.cluster.api import Api, Refused
 from tests.cluster.certificates import Authority
 from tests.cluster.process import Process
+from tests.ports import free_ports
 from toolkit.render.scheduler import CONFIG_KEY, scheduler_config
 from toolkit.topology.load import load
 
@@ -46,17 +46,6 @@ HOOKS = {  # path of Volcano's webhook -> (group, version, resource, operations)
 AUDIT = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"]}
 TIERS_YAML = HERE.parents[1] / "tiers.yaml"
 FAST = ("--kube-api-qps=500", "--kube-api-burst=1000")
-
-
-def free_ports(number: int) -> list[int]:
-    """Name free loopback ports; all are held until all are known, so that none comes twice."""
-    held = [socket.socket() for _ in range(number)]
-    for each in held:
-        each.bind(("127.0.0.1", 0))
-    ports = [int(each.getsockname()[1]) for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 class Plane:

@@ -49,7 +49,7 @@ def test_it_starts_answers_and_ends(require, wait_until):
             assert person.wait(60) == 0
         finally:
             person.kill()
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), "all of it has ended", 30)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), "all of it has ended")
     assert not Path(kubeconfig).exists()
 
 

@@ -61,6 +61,12 @@ def test_an_image_runs_as_the_user_of_the_rendered_pods_and_asks_itself_nothing(
     )
 
 
+def test_the_image_of_jobs_can_reach_storages_behind_ssh():
+    runs = [rest for word, rest in stage("jobs", "jobs") if word == "RUN"]
+    assert any("openssh-client" in each for each in runs)
+    assert any(f"tiers:x:{WORKER_USER}:{WORKER_USER}:" in each and "/etc/passwd" in each for each in runs)
+
+
 @pytest.mark.parametrize("target", TARGETS["edge"])
 def test_the_daemon_is_found_where_the_pods_look_for_it(target):
     said = dict(stage("edge", target))

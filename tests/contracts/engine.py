@@ -14,7 +14,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_runtime.engine.base import Array, Engine, Tensors, TensorSpec, find_mismatch
+from edge_runtime.engine.base import (
+    Array,
+    Engine,
+    EngineAbout,
+    Tensors,
+    TensorSpec,
+    find_bad_buffer,
+    find_mismatch,
+    put,
+)
 from toolkit.errors import EngineError
 
 DOUBLE, TABLE = 2.0, np.array([10, 11, 12], np.float32)
@@ -75,6 +84,10 @@ class HeldEngine:
 
     def __init__(self) -> None:
         self.inputs, self.outputs = INPUTS, OUTPUTS
+        self.about = EngineAbout("onnxruntime", "a double")
+        self.any_thread = False
+        self.buckets = (1,)
+        self.memory_bytes = 1
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Semaphore(0)
@@ -87,19 +100,20 @@ class HeldEngine:
         if self.warm_up_error is not None:
             raise self.warm_up_error
 
-    def infer(self, inputs: Mapping[str, Array]) -> Tensors:
+    def infer(self, inputs: Mapping[str, Array], out: Tensors | None = None) -> Tensors:
         if self.closed.is_set():
             raise EngineError("the engine is closed")
-        if mismatch := find_mismatch(self.inputs, inputs):
+        if mismatch := find_mismatch(self.inputs, inputs) or find_bad_buffer(self.outputs, out or {}):
             raise EngineError(mismatch)
         self.threads.add(threading.current_thread().name)
         self.calls.append(dict(inputs))
         self.entered.release()
-        assert self.gate.wait(30), "nobody opened the gate"
+        assert self.gate.wait(60), "nobody opened the gate"
         try:
-            return {"y": inputs["x"] * np.float32(DOUBLE), "z": TABLE[inputs["k"]]}
+            found = {"y": inputs["x"] * np.float32(DOUBLE), "z": TABLE[inputs["k"]]}
         except IndexError as exc:
             raise EngineError(str(exc)) from exc
+        return {name: put(out or {}, name, array) for name, array in found.items()}
 
     def close(self) -> None:
         self.closed.set()
@@ -125,8 +139,82 @@ BAD_INPUTS = {
 }
 
 
+def buffers(rows: int) -> Tensors:
+    """Give memory that takes the outputs of `feed(rows)`, filled with what must not stay."""
+    return {"y": np.full((rows, 4), np.nan, np.float32), "z": np.full(rows, np.nan, np.float32)}
+
+
+def _read_only(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+BAD_BUFFERS = {
+    "unknown": (lambda: {"q": np.zeros(2, np.float32)}, "no output is named 'q'"),
+    "dtype": (lambda: {"y": np.zeros((2, 4))}, r"cannot take the output y float32\[\?, 4\]"),
+    "width": (lambda: {"y": np.zeros((2, 5), np.float32)}, r"cannot take the output y float32\[\?, 4\]"),
+    "rows": (lambda: {"y": np.zeros((3, 4), np.float32)}, r"shape|Shape"),
+    "strided": (lambda: {"y": np.zeros((2, 8), np.float32)[:, ::2]}, "C-contiguous"),
+    "read-only": (lambda: {"y": _read_only(np.zeros((2, 4), np.float32))}, "writable"),
+}
+
+
 class EngineContract:
     """The suite."""
+
+    def test_it_says_what_it_is(self, engine: Engine) -> None:
+        assert engine.about.engine in {"tensorrt", "onnxruntime"}
+        assert engine.about.version
+        assert engine.memory_bytes >= 1
+        assert engine.buckets
+        assert list(engine.buckets) == sorted(set(engine.buckets))
+        assert engine.buckets[0] >= 1
+
+    def test_it_computes_for_every_thread_that_may_call_it(self, engine: Engine) -> None:
+        """Any thread, or the one that it was made in."""
+        found: list[Tensors] = []
+        for start in range(3):
+            thread = threading.Thread(target=lambda start=start: found.append(engine.infer(feed(2, start))))
+            call = thread.start if engine.any_thread else thread.run
+            call()
+            if engine.any_thread:
+                thread.join()
+            found.append(engine.infer(feed(2, start)))
+        for number, outputs in enumerate(found):
+            np.testing.assert_array_equal(outputs["y"], feed(2, number // 2)["x"] * 2)
+
+    def test_every_number_of_rows_around_a_bucket_is_right(self, engine: Engine) -> None:
+        for rows in sorted({1, *engine.buckets, *(each + 1 for each in engine.buckets)}):
+            inputs = feed(rows, start=rows)
+            outputs = engine.infer(inputs)
+            np.testing.assert_array_equal(outputs["y"], inputs["x"] * np.float32(2))
+            np.testing.assert_array_equal(outputs["z"], TABLE[inputs["k"]])
+
+    @pytest.mark.parametrize("names", [("y", "z"), ("y",), ("z",), ()])
+    def test_outputs_go_where_they_are_wanted(self, engine: Engine, names: Sequence[str]) -> None:
+        out = {name: array for name, array in buffers(2).items() if name in names}
+        for start in (0, 7):
+            inputs = feed(2, start)
+            outputs = engine.infer(inputs, out)
+            assert list(outputs) == ["y", "z"]
+            assert all(outputs[name] is out[name] for name in names)
+            np.testing.assert_array_equal(outputs["y"], inputs["x"] * np.float32(2))
+            np.testing.assert_array_equal(outputs["z"], TABLE[inputs["k"]])
+
+    def test_other_buffers_do_not_disturb_the_first_ones(self, engine: Engine) -> None:
+        first, second = buffers(2), buffers(2)
+        engine.infer(feed(2), first)
+        kept = first["y"].copy()
+        engine.infer(feed(2, start=9), second)
+        np.testing.assert_array_equal(first["y"], kept)
+        np.testing.assert_array_equal(second["y"], feed(2, start=9)["x"] * 2)
+
+    @pytest.mark.parametrize("bad", list(BAD_BUFFERS))
+    def test_a_buffer_that_does_not_fit_is_refused(self, engine: Engine, bad: str) -> None:
+        make, message = BAD_BUFFERS[bad]
+        with pytest.raises(EngineError, match=message):
+            engine.infer(feed(2), make())
+        np.testing.assert_array_equal(engine.infer(feed(2))["y"], feed(2)["x"] * 2)
 
     def test_it_describes_what_it_takes_and_gives(self, engine: Engine) -> None:
         assert tuple(engine.inputs) == INPUTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from toolkit.link.link import Arrived, Connected, Disconnected, LastWill, Link, LinkEvent
+from toolkit.link.link import Arrived, Connected, Disconnected, LastWill, Letter, Link, LinkEvent
 
 
 class World(Protocol):
@@ -17,6 +18,8 @@ class World(Protocol):
 
     shares: bool
     """Whether the broker knows shared subscriptions."""
+    letters: bool = True
+    """Whether it speaks MQTT 5, which has letters."""
 
     def link(self, *, will: LastWill | None = None) -> Link: ...
 
@@ -106,7 +109,7 @@ class LinkContract:
         sender = connected(world.link())
         sender.publish("state", b"old", qos=1, retain=True)
         sender.publish("state", b"new", qos=1, retain=True)
-        assert sender.flush(10)
+        assert sender.flush(60)
         late = world.link()
         late.subscribe("state", qos=1)
         late.connect()
@@ -136,13 +139,13 @@ class LinkContract:
         sender.publish("early", b"2", qos=1)
         connected(sender)
         assert [arrival(receiver, "early").payload for _ in range(2)] == [b"1", b"2"]
-        assert sender.flush(10)
+        assert sender.flush(60)
 
     def test_a_link_hears_nothing_that_it_did_not_ask_for(self, world: World) -> None:
         sender = connected(world.link())
         for topic in ("theirs/a", "mine/a"):
             sender.publish(topic, b"kept", qos=1, retain=True)
-        assert sender.flush(10)
+        assert sender.flush(60)
         other, mine = world.link(), world.link()
         other.subscribe("theirs/#", qos=1)
         connected(other)
@@ -201,8 +204,26 @@ class LinkContract:
         await_event(receiver, lambda event: isinstance(event, Connected))
         await_event(sender, lambda event: isinstance(event, Connected))
         sender.publish("t", b"after", qos=1)
-        assert sender.flush(15)
+        assert sender.flush(60)
         assert arrival(receiver, "t").payload in {b"while away", b"after"}
+
+    @pytest.mark.parametrize("qos", [0, 1])
+    def test_a_letter_goes_with_its_message(self, world: World, qos: int) -> None:
+        receiver, sender = world.link(), connected(world.link())
+        receiver.subscribe("t/+", qos=1)
+        connected(receiver)
+        letter = Letter("answers/here", b"\0\xff7", 60, (("status", "200"), ("status", "again")))
+        sender.publish("t/with", b"question", qos=qos, letter=letter)
+        sender.publish("t/without", b"plain", qos=qos)
+        came, plain = arrival(receiver, "t/with"), arrival(receiver, "t/without")
+        assert (came.payload, plain.payload, plain.letter) == (b"question", b"plain", None)
+        if getattr(world, "letters", True):
+            assert came.letter is not None
+            assert came.letter.expiry_seconds is not None
+            assert 0 < came.letter.expiry_seconds <= 60
+            assert dataclasses.replace(came.letter, expiry_seconds=60) == letter
+        else:
+            assert came.letter is None
 
     def test_a_shared_subscription_reaches_one_of_the_group(self, world: World) -> None:
         group, sender = [world.link(), world.link()], connected(world.link())

@@ -6,13 +6,17 @@ A test file subclasses `RemoteContract` and gives the fixture `remote`.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import pytest
 
 from toolkit.errors import IntegrityError, MissingObjectError, RemoteUnavailableError, UnsafePathError
 from toolkit.sync.remotes.remote import MAX_OBJECT_BYTES, Found, Remote, check_key, check_prefix
+
+T = TypeVar("T")
 
 
 class MemoryRemote:
@@ -117,6 +121,61 @@ class BreakingRemote:
         return False
 
 
+class ThroughRemote:
+    """A Remote that hands every operation to `_call`, which says what becomes of it."""
+
+    def __init__(self, inner: Remote) -> None:
+        self._inner = inner
+
+    @property
+    def url(self) -> str:
+        return self._inner.url
+
+    def read(
+        self, key: str, *, start: int = 0, length: int | None = None, limit: int = MAX_OBJECT_BYTES
+    ) -> bytes:
+        return self._call(lambda: self._inner.read(key, start=start, length=length, limit=limit))
+
+    def write(self, key: str, data: bytes) -> None:
+        self._call(lambda: self._inner.write(key, data))
+
+    def write_new(self, key: str, data: bytes) -> bool:
+        return self._call(lambda: self._inner.write_new(key, data))
+
+    def exists(self, key: str) -> bool:
+        return self._call(lambda: self._inner.exists(key))
+
+    def list(self, prefix: str = "") -> Iterator[Found]:
+        return iter(self._call(lambda: list(self._inner.list(prefix))))
+
+    def delete(self, key: str) -> bool:
+        return self._call(lambda: self._inner.delete(key))
+
+    def _call(self, operation: Callable[[], T]) -> T:
+        return operation()
+
+
+class UnluckyRemote(ThroughRemote):
+    """A Remote that loses each `every`-th request, or its answer, and works again at once: a poor line."""
+
+    def __init__(self, inner: Remote, *, every: int, after: bool = False, times: int = 10**9) -> None:
+        super().__init__(inner)
+        self._every, self._after, self._left = every, after, times
+        self.calls = 0
+        self._lock = threading.Lock()
+
+    def _call(self, operation: Callable[[], T]) -> T:
+        with self._lock:
+            self.calls += 1
+            lost = self._left > 0 and self.calls % self._every == 0
+            self._left -= lost
+        if not lost:
+            return operation()
+        if self._after:
+            operation()
+        raise RemoteUnavailableError("the line is bad", hint="this is a test")
+
+
 class RemoteContract:
     """The suite."""
 
@@ -146,6 +205,12 @@ class RemoteContract:
             remote.read("packs/abc")
         assert not remote.exists("packs/abc")
         assert not remote.delete("packs/abc")
+
+    def test_a_listing_tells_when_it_was_stored_by_the_stores_clock_or_nothing(self, remote: Remote) -> None:
+        before = time.time()
+        remote.write("packs/abc", b"some bytes")
+        (found,) = remote.list("packs/")
+        assert found.modified_ms == 0 or before - 60 <= found.modified_ms / 1000 <= time.time() + 60
 
     def test_writing_again_replaces(self, remote: Remote) -> None:
         remote.write("refs/a", b"a longer one")

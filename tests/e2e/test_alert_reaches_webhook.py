@@ -149,11 +149,11 @@ def test_an_overload_and_a_silent_device_reach_somebody(require, device, tmp_pat
         watching = stack.enter_context(
             prometheus(files / "prometheus.yml", tmp_path / "prom", free_port(), wait_until)
         )
-        wait_until(lambda: watching.query('up{job="tiers-edge"} == 1'), "the device is scraped", 20)
+        wait_until(lambda: watching.query('up{job="tiers-edge"} == 1'), "the device is scraped")
         assert watching.query('ALERTS{alertstate="firing"}') == []
 
         with too_many(device.port()) as answered:
-            wait_until(lambda: told.alerts("TiersQueueBacklog", "firing"), "somebody hears of the queue", 60)
+            wait_until(lambda: told.alerts("TiersQueueBacklog", "firing"), "somebody hears of the queue")
             wait_until(lambda: sum(answered) > CLIENTS, "it still answers")
         (labels, waiting), *others = watching.query("max_over_time(tiers_node:queue_depth:max[1m])")
         assert (others, waiting >= LIMIT) == ([], True)
@@ -166,13 +166,11 @@ def test_an_overload_and_a_silent_device_reach_somebody(require, device, tmp_pat
         assert labels == place
         assert f"requests wait for {MODEL} on localhost" in first["annotations"]["summary"]
         assert first["annotations"]["runbook"] == "docs/reference/alerts.md#tiersqueuebacklog"
-        wait_until(lambda: told.alerts("TiersQueueBacklog", "resolved"), "the end of it is told", 60)
+        wait_until(lambda: told.alerts("TiersQueueBacklog", "resolved"), "the end of it is told")
         assert "Bearer secret-of-the-night" not in told.tokens, "a warning wakes nobody"
 
         device.stop()
-        wait_until(
-            lambda: len(told.alerts("TiersNodeOffline", "firing")) >= 2, "both are told of the device", 60
-        )
+        wait_until(lambda: len(told.alerts("TiersNodeOffline", "firing")) >= 2, "both are told of the device")
         assert told.alerts("TiersNodeOffline", "firing")[0]["labels"]["node"] == "localhost"
         assert "Bearer secret-of-the-night" in told.tokens
         assert not told.alerts("TiersFleetUnwatched", "firing")

@@ -11,7 +11,7 @@ import pytest
 
 from toolkit.demo.ship import MOST_OF_V1
 
-pytestmark = [pytest.mark.demo, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.demo, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ALL_STEPS = [
     "validate",
@@ -38,7 +38,7 @@ def demo(tmp_path: Path, *options: str) -> tuple[int, dict]:
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=280,
+        timeout=560,
     )
     print(done.stdout, done.stderr)
     return done.returncode, json.loads(evidence.read_text())

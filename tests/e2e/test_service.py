@@ -130,7 +130,7 @@ class Pod:
         assert self.process is not None
         process, self.process = self.process, None
         process.terminate()
-        return process.wait(30)
+        return process.wait(120)
 
 
 def prepared(pod: Pod, folder: Path) -> dict[str, bytes]:
@@ -187,10 +187,10 @@ def ward(tmp_path, mosquitto, free_port):
 
 def test_a_rendered_server_starts_and_answers_those_who_prove_themselves(ward, wait_until):
     pod = ward.pod("x2b7q")
-    wait_until(lambda: pod.probe("startup") == 200, "the start is seen", 30)
+    wait_until(lambda: pod.probe("startup") == 200, "the start is seen")
     assert pod.probe("readiness") == 503, "no model yet"
     ward.depot.offer(ward.keys.model("v1"))
-    wait_until(lambda: pod.probe("readiness") == 200, "it is ready", 60)
+    wait_until(lambda: pod.probe("readiness") == 200, "it is ready")
     assert pod.probe("liveness") == 200
 
     trust, token = ward.trust, ward.token
@@ -206,9 +206,9 @@ def test_a_rendered_server_starts_and_answers_those_who_prove_themselves(ward, w
 def test_another_replica_gets_ready_by_itself_beside_the_first(ward, wait_until):
     first = ward.pod("x2b7q")
     ward.depot.offer(ward.keys.model("v1"))
-    wait_until(lambda: first.probe("readiness") == 200, "it is ready", 60)
+    wait_until(lambda: first.probe("readiness") == 200, "it is ready")
     second = ward.pod("k4mzt")
-    wait_until(lambda: second.probe("readiness") == 200, "the other one is ready too", 60)
+    wait_until(lambda: second.probe("readiness") == 200, "the other one is ready too")
     for pod in (first, second):
         assert pod.ask(INFER, ward.token, BODY, trust=ward.trust)[0] == 200
         assert "no connection" not in pod.log(), "the broker knows them apart"
@@ -216,11 +216,11 @@ def test_another_replica_gets_ready_by_itself_beside_the_first(ward, wait_until)
 
 def test_certificate_and_token_are_renewed_in_a_running_pod(ward, tmp_path, wait_until):
     pod = ward.pod("x2b7q")
-    wait_until(lambda: pod.probe("startup") == 200, "the start is seen", 30)
+    wait_until(lambda: pod.probe("startup") == 200, "the start is seen")
     again = prepared(pod, tmp_path / "again")
     pod.serving.turn(**{name.replace(".", "_"): data for name, data in again.items()})
     fresh, renewed = tmp_path / "again" / "tls.crt", again["token"].decode().strip()
-    wait_until(lambda: _trusted(pod, fresh), "the new certificate", 30)
+    wait_until(lambda: _trusted(pod, fresh), "the new certificate")
     assert pod.ask("/v2", renewed, trust=fresh)[0] == 200
     assert pod.ask("/v2", ward.token, trust=fresh)[0] == 401
     assert not _trusted(pod, ward.trust)

@@ -29,7 +29,7 @@ def server(tmp_path, mosquitto, free_port, wait_until):
     """Run a replica, with its Secret also where Prometheus would find it."""
     ward = Ward(tmp_path, mosquitto.port, free_port)
     pod = ward.pod("x2b7q")
-    wait_until(lambda: pod.probe("startup") == 200, "it is up", 30)
+    wait_until(lambda: pod.probe("startup") == 200, "it is up")
     secret = tmp_path / f"secrets/{SERVICE}-serving"
     secret.mkdir(parents=True)
     for name, data in ward.files.items():
@@ -64,8 +64,8 @@ def test_prometheus_reads_a_servers_figures_over_tls_with_its_token(
     config["scrape_configs"] = [job, without, elsewhere]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     with prometheus(tmp_path / "prometheus.yml", tmp_path / "data", free_port(), wait_until) as watching:
-        wait_until(lambda: len(watching.query("up")) == 3, "all are asked", 30)
-        wait_until(lambda: watching.query('up{job="tiers-service"} == 1'), "the server answers", 30)
+        wait_until(lambda: len(watching.query("up")) == 3, "all are asked")
+        wait_until(lambda: watching.query('up{job="tiers-service"} == 1'), "the server answers")
         ((labels, ready),) = watching.query("edge_model_ready")
         targets = watching.get("/api/v1/targets")["data"]["activeTargets"]
     assert PLACE.items() <= labels.items()

@@ -30,14 +30,14 @@ class Program:
     def get(self, path: str, **query: str) -> Any:
         """Ask it; give what it says in JSON."""
         address = f"http://127.0.0.1:{self.port}{path}?{urlencode(query)}"
-        with urllib.request.urlopen(address, timeout=20) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             return json.loads(answer.read())
 
     def ready(self) -> bool:
         """Tell whether it takes questions."""
         assert self.process.poll() is None, self.log.read_text()
         address = f"http://127.0.0.1:{self.port}/-/ready"
-        with suppress(OSError), urllib.request.urlopen(address, timeout=20) as answer:
+        with suppress(OSError), urllib.request.urlopen(address, timeout=60) as answer:
             return answer.status == 200
         return False
 
@@ -83,11 +83,11 @@ def _running(
         )
     running = Program(process, port, log)
     try:
-        wait_until(running.ready, f"{name} is ready", 30)
+        wait_until(running.ready, f"{name} is ready")
         yield running
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 @dataclass

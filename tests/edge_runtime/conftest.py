@@ -9,9 +9,12 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
+import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +26,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper, numpy_helper
 
-from toolkit.link.link import Arrived
+from toolkit.link.link import Arrived, Connected
 from toolkit.link.paho_link import PahoLink
 from toolkit.link.settings import settings_from_url
 from toolkit.wire.chunk import ARTIFACT, cut, store_chunk
@@ -42,7 +45,7 @@ from toolkit.wire.topics import Topics
 
 SITE, DEVICE, MODEL = "north", "us-001", "linear"
 TOPICS = Topics(SITE)
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 
 
 # ---------------------------------------------------------------- artifacts
@@ -204,15 +207,16 @@ class Depot:
         self._link.subscribe(TOPICS.state(DEVICE), qos=1)
         self._link.subscribe(TOPICS.presence(DEVICE), qos=1)
         self._link.connect()
-        self._ending = threading.Event()
+        self._ending, self._listening = threading.Event(), threading.Event()
         self._waiting: dict[tuple[Digest, int], int] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+        assert self._listening.wait(WAIT_SECONDS), "else what a device asks first would be lost"
 
     def close(self) -> None:
         self._ending.set()
-        self._thread.join(10)
+        self._thread.join(60)
         self._link.close()
 
     # ---- steering
@@ -305,6 +309,8 @@ class Depot:
                 event = self._link.events.get(timeout=0.05)
             except Empty:
                 continue
+            if isinstance(event, Connected):
+                self._listening.set()
             if not isinstance(event, Arrived) or not event.payload:
                 continue
             if event.topic == TOPICS.state(DEVICE):
@@ -374,6 +380,8 @@ class Device:
             models=models or (ModelConfig(name=MODEL),),
         )
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
+        """What its daemon finds in its environment besides ours."""
         self.write_config()
 
     @property
@@ -393,15 +401,19 @@ class Device:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "edge_runtime", "run", "--config", str(self.config_file), *options],
+                bufsize=0,  # so that `held` sees all that was written
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env={**os.environ, **self.environment},
             )
 
     def held(self) -> str:
         """Wait until the daemon stops at a point of `--hold`, and give the point."""
         assert self.process is not None
         assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], WAIT_SECONDS)
+        assert ready, f"the daemon did not stop at any point: {self.log()}"
         line = self.process.stdout.readline()
         assert line, f"the daemon ended: {self.log()}"
         return str(json.loads(line)["holding"])
@@ -410,7 +422,6 @@ class Device:
         assert self.process is not None
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
-        self.process.stdin.flush()
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -426,7 +437,7 @@ class Device:
 
     def _reap(self) -> int:
         assert self.process is not None
-        code = self.process.wait(timeout=30)
+        code = self.process.wait(timeout=WAIT_SECONDS)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -437,8 +448,8 @@ class Device:
         return (self.folder / "log").read_text()
 
     def port(self) -> int:
-        pause = threading.Event()
-        for _ in range(1000):
+        pause, until = threading.Event(), time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < until:
             if (self.state / "serving.json").exists():
                 return int(json.loads((self.state / "serving.json").read_bytes())["port"])
             assert self.process is not None
@@ -447,7 +458,7 @@ class Device:
         pytest.fail(f"the daemon does not serve: {self.log()}")
 
     def get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=WAIT_SECONDS)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -468,13 +479,35 @@ class Device:
 
     def _infer(self, row: list[float]) -> tuple[int, dict[str, object]]:
         body = {"inputs": [{"name": "image", "shape": [1, 4], "datatype": "FP32", "data": row}]}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=WAIT_SECONDS)
         try:
             connection.request("POST", f"/v2/models/{MODEL}/infer", json.dumps(body))
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:
             connection.close()
+
+
+# ---------------------------------------------------------------- a GPU that is not there
+FAKES = Path(__file__).resolve().parent / "engine" / "fakes"
+
+
+@pytest.fixture(scope="session")
+def driver(require, tmp_path_factory) -> Path:
+    """Give the folder of a fake libcuda.so.1."""
+    require("cc")
+    folder = tmp_path_factory.mktemp("driver")
+    library = str(folder / "libcuda.so.1")
+    command = ["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-Wl,-soname,libcuda.so.1", "-o", library]
+    subprocess.run([*command, str(FAKES / "libcuda.c"), "-ldl"], check=True, timeout=60)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fake_gpu(driver: Path) -> dict[str, str]:
+    """Give the environment of a process that finds a GPU and TensorRT, both fakes."""
+    path = os.pathsep.join([str(FAKES), str(FAKES.parents[3])])
+    return {"LD_LIBRARY_PATH": str(driver), "PYTHONPATH": path}
 
 
 @pytest.fixture

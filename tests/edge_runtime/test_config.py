@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from edge_runtime.back import open_link
 from edge_runtime.config import read_settings
-from edge_runtime.daemon import open_link
 from edge_runtime.store import Store
 from toolkit.errors import IntegrityError
 from toolkit.wire.document import encode_json
@@ -64,3 +64,18 @@ def test_files_of_what_it_serves_with_lie_beside_the_configuration(settings, tmp
     assert serving.certificate_file == str(tmp_path / "tls.crt")
     assert serving.key_file == "/etc/key"
     assert serving.token_file == ""
+
+
+def test_files_of_an_offload_lie_there_too(settings, tmp_path):
+    offload = {"url": "https://hot.example:8080", "ca_file": "hot.crt", "token_file": "/etc/token"}
+    model, other = settings(
+        "x", format=3, models=[{"name": "m", "offload": offload}, {"name": "n"}]
+    ).config.models
+    assert (model.offload.ca_file, model.offload.token_file) == (str(tmp_path / "hot.crt"), "/etc/token")
+    assert other.offload is None
+
+
+def test_the_key_of_kept_answers_lies_there_too(settings, tmp_path):
+    kept = {"key_file": "answers.key"}
+    (model,) = settings("x", format=3, models=[{"name": "m", "cache": kept}]).config.models
+    assert model.cache.key_file == str(tmp_path / "answers.key")

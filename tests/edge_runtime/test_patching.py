@@ -172,13 +172,13 @@ FAULTS = [pytest.param(each, marks=pytest.mark.faults) for each in ("chunks", "p
 def test_a_kill_on_either_side_of_a_write_while_seeding_is_made_good(
     depot: Depot, ready: Device, pair: Patched, write: str
 ) -> None:
+    ready.stop()
     for side in ("before", "after"):
-        ready.stop()
         # Held again and again: in the fetch of the patch, in its replay, and when it is dropped.
         ready.start("--hold", f"{write}:{side}")
         if side == "before":
             offer(depot, pair)
         assert ready.held() == f"{write}:{side}"
         ready.kill()
-        ready.start()
+    ready.start()
     arrived(depot, ready, pair)

@@ -54,7 +54,7 @@ class Desk:
     def until(self, condition: Callable[[], object]) -> None:
         """Carry out what the disk thread posts until the condition holds."""
         while not condition():
-            self.calls.get(timeout=30)()
+            self.calls.get(timeout=60)()
 
     def start(self) -> None:
         self.patching.start("linear", self.pair.target.artifact, lambda: self.ended.append("linear"))

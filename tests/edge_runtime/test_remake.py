@@ -126,7 +126,7 @@ def test_a_patch_is_chosen_only_while_it_is_shorter(place: Place, pair: Patched)
 
 
 def test_a_patch_that_was_dropped_leaves_nothing(place: Place, pair: Patched) -> None:
-    place.shelf.drop_patch(pair.patch.artifact)
+    place.shelf.drop_helper(pair.patch.artifact)
     assert pair.patch.artifact not in place.folders.stored()
     assert pair.patch.artifact not in place.store.artifacts()
 

@@ -37,6 +37,7 @@ class Desk:
         self.wait: Wait | None = None
         self.doubt = False
         self.problem = ""
+        self.plan_problem = ""
         self.counts: dict[tuple[str, str], Served] = {}
         self.reports = Reports(
             device="us-001",
@@ -48,6 +49,7 @@ class Desk:
                 served=lambda model, version: self.counts.get((model, version), Served()),
                 wait=lambda _: self.wait,
                 patch_problem=lambda _: self.problem,
+                plan_problem=lambda _: self.plan_problem,
                 doubts_clock=lambda: self.doubt,
             ),
             report_seconds=30.0,
@@ -157,3 +159,12 @@ def test_what_comes_of_a_patch_counts_for_what_it_makes_and_is_none_of_its_chunk
     assert (report.bytes_received, report.chunks_have, report.chunks_patched) == (60, 9, 4)
     assert report.patch_problem == "it was damaged"
     assert desk.sent[-1].format == 2
+
+
+def test_why_a_plan_is_not_used_stands_in_the_report_and_only_then_it_takes_the_newest_number(desk) -> None:
+    held = replace(HELD, state=InstallState.STAGED)
+    desk.reports.changed(1, {"linear": held}, {})
+    desk.plan_problem = "it did not pass the golden check: golden-mismatch"
+    desk.reports.changed(2, {"linear": held}, {})
+    assert [report.format for report in desk.sent[-2:]] == [1, 4]
+    assert desk.sent[-1].models[0].plan_problem == desk.plan_problem

@@ -325,7 +325,7 @@ def test_a_static_server_carries_a_copy(
         device.start()
         device.run(lambda: device.over_http > 100_000)
         process.kill()
-        process.wait(20)
+        process.wait(60)
         assert device.run() == Finished()
         assert device.is_right()
         process = begin()
@@ -335,7 +335,7 @@ def test_a_static_server_carries_a_copy(
         assert second.is_right()
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 # ---------------------------------------------------------------- servers that do not
@@ -427,7 +427,7 @@ def tricky(trick: Trick, context: ssl.SSLContext | None = None) -> Iterator[int]
     finally:
         trick.stop.set()
         server.shutdown()
-        thread.join(20)
+        thread.join(60)
         server.server_close()
 
 

@@ -112,7 +112,7 @@ class Hearer:
     def kill(self) -> None:
         """End it in the middle; nothing more is written."""
         self.killed.set()
-        self.thread.join(30)
+        self.thread.join(60)
         self.link.close()
         self.disk.close()
         self.store.close()

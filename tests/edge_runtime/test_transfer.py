@@ -70,7 +70,7 @@ class Bench:
     def start(self) -> None:
         self.fetches.start_chunks("m", self.made.artifact, self.made.chunks, self.ended.append)
 
-    def run(self, seconds: float = 20.0) -> object:
+    def run(self, seconds: float = 60.0) -> object:
         until = time.monotonic() + seconds
         while not self.ended and time.monotonic() < until:
             try:
@@ -121,7 +121,7 @@ def test_nothing_is_asked_without_a_link_and_what_was_stored_is_not_asked_again(
     assert not bench.asked
     bench.fetches.tell(Reconnected())
     while bench.have < 30:
-        bench.calls.get(timeout=10)()
+        bench.calls.get(timeout=60)()
     bench.fetches.tell(Disconnected())
     while not bench.calls.empty():  # what is still on its way comes, or does not
         bench.calls.get()

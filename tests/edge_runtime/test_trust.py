@@ -58,7 +58,7 @@ def test_a_daemon_follows_its_keyring(keys, depot, device, wait_until) -> None:
     depot.made[v2.artifact] = v2
     depot.publish(topic_of(v2), v2.sealed)
     depot.desire((desired_of(v2, "r2"),), key=new_operator)
-    wait_until(lambda: "not obeyed" in device.log(), "the new operator is refused", 30)
+    wait_until(lambda: "not obeyed" in device.log(), "the new operator is refused")
     write_whole(
         file,
         keyring_of(
@@ -78,11 +78,11 @@ def test_a_daemon_follows_its_keyring(keys, depot, device, wait_until) -> None:
     assert refused.code == "bad-seal"
     said = device.log().count("not obeyed")
     depot.desire((desired_of(v3, "r4"),), key=keys.operator)
-    wait_until(lambda: device.log().count("not obeyed") > said, "the retired operator is refused", 30)
+    wait_until(lambda: device.log().count("not obeyed") > said, "the retired operator is refused")
     assert device.infer([1, 0, 0, 0])[0] == "v2"
     device.stop()
     device.start()
-    wait_until(lambda: serves(device), "it serves after a restart", 30)
+    wait_until(lambda: serves(device), "it serves after a restart")
     assert device.infer([1, 0, 0, 0])[0] == "v2"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -117,9 +118,14 @@ def test_the_commands_of_a_page_work(tmp_path, page, request):
         cluster = {"KUBECONFIG": str(plane.kubeconfig)}
         path = os.pathsep.join([path, str(programs.find("kubectl").parent)])
     script = END_WHAT_THE_PAGE_STARTED + "".join(shell_blocks(page))
-    done = subprocess.run(
-        ["bash", "-eux"], input=script, cwd=copy, env={**os.environ, **cluster, "PATH": path},
-        capture_output=True, text=True, check=False, timeout=380,
+    shell = subprocess.Popen(
+        ["bash", "-eux"], cwd=copy, env={**os.environ, **cluster, "PATH": path}, text=True, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    logs = "".join(f"\n{log}:\n{log.read_text()[-2000:]}" for log in copy.glob("try/*.log"))
-    assert done.returncode == 0, done.stdout + done.stderr + logs
+    try:
+        said, _ = shell.communicate(script, timeout=380)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)  # with all that the page started, which would keep its ports
+        said = f"it hung\n{shell.communicate()[0]}"
+    logs = "".join(f"\n{log}:\n{log.read_text()[-2000:]}" for log in copy.glob("*/*.log"))
+    assert shell.returncode == 0, said + logs

@@ -13,16 +13,21 @@ _SECONDS = 5.0
 
 def author_of(file: Path, rollback_of: int = 0) -> Author:
     """Name who types the command; a commit that was edited since ends in a plus sign."""
+    from toolkit.cluster.history import Author
+
+    return Author(user_here(), commit_of(file), rollback_of)
+
+
+def user_here() -> str:
+    """Name who types the command, as USER@MACHINE."""
     import getpass
     import socket
-
-    from toolkit.cluster.history import Author
 
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container with a user id that has no name
         user = "unknown"
-    return Author(f"{user}@{socket.gethostname()}", commit_of(file), rollback_of)
+    return f"{user}@{socket.gethostname()}"
 
 
 def commit_of(file: Path) -> str:

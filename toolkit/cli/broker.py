@@ -29,6 +29,15 @@ BrokerOption = Annotated[
     str,
     typer.Option("--broker", metavar="URL", help="Another broker than tiers.yaml names.", show_default=False),
 ]
+SealOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        help="Private key of role receiver, which seals answers.",
+        show_default="answers are not sealed",
+    ),
+]
 KeyOption = Annotated[Path, typer.Option("--key", help="The operator's private key, which seals.")]
 KeyringOption = Annotated[
     Path | None, typer.Option("--keyring", help="Whose seals count [default: the --key's own].")

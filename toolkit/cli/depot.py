@@ -22,7 +22,7 @@ from toolkit.cli.listening import (
     show_metrics,
 )
 from toolkit.cli.present import say
-from toolkit.cli.registry import RegistryOption, open_registry
+from toolkit.cli.registry import RegistryOption, open_registry_of
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
 if TYPE_CHECKING:
@@ -95,14 +95,14 @@ def depot(
     served = Depot(
         PahoLink(settings),
         Topics(topology.name),
-        lambda: open_registry(source),
+        lambda: open_registry_of(topology, registry),
         trusted,
         limits=limits,
         group=share_group(settings),
         broadcast=_stream_rate(broadcast, topology),
     )
     tls = (tls_certificate, tls_key, client_ca, client_crl)
-    open_http_road(http, tls, served, lambda: open_registry(source), trusted, limits)
+    open_http_road(http, tls, served, lambda: open_registry_of(topology, registry), trusted, limits)
     show_metrics(metrics, tls_certificate, tls_key, depot=served, driver=driver)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

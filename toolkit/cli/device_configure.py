@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, say, show
-from toolkit.cli.registry import RegistryOption, open_registry, registry_url
+from toolkit.cli.registry import RegistryOption, open_registry
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 SettingsArgument = Annotated[
@@ -33,7 +33,7 @@ def configure(
 
     settings = read_settings(file)
     private = read_key(key)
-    store = open_registry(registry_url(registry, files, assignments), create=True)
+    store = open_registry(registry, files, assignments, create=True)
     pushed = push_settings(store, settings, version, private)
     value = asdict(pushed)
     show(value, Table(("what", "value"), list(value.items())), output, as_json=as_json)

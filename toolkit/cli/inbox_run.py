@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit.cli.broker import AliveOption, BrokerOption, link_settings
+from toolkit.cli.broker import AliveOption, BrokerOption, SealOption, link_settings
 from toolkit.cli.present import say
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
@@ -19,6 +19,7 @@ ToArgument = Annotated[
 
 def run(
     at: ToArgument,
+    key: SealOption = None,
     broker: BrokerOption = "",
     alive: AliveOption = None,
     files: FilesOption = DEFAULT_FILES,
@@ -33,13 +34,16 @@ def run(
     from toolkit.fleet.inbox_rules import only_add
     from toolkit.fleet.inbox_store import storages
     from toolkit.link.choose import make_link
+    from toolkit.registry.keys import read_key
     from toolkit.topology.load import load
     from toolkit.wire.topics import Topics
 
     topology = load(files, variables_of(assignments)).topology
     settings = link_settings(topology, broker, f"inbox-{secrets.token_hex(6)}")
     limits = InboxLimits(frame_bytes=settings.preset.max_payload_bytes)
-    inbox = Inbox(make_link(settings), Topics(topology.name), storages(at), rule=only_add, limits=limits)
+    seal = read_key(key) if key is not None else None
+    there = storages(at)
+    inbox = Inbox(make_link(settings), Topics(topology.name), there, rule=only_add, key=seal, limits=limits)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, show
-from toolkit.cli.registry import RegistryOption, open_registry, registry_url
+from toolkit.cli.registry import RegistryOption, open_registry
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 
@@ -30,7 +30,7 @@ def export(
     name, at, version = model.partition("@")
     if not at:
         raise UsageError(f"{model} names no version", hint="write NAME@VERSION; tiers model list shows them")
-    store = open_registry(registry_url(registry, files, assignments))
+    store = open_registry(registry, files, assignments)
     made = write_out(store, name, version, read_keyring(keyring), to)
     table = Table(("model", "bytes", "folder"), [(made.label, made.size, made.folder)])
     show(made, table, output, as_json=as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, show
-from toolkit.cli.registry import RegistryOption, open_registry, registry_url
+from toolkit.cli.registry import RegistryOption, open_registry
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 KeyringOption = Annotated[
@@ -31,7 +31,7 @@ def list_(
     from toolkit.registry.list import list_models
 
     trusted = read_keyring(keyring) if keyring is not None else None
-    store = open_registry(registry_url(registry, files, assignments))
+    store = open_registry(registry, files, assignments)
     lines = list_models(store, name=name, keyring=trusted)
     rows = [
         (line.name, line.version, line.counter, line.total_bytes, line.chunks, line.artifact[:12],

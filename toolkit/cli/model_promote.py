@@ -10,7 +10,7 @@ import typer
 from toolkit.cli.broker import BrokerOption, KeyOption, open_site
 from toolkit.cli.environment import ToOption, files_for
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, say, show
-from toolkit.cli.registry import RegistryOption, open_registry
+from toolkit.cli.registry import RegistryOption, open_registry_of
 from toolkit.cli.rollout_report import TimeoutOption, line_of, seconds_of
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
@@ -49,7 +49,7 @@ def promote(
     request = PromoteRequest(name, version, to, seconds_of(timeout))
     with stop_on_signals() as stop:
         done = promote_version(
-            topology, open_registry(registry or topology.registry.url),
+            topology, open_registry_of(topology, registry),
             lambda: open_site(topology, broker, trusted), private, trusted, request,
             on_change=lambda row: say(line_of(row)), stop=stop.is_set,
         )  # fmt: skip

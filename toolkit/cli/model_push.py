@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolkit.cli.needs import GpuOption, L4tOption, MemoryOption, TensorrtOption, requires_of
+from toolkit.cli.needs import GpuOption, L4tOption, MemoryOption, P95Option, TensorrtOption, requires_of
 from toolkit.cli.present import JsonOption, Output, OutputOption, Table, progress, show
-from toolkit.cli.registry import RegistryOption, open_registry, registry_url
+from toolkit.cli.registry import RegistryOption, open_registry
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ MetricOption = Annotated[
     list[str],
     typer.Option("--metric", metavar="NAME=NUMBER", help="A measured figure to keep.", show_default=False),
 ]
+StagesOption = Annotated[
+    Path | None,
+    typer.Option("--stages", metavar="FILE", help="JSON of what is done before and after the engine."),
+]
 NONE_GIVEN: list[str] = []
 
 
@@ -50,6 +54,8 @@ def push(
     tensorrt: TensorrtOption = "",
     gpus: GpuOption = NONE_GIVEN,
     memory: MemoryOption = "",
+    p95: P95Option = "",
+    stages: StagesOption = None,
     allow_newer_onnx: Annotated[
         bool, typer.Option("--allow-newer-onnx", help="Take an ONNX newer than JetPack 6 loads.")
     ] = False,
@@ -70,15 +76,18 @@ def push(
     from toolkit.registry.patches import PatchRules
     from toolkit.registry.push import PushRequest
     from toolkit.registry.push import push as push_model
+    from toolkit.registry.stages_file import read_stages_file
     from toolkit.wire.manifest import Lineage
+    from toolkit.wire.stages import NO_STAGES
 
     lineage = Lineage(parent=parent, made_by="tiers model push", metrics=_numbers(metrics))
     request = PushRequest(
         model, golden, name, version, tolerance, tolerance, min_accuracy, floor,
-        requires=requires_of(l4t, tensorrt, gpus, memory), lineage=lineage, allow_newer_onnx=allow_newer_onnx,
+        requires=requires_of(l4t, tensorrt, gpus, memory, p95), lineage=lineage,
+        allow_newer_onnx=allow_newer_onnx, stages=read_stages_file(stages) if stages is not None else NO_STAGES,
     )  # fmt: skip
     private = read_key(key)
-    store = open_registry(registry_url(registry, files, assignments), create=True)
+    store = open_registry(registry, files, assignments, create=True)
     with progress(f"patches to {version}") as told:
         rules = PatchRules(told=told) if patches else PatchRules(versions=0)
         result = push_model(store, replace(request, patches=rules), private)

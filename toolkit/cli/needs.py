@@ -24,17 +24,21 @@ GpuOption = Annotated[
 MemoryOption = Annotated[
     str, typer.Option("--memory", metavar="SIZE", help="Free memory that loading needs.")
 ]
+P95Option = Annotated[
+    str,
+    typer.Option("--p95", metavar="TIME", help="In which 95 of 100 examples must be answered, such as 50ms."),
+]
 _END = re.compile(r"(>=|<)\s*([0-9.]+)")
 
 
-def requires_of(l4t: str, tensorrt: str, gpus: Sequence[str], memory: str) -> Requires:
+def requires_of(l4t: str, tensorrt: str, gpus: Sequence[str], memory: str, p95: str) -> Requires:
     """Put the options together.
 
     Raises:
         UsageError: one of them is not what it should be.
     """
     from toolkit.errors import UsageError
-    from toolkit.topology.units import Bytes
+    from toolkit.topology.units import Bytes, Duration
     from toolkit.wire.manifest import Requires
 
     for gpu in gpus:
@@ -44,11 +48,16 @@ def requires_of(l4t: str, tensorrt: str, gpus: Sequence[str], memory: str) -> Re
         memory_bytes = Bytes.parse(memory).count if memory else 0
     except ValueError as error:
         raise UsageError(f"--memory: {error}", hint="such as --memory 2GiB") from error
+    try:
+        p95_seconds = Duration.parse(p95).seconds if p95 else 0.0
+    except ValueError as error:
+        raise UsageError(f"--p95: {error}", hint="such as --p95 50ms") from error
     return Requires(
         l4t=_range("--l4t", l4t),
         tensorrt=_range("--tensorrt", tensorrt),
         compute_capabilities=tuple(sorted(set(gpus))),
         memory_bytes=memory_bytes,
+        p95_seconds=p95_seconds,
     )
 
 

@@ -11,6 +11,7 @@ import typer
 from toolkit.cli.broker import AliveOption, BrokerOption, KeyOption, link_settings
 from toolkit.cli.listening import MetricsOption, TlsCertificateOption, TlsKeyOption, show_metrics
 from toolkit.cli.present import say
+from toolkit.cli.prometheus import PrometheusCaOption, PrometheusOption, PrometheusTokenOption, figures_of
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
 
@@ -22,6 +23,9 @@ def run(
     metrics: MetricsOption = "",
     tls_certificate: TlsCertificateOption = None,
     tls_key: TlsKeyOption = None,
+    prometheus: PrometheusOption = "",
+    prometheus_token: PrometheusTokenOption = None,
+    prometheus_ca: PrometheusCaOption = None,
     files: FilesOption = DEFAULT_FILES,
     assignments: SetOption = NOTHING_SET,
 ) -> None:
@@ -40,7 +44,9 @@ def run(
     private, trusted = read_key(key), read_keyring(keyring)
     name = f"steer-{secrets.token_hex(6)}"
     settings = link_settings(topology, broker, name)
-    driver = Steering(PahoLink(settings), Topics(topology.name), private, trusted, name=name)
+    figures = figures_of(prometheus, prometheus_token, prometheus_ca)
+    link = PahoLink(settings)
+    driver = Steering(link, Topics(topology.name), private, trusted, name=name, figures=figures)
     show_metrics(metrics, tls_certificate, tls_key, driver=driver)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,6 +9,7 @@ import typer
 
 from toolkit.cli.broker import BrokerOption, KeyOption, KeyringOption, open_site
 from toolkit.cli.present import JsonOption, Output, OutputOption, say, show
+from toolkit.cli.registry import open_registry_of
 from toolkit.cli.rollout_report import TimeoutOption, answer, follow_aloud, table_of
 from toolkit.cli.site import DEFAULT_FILES, NOTHING_SET, FilesOption, SetOption, variables_of
 
@@ -45,14 +46,12 @@ def start(
     from toolkit.fleet.rollout import StartRequest
     from toolkit.fleet.rollout import start as start_rollout
     from toolkit.registry.keys import read_key
-    from toolkit.sync.layouts.packs import PackStore
-    from toolkit.sync.remotes.choose import open_remote
     from toolkit.topology.load import load
 
     topology = load(files, variables_of(assignments)).topology
     seconds, private = seconds_of(timeout), read_key(key)
     trusted = trust(private, keyring)
-    store = PackStore(open_remote(registry or topology.registry.url))
+    store = open_registry_of(topology, registry)
     request = StartRequest(model, version, name, tuple(devices), max_failed, now)
     with open_site(topology, broker, trusted) as watch:
         checked = trusted if keyring else None

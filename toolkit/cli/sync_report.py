@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 
 from toolkit.cli.present import Table, progress, say
+from toolkit.errors import UsageError
 from toolkit.sync.events import Event, Finished, Listener, Moved, Planned, Scanned
+from toolkit.sync.recall import Recalled
 from toolkit.sync.result import SyncResult
+from toolkit.sync.task import SyncTask
+from toolkit.sync.watch import WatchedRun
 
 log = logging.getLogger("tiers.sync")
 
@@ -87,6 +93,92 @@ def report_run(result: SyncResult) -> None:
             say(f"error: {target.error}")
             if target.hint:
                 say(f"  try: {target.hint}")
+
+
+def plan_rows(task: SyncTask, result: SyncResult | None) -> list[tuple[object, ...]]:
+    """Make the rows of a plan, one a target; one that says nothing is known when the source could not be looked at."""
+    if result is None:
+        return [(task.route, place.url, "", "", "", "", "unknown") for place in task.targets]
+    rows: list[tuple[object, ...]] = []
+    for target in result.targets:
+        state = "unknown" if target.error else ("behind" if target.changed else "up to date")
+        takes = (
+            _seconds(target.bytes_unpacked / task.limit_bytes_per_second)
+            if task.limit_bytes_per_second
+            else ""
+        )
+        rows.append(
+            (
+                task.route,
+                target.url,
+                target.files_written,
+                amount(target.bytes_unpacked),
+                target.deleted,
+                takes,
+                state,
+            )
+        )
+    return rows
+
+
+def _seconds(seconds: float) -> str:
+    return f"up to {timedelta(seconds=round(seconds))}" if seconds else ""
+
+
+def recall_table(result: Recalled) -> Table:
+    """Make the table of a recall: a row a hop."""
+    rows = [(hop.route, *summary(hop).rows[0]) for hop in result.hops]
+    return Table(("route", *summary(result.hops[0]).columns), rows)
+
+
+def run_line(run: WatchedRun, *, as_json: bool) -> str:
+    """Put one run of a watched route into one line."""
+    import msgspec
+
+    if as_json:
+        return msgspec.json.encode(run).decode()
+    if run.result is None:
+        return f"{run.route}: failed: {run.error}" + (f"; try: {run.hint}" if run.hint else "")
+    files = sum(target.files_written for target in run.result.targets)
+    errors = [target.error for target in run.result.targets if target.error]
+    ended = f"failed: {errors[0]}" if errors else ("some files were left" if run.exit_code else "complete")
+    return (
+        f"{run.route}: {files} files, {amount(run.result.bytes_moved)} in {run.result.seconds:.1f} s; {ended}"
+    )
+
+
+def until(keep: str) -> int:
+    """Say when a time that begins now is over, in milliseconds since 1970; 0 for `0s`. Errors as `seconds_of`."""
+    seconds = seconds_of("--keep", keep)
+    return time.time_ns() // 1_000_000 + int(seconds * 1000) if seconds else 0
+
+
+def seconds_of(option: str, text: str) -> float:
+    """Read the time that an option takes.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    from toolkit.topology.units import Duration
+
+    try:
+        return Duration.parse(text).seconds
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}", hint=f"{option} 7d") from error
+
+
+def bytes_of(option: str, text: str) -> int:
+    """Read the size that an option takes.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    from toolkit.topology.units import Bytes
+
+    try:
+        return Bytes.parse(text).count
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}", hint=f"{option} 20GiB") from error
 
 
 def amount(count: int) -> str:

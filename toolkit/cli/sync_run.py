@@ -45,16 +45,25 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Move changed data along a route: only missing chunks, compressed and verified. Run it again to go on."""
+    from toolkit.cli.logins import remotes_of
     from toolkit.cli.sync_report import report_run, summary, watching
     from toolkit.routes import sync_task
     from toolkit.sync.run import run_task
     from toolkit.sync.task import with_folders
     from toolkit.topology.load import load
 
-    planned = sync_task(load(files, variables_of(assignments)).topology, route)
+    topology = load(files, variables_of(assignments)).topology
+    planned = sync_task(topology, route)
     task = with_folders(planned, from_dir, to_dir)
     with watching(route) as listen:
-        result = run_task(task, listen=listen, dry_run=dry_run, max_delete=max_delete, check=check)
+        result = run_task(
+            task,
+            listen=listen,
+            dry_run=dry_run,
+            max_delete=max_delete,
+            check=check,
+            remotes=remotes_of(topology),
+        )
     show(result, summary(result), Output.TABLE, as_json=as_json)
     report_run(result)
     if result.exit_code:

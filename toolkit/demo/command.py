@@ -18,7 +18,7 @@ TIERS = (sys.executable, "-m", "toolkit.cli")
 TIERS_EDGE = (sys.executable, "-m", "edge_runtime")
 """The commands `tiers` and `tiers-edge` of this very environment, wherever its scripts are."""
 
-_MOST_SECONDS = 180.0
+_MOST_SECONDS = 300.0
 
 
 class CommandFailedError(TiersError):

@@ -5,6 +5,8 @@ Real DICOM files and a generated tree; between the two runs three files change b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from toolkit.demo.evidence import Evidence
 from toolkit.demo.material import edit_a_few, lay_out_frames
 from toolkit.demo.site import Site
@@ -14,6 +16,8 @@ HOPS = ("demo-1", "demo-2", "demo-3")
 MOST_AGAIN = 0.05
 """Share of the first run's bytes that the second may move, after three files of more than 500 have changed."""
 _MIB = 1024 * 1024
+_SAMPLE = 256
+"""Bytes from the beginning of a file that are looked for."""
 
 
 def move(site: Site, evidence: Evidence) -> None:
@@ -22,12 +26,13 @@ def move(site: Site, evidence: Evidence) -> None:
     Raises:
         CommandFailedError: a hop failed.
         SyncError: the second run moved more than it should.
-        IntegrityError: what arrived in warm is not what the edge holds.
+        IntegrityError: what arrived in warm is not what the edge holds, or cold can be read without the key.
     """
     source = site.folder / "data" / "edge" / "frames"
     files = lay_out_frames(source)
     for tier in ("hot", "warm", "warm-copy", "cold"):
         (site.folder / "data" / tier).mkdir(exist_ok=True)
+    site.commands.ask("sync", "keygen", str(site.archive_key))
     first = [_hop(site, route) for route in HOPS]
     moved = sum(each["bytes_moved"] for each in first)
     evidence.good("sync, first", f"{files} files over three hops, {moved / _MIB:.1f} MiB moved", hops=first)
@@ -42,11 +47,22 @@ def move(site: Site, evidence: Evidence) -> None:
     warm = site.folder / "data" / "warm" / "frames"
     if any((warm / path).read_bytes() != data for path, data in here.items()):
         raise IntegrityError("warm does not hold what the edge holds")
+    _see_that_cold_is_unreadable(site, here.values())
     evidence.good(
         "sync, second",
-        f"{changed} files changed, {again / 1024:.0f} KiB moved, {again / moved:.2%} of the first; warm equals edge",
+        f"{changed} files changed, {again / 1024:.0f} KiB moved, {again / moved:.2%} of the first; "
+        "warm equals edge, cold is encrypted",
         hops=second,
     )
+
+
+def _see_that_cold_is_unreadable(site: Site, contents: Iterable[bytes]) -> None:
+    """Look for what the edge holds in the bytes that rest in the archive."""
+    rests = b"".join(
+        path.read_bytes() for path in (site.folder / "data" / "cold").rglob("*") if path.is_file()
+    )
+    if not rests or any(data[:_SAMPLE] in rests for data in contents if len(data) >= _SAMPLE):
+        raise IntegrityError("whoever keeps the cold tier can read what is in it")
 
 
 def _hop(site: Site, route: str) -> dict[str, int]:

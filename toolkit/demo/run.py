@@ -70,7 +70,7 @@ def _steps(site: Site, evidence: Evidence, fault: Fault) -> list[tuple[str, Call
     shipped: list[int] = []
 
     def first() -> None:
-        wait = "8s" if fault is Fault.DEAD_DEPOT else "60s"
+        wait = "8s" if fault is Fault.DEAD_DEPOT else "180s"
         offer = Offer("1", material.v1, material.golden_v1, wait=wait)
         if fault is Fault.WRONG_SIGNATURE:
             commands.run("model", "keygen", site.folder / "rogue")

@@ -28,7 +28,7 @@ class Offer:
     golden: Path
     key: str = "keys/registry.pem"
     tolerance: float = 1e-3
-    wait: str = "60s"
+    wait: str = "180s"
 
 
 def push(site: Site, offer: Offer) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The demo's own site: a folder with keys, registry, a file that is merged over the hospital's, a broker and processes.
 
     FOLDER/site.yaml     broker, registry, storages, two devices and the model `digits`, over the hospital's tiers.yaml
-    FOLDER/keys          made anew: registry and operator key, keyring
+    FOLDER/keys          made anew: registry and operator key, keyring, key of the archive
     FOLDER/devices/NAME  config.json and state of each device
 
 Made by `run`, used by `ship`, `refuse` and `move`. With `--keep` it stays, and every command works on it by hand.
@@ -40,7 +40,7 @@ tiers:
       demo: {{hardware: this-computer, nodes: {{names: [{devices}]}}}}
   hot: {{storage: {{url: "{data}/hot"}}}}
   warm: {{storage: [{{url: "{data}/warm"}}, {{url: "{data}/warm-copy"}}]}}
-  cold: {{storage: {{url: "{data}/cold", layout: packs}}}}
+  cold: {{storage: {{url: "{data}/cold", layout: packs, encryption: {{key: {{file: {archive_key}}}}}}}}}
 models:
   {model}:
     source: {model}@1
@@ -81,6 +81,11 @@ class Site:
         """Folder of the keys."""
         return self.folder / "keys"
 
+    @property
+    def archive_key(self) -> Path:
+        """The key with which the cold tier is encrypted."""
+        return self.keys / "archive.key"
+
     def close(self) -> None:
         """End every process that the site started."""
         self._stack.close()
@@ -97,6 +102,7 @@ class Site:
             registry=self.registry.as_uri(),
             port=self.broker.port,
             data=(self.folder / "data").as_uri(),
+            archive_key=json.dumps(str(self.archive_key)),
             devices=", ".join(DEVICES),
             model=MODEL,
         )
@@ -134,7 +140,7 @@ class Site:
             TiersError: it does not.
         """
         file = self.folder / "devices" / device / "state" / "serving.json"
-        return wait_for(f"serving on {device}", lambda: _port(file), 30.0, needs=[self.devices[device]])
+        return wait_for(f"serving on {device}", lambda: _port(file), 120.0, needs=[self.devices[device]])
 
     def _write_device(self, name: str) -> Path:
         home = self.folder / "devices" / name

@@ -31,7 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from toolkit.errors import IntegrityError, SignatureError, StoreError, UsageError
 from toolkit.fleet.register import REGISTER_FILE, Register, read_register, write_register
 from toolkit.link.identity import public_bytes_of, read_private_key, write_new_key
-from toolkit.registry.keys import open_to_others
+from toolkit.sync.key_file import open_to_others
 from toolkit.sync.whole import write_whole
 
 KEY_FILE, CERTIFICATE_FILE, REVOKED_FILE = "authority.key", "ca.crt", "ca.crl"

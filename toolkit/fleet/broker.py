@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,10 +23,16 @@ from toolkit.errors import MissingExtraError, UnreachableError
 
 WARNING = "this broker is for demos and laptops only: loopback, no passwords, nothing kept on disk"
 
-_START_SECONDS = 15.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_MORE_PORTS = 2
+"""A port that was free when it was looked for may be another's when the broker wants it; then another one is tried."""
 _SERVER_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 """Where servers live that are not on the PATH of most users."""
+
+
+class _EndedError(UnreachableError):
+    """It has ended by itself instead of coming up."""
 
 
 @dataclass
@@ -60,8 +68,19 @@ def find_mosquitto() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path=os.pathsep.join(_SERVER_FOLDERS))
 
 
+def free_port() -> int:
+    """Name a TCP port on loopback that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def start_broker(
-    folder: Path, *, port: int = 0, kind: Literal["auto", "mosquitto", "amqtt"] = "auto"
+    folder: Path,
+    *,
+    port: int = 0,
+    kind: Literal["auto", "mosquitto", "amqtt"] = "auto",
+    choose: Callable[[], int] = free_port,
 ) -> LocalBroker:
     """Start a broker on loopback and wait until it takes connections.
 
@@ -69,20 +88,31 @@ def start_broker(
         folder: where its configuration and log go; made if it is not there.
         port: 0 takes a free one.
         kind: auto takes Mosquitto when it is installed, else amqtt (MQTT 3.1.1, slower; extra `demo`).
+        choose: names a port for port 0; asked again when somebody else was faster.
 
     Raises:
         MissingExtraError: neither is installed.
         UnreachableError: it did not come up; the message quotes its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    chosen_port = port or _free_port()
     mosquitto = find_mosquitto() if kind != "amqtt" else None
-    if mosquitto is not None:
-        return _start("mosquitto", chosen_port, folder, _mosquitto_command(mosquitto, chosen_port, folder))
-    if kind == "mosquitto" or find_spec("amqtt") is None:
+    if mosquitto is None and (kind == "mosquitto" or find_spec("amqtt") is None):
         raise MissingExtraError("a local broker without Mosquitto (apt-get install mosquitto)", extra="demo")
-    command = [sys.executable, "-m", "toolkit.fleet.amqtt_process", str(chosen_port)]
-    return _start("amqtt", chosen_port, folder, command)
+
+    def start(chosen_port: int) -> LocalBroker:
+        if mosquitto is not None:
+            return _start(
+                "mosquitto", chosen_port, folder, _mosquitto_command(mosquitto, chosen_port, folder)
+            )
+        command = [sys.executable, "-m", "toolkit.fleet.amqtt_process", str(chosen_port)]
+        return _start("amqtt", chosen_port, folder, command)
+
+    if port:
+        return start(port)
+    for _ in range(_MORE_PORTS):
+        with suppress(_EndedError):
+            return start(choose())
+    return start(choose())
 
 
 def _mosquitto_command(mosquitto: str, port: int, folder: Path) -> list[str]:
@@ -114,10 +144,11 @@ def _start(kind: Literal["mosquitto", "amqtt"], port: int, folder: Path, command
     broker = LocalBroker(kind, port, process, log_file, tuple(command))
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(port):
-        if process.poll() is not None or time.monotonic() > deadline:
+        ended = process.poll() is not None
+        if ended or time.monotonic() > deadline:
             broker.stop()
             tail = log_file.read_text(encoding="utf-8", errors="replace")[-500:]
-            raise UnreachableError(
+            raise (_EndedError if ended else UnreachableError)(
                 f"{kind} does not come up on 127.0.0.1:{port}: {tail}", hint=f"see {log_file}"
             )
         time.sleep(0.02)
@@ -130,9 +161,3 @@ def _answers(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,16 +5,25 @@ Between `protocol.waves` and `steer`; `status` reads courses too, so that it say
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from toolkit.protocol.waves import Progress, RolloutState
+from toolkit.protocol.waves import NO_FIGURES, Progress, RolloutState
 from toolkit.wire.course import MAX_WHY, Course
 from toolkit.wire.rollout import Rollout
 
 _VERDICTS = frozenset({RolloutState.SUCCEEDED, RolloutState.FAILED, RolloutState.TIMED_OUT})
 
 
-def course_of(rollout: Rollout, progress: Progress, now: float, *, fence: int, seq: int) -> Course:
+def course_of(
+    rollout: Rollout,
+    progress: Progress,
+    now: float,
+    *,
+    fence: int,
+    seq: int,
+    figures: Mapping[str, float] = NO_FIGURES,
+) -> Course:
     """Write down where a rollout stands; `now` on the clock of `progress`, in seconds."""
 
     def passed(since: float | None) -> float | None:
@@ -33,6 +42,7 @@ def course_of(rollout: Rollout, progress: Progress, now: float, *, fence: int, s
         wave_seconds=passed(progress.wave_since),
         soak_seconds=passed(progress.soak_since),
         why=progress.why[:MAX_WHY],
+        figures=dict(figures),
     )
 
 

@@ -184,6 +184,7 @@ class Depot:
         try:
             self._link.subscribe(f"$share/{self._group}/{self._topics.request('+')}")
             self._link.subscribe(self._topics.rollout("+"), qos=1)
+            self._link.subscribe(self._topics.plan("+", "+"), qos=1)
             self._link.connect()
             self._await_connection()
             if ready is not None:

@@ -17,7 +17,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from queue import Empty
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from toolkit.errors import (
     IntegrityError,
@@ -26,9 +27,11 @@ from toolkit.errors import (
     TiersError,
     UnsafePathError,
 )
-from toolkit.link.link import Arrived, Disconnected, Link
+from toolkit.fleet.receive import batches
+from toolkit.link.link import Arrived, Link
 from toolkit.protocol.parcel import Gathering
 from toolkit.sync.remotes.remote import MAX_OBJECT_BYTES, Remote
+from toolkit.wire.answer_seal import SEAL_BYTES, seal_answer
 from toolkit.wire.store_call import (
     PIECE_OVERHEAD,
     Code,
@@ -36,6 +39,7 @@ from toolkit.wire.store_call import (
     StoreAnswer,
     StoreCall,
     decode_call,
+    digest_of_call,
     encode_answer,
 )
 from toolkit.wire.topics import Topics
@@ -49,7 +53,6 @@ FORGOTTEN_SECONDS = 120.0
 KEPT_CALLS = 64
 """Calls of one device that are remembered, so that a repetition gets the same answer."""
 MAX_DEVICES = 10_000
-_POLL_SECONDS = 0.25
 _ENTRY_BYTES = 64
 """What an entry of a listing takes beside its key."""
 
@@ -82,6 +85,8 @@ class InboxCounters:
 class _Open:
     """A call that is not over."""
 
+    about: str
+    """Digest of what was asked first under its name."""
     gathering: Gathering | None = None
     running: bool = False
     answer: StoreAnswer | None = None
@@ -103,6 +108,7 @@ class Inbox:
         storage_of: Callable[[str], Remote],
         *,
         rule: Rule,
+        key: Ed25519PrivateKey | None = None,
         limits: InboxLimits | None = None,
     ) -> None:
         """Prepare.
@@ -112,8 +118,10 @@ class Inbox:
             topics: of the site.
             storage_of: opens the Remote of a device; asked once, and again after it failed.
             rule: raises when a call must not be carried out; see `inbox_rules`.
+            key: seals answers; None leaves them unsealed, for devices whose keyring names no receiver.
             limits: how much may be under way.
         """
+        self._key = key
         self._link, self._topics = link, topics
         self._storage_of, self._rule = storage_of, rule
         self._limits = limits or InboxLimits()
@@ -138,19 +146,8 @@ class Inbox:
         try:
             self._link.subscribe(self._topics.put("+"))
             self._link.connect()
-            while not stop.is_set():
-                if beat is not None:
-                    beat()
-                try:
-                    event = self._link.events.get(timeout=_POLL_SECONDS)
-                except Empty:
-                    continue
-                if isinstance(event, Arrived):
-                    self._arrived(event)
-                elif isinstance(event, Disconnected):
-                    log.warning("the broker is away: %s", event.reason)
-                elif ready is not None:
-                    ready()
+            for arrived in batches(self._link, stop, most=1, ready=ready, beat=beat):
+                self._arrived(arrived[0])
         finally:
             self._workers.shutdown(wait=True, cancel_futures=True)
             self._link.close()
@@ -172,14 +169,14 @@ class Inbox:
         known = calls.get(call.call)
         if known is not None and known.answer is not None:
             if call.answer:
-                self._answer(call.device, known.answer)
+                self._answer(call.device, known.about, known.answer)
             return
         if known is not None and known.running:
             return
         if call.operation in {"write", "new"}:
             self._gather(call, calls, known)
         elif known is None:
-            calls[call.call] = begun = _Open(running=True)
+            calls[call.call] = begun = _Open(digest_of_call(call), running=True)
             self._submit(call, begun, b"")
 
     def _gather(self, call: StoreCall, calls: OrderedDict[str, _Open], known: _Open | None) -> None:
@@ -187,13 +184,14 @@ class Inbox:
             if call.total > self._largest:
                 message = f"an object of {call.total} bytes; at most {self._largest} are taken here"
                 self.counters.refused["refused"] += 1
-                self._answer(call.device, _ended(call, "refused", message))
+                self._answer(call.device, digest_of_call(call), _ended(call, "refused", message))
                 return
             if not self._has_room(call):
                 self.counters.refused["busy"] += 1
-                self._answer(call.device, _ended(call, "busy", "the inbox has enough under way"))
+                busy = _ended(call, "busy", "the inbox has enough under way")
+                self._answer(call.device, digest_of_call(call), busy)
                 return
-            known = calls[call.call] = _Open(Gathering(call))
+            known = calls[call.call] = _Open(digest_of_call(call), Gathering(call))
         gathering = known.gathering
         assert gathering is not None  # noqa: S101 -- a call that gathers has not ended, and is of this kind
         try:
@@ -207,7 +205,8 @@ class Inbox:
         except IntegrityError as error:
             log.warning("%s of %s: %s", call.key[:100], call.device, error.message)
         if call.answer:
-            self._answer(call.device, StoreAnswer(call=call.call, pieces=gathering.have.raw))
+            so_far = StoreAnswer(call=call.call, pieces=gathering.have.raw)
+            self._answer(call.device, known.about, so_far)
 
     def _has_room(self, call: StoreCall) -> bool:
         self._drop_abandoned()
@@ -252,7 +251,7 @@ class Inbox:
             self.counters.refused[answer.code] += 1
             log.info("%s: %s %s: %s", call.device, call.operation, call.key[:100], answer.message)
         begun.answer, begun.gathering, begun.running = answer, None, False
-        self._answer(call.device, answer)
+        self._answer(call.device, begun.about, answer)
 
     def _done(self, call: StoreCall, data: bytes) -> StoreAnswer:
         answer = StoreAnswer(call=call.call, done=True)
@@ -312,10 +311,13 @@ class Inbox:
 
     @property
     def _room(self) -> int:
-        return self._limits.frame_bytes - PIECE_OVERHEAD
+        return self._limits.frame_bytes - PIECE_OVERHEAD - SEAL_BYTES
 
-    def _answer(self, device: str, answer: StoreAnswer) -> None:
-        self._link.publish(self._topics.given(device), encode_answer(answer))
+    def _answer(self, device: str, about: str, answer: StoreAnswer) -> None:
+        topic, data = self._topics.given(device), encode_answer(answer)
+        if self._key is not None:
+            data = seal_answer(data, topic, about, self._key)
+        self._link.publish(topic, data)
 
 
 def _check_speaker(call: StoreCall, device: str) -> None:

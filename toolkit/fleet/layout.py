@@ -1,6 +1,7 @@
 """Lay out the manifests of rollouts: the sealed bytes of the registry, unchanged, retained where devices look for them.
 
-A rollout names an artifact; before a device can ask for a chunk of it, it needs the manifest, and those of its patches.
+A rollout names an artifact; before a device can ask for a chunk of it, it needs the manifest, and those of its patches;
+`plan_board` announces the plans that machines of one class may have of it.
 `depot` feeds this with what stands on the rollouts' topics. Manifests that cannot be read now are owed and tried again.
 """
 
@@ -10,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from toolkit.errors import TiersError
+from toolkit.fleet.plan_board import PlanBoard
 from toolkit.link.link import Arrived, Link
 from toolkit.registry.catalogue import Artifact, open_artifact
 from toolkit.sync.layouts.packs import PackStore
@@ -39,11 +41,14 @@ class Layout:
         self._named: dict[str, tuple[Digest, ...]] = {}
         self._owed: set[Digest] = set()
         self._retry_at = 0.0
+        self._plans = PlanBoard(link, topics, registry, keyring)
         self.count = 0
         """Manifests that were laid out since the start."""
 
     def take(self, event: Arrived, now: float) -> bool:
-        """Take a message if it stands on a rollout's topic; tell whether it did."""
+        """Take a message if it stands on a rollout's topic, or a plan's; tell whether it did."""
+        if self._plans.take(event):
+            return True
         prefix = self._topics.rollout("+").removesuffix("+")
         if not event.topic.startswith(prefix):
             return False
@@ -60,17 +65,20 @@ class Layout:
         self._named[name] = (rollout.spec.artifact, *([Digest(previous)] if previous else []))
         self._owed.update(self._named[name])
         self._pay(now)
+        self._plans.look_soon()
         return True
 
     def lay_out_again(self, now: float) -> None:
         """Write everything once more: a broker that came back may have forgotten it."""
         self._owed.update(artifact for named in self._named.values() for artifact in named)
+        self._plans.forget()
         self._pay(now)
 
     def retry(self, now: float) -> None:
-        """Try again what is owed, when it is time; `now` in seconds of a clock that only grows."""
+        """Try again what is owed, and look after plans, when it is time; `now` in seconds of a clock that grows."""
         if self._owed and now >= self._retry_at:
             self._pay(now)
+        self._plans.look((artifact for named in self._named.values() for artifact in named), now)
 
     def _pay(self, now: float) -> None:
         self._owed &= {artifact for named in self._named.values() for artifact in named}

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import Template
 
 from msgspec.structs import replace
 
 from toolkit.protocol.waves import order_of
+from toolkit.topology.rollout import GateQuery, WaveRule
 from toolkit.topology.rollout import Rollout as Settings
-from toolkit.topology.rollout import WaveRule
 from toolkit.topology.shares import AboveShare
 from toolkit.topology.units import WHOLE, Percent
-from toolkit.wire.rollout import Limit, Measured, Pace, Retry, RolloutSpec, Wave
+from toolkit.wire.rollout import Limit, Measured, Pace, Query, Retry, RolloutSpec, Wave
 from toolkit.wire.states import InstallState
 
 
@@ -80,6 +81,7 @@ def with_conditions(spec: RolloutSpec, settings: Settings, max_failed: int | Non
         max_failed=counted if max_failed is None else max_failed,
         limits=tuple(limits),
         measured=measured if stop.error_rate or stop.p99 else None,
+        queries=tuple(_query(name, query, spec) for name, query in sorted(stop.queries.items())),
         on_failure=stop.then,
         success=_part(settings.success) if settings.success else 0.0,
         offline_grace_seconds=settings.offline_grace.seconds,
@@ -111,6 +113,12 @@ def _limit(
     if above.percent is None:
         return Limit(count=above.count or 0, codes=codes, states=states)
     return Limit(share=_part(above.percent), codes=codes, states=states, executed=executed)
+
+
+def _query(name: str, query: GateQuery, spec: RolloutSpec) -> Query:
+    """Put the rollout's own words into a query; whatever else has a `$` in it stays."""
+    words = {"model": spec.model, "version": spec.version, "previous": spec.previous_version}
+    return Query(name=name, promql=Template(query.promql).safe_substitute(words), above=query.above)
 
 
 def _pace(settings: Settings) -> Pace | None:

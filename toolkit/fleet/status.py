@@ -14,7 +14,7 @@ from toolkit.fleet.course import progress_of
 from toolkit.fleet.retained import Retained
 from toolkit.fleet.text import clean
 from toolkit.fleet.wanted import leading, reports_of, resume
-from toolkit.protocol.waves import ENDED, Progress, RolloutState, Step, bounds, step
+from toolkit.protocol.waves import ENDED, NO_FIGURES, Progress, RolloutState, Step, bounds, step
 from toolkit.protocol.waves_gates import Gate
 from toolkit.wire.report import ModelReport
 from toolkit.wire.rollout import Rollout
@@ -163,7 +163,9 @@ def look(retained: Retained, rollout: Rollout, progress: Progress, now: float) -
     course = retained.courses.get(rollout.name)
     before = progress if course is None else progress_of(rollout, course, now)
     before = resume(rollout, retained.desired, before)
-    return step(rollout, reports_of(rollout, retained.reports), before, now, online=retained.online)
+    figures = course.figures if course is not None else NO_FIGURES
+    reports = reports_of(rollout, retained.reports)
+    return step(rollout, reports, before, now, online=retained.online, figures=figures)
 
 
 def row_of(retained: Retained, rollout: Rollout, decided: Step) -> RolloutRow:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from queue import Empty
 from threading import Event
@@ -24,10 +24,11 @@ from threading import Event
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from toolkit.fleet.course import course_of, progress_of, says_the_same, with_verdict
+from toolkit.fleet.prometheus import Figures
 from toolkit.fleet.reports import QUIET_SECONDS, Watch
 from toolkit.fleet.wanted import changed, leading, reports_of, resume
 from toolkit.link.link import Arrived, Link, LinkEvent
-from toolkit.protocol.waves import ENDED, Progress, step
+from toolkit.protocol.waves import ENDED, NO_FIGURES, Progress, step
 from toolkit.wire.course import Course
 from toolkit.wire.desired import Desired, DesiredModel
 from toolkit.wire.document import encode_json
@@ -75,6 +76,7 @@ class Steering:
         name: str = "steer",
         clock: Callable[[], float] = time.time,
         quiet_seconds: float = QUIET_SECONDS,
+        figures: Figures | None = None,
     ) -> None:
         """Prepare; nothing happens before `begin`.
 
@@ -87,6 +89,7 @@ class Steering:
             clock: Unix time in seconds. Terms begin from it, so that a later driver has the higher one even after the
                 broker lost what it retained.
             quiet_seconds: see `reports.Watch`.
+            figures: asks a Prometheus; None leaves rollouts that go by one standing after their first wave.
         """
         self.watch = Watch(link, topics, keyring, name=name, quiet_seconds=quiet_seconds)
         self.term = 0
@@ -99,6 +102,7 @@ class Steering:
         """When it last looked at all rollouts, in seconds of the clock that `tick` is given."""
         self.progress: dict[str, Progress] = {}
         """Where each steered rollout stands, by its name."""
+        self._figures = figures
         self._link = link
         self._topics = topics
         self._key = key
@@ -189,11 +193,11 @@ class Steering:
         self.progress = {
             each.name: self.progress[each.name] for each in rollouts if each.name in self.progress
         }
+        self._ask_figures(rollouts)
         for rollout in rollouts:
             before = self._before(rollout, now)
-            decided = step(
-                rollout, reports_of(rollout, retained.reports), before, now, online=retained.online
-            )
+            reports, figures = reports_of(rollout, retained.reports), self._figures_of(rollout)
+            decided = step(rollout, reports, before, now, online=retained.online, figures=figures)
             if decided.progress.state is not before.state or decided.progress.wave != before.wave:
                 log.info(
                     "rollout %s: %s, wave %d",
@@ -206,6 +210,21 @@ class Steering:
                 models = wanted.get(device, self._models(device))
                 wanted[device] = changed(models, rollout, decided, device)
         return {device: models for device, models in wanted.items() if self._differs(device, models)}
+
+    def _ask_figures(self, rollouts: Collection[Rollout]) -> None:
+        if self._figures is not None:
+            self._figures.want([query for rollout in rollouts for query in rollout.spec.queries])
+            return
+        for rollout in rollouts:
+            if rollout.spec.queries and rollout.name not in self.progress:
+                log.warning(
+                    "rollout %s goes by figures of Prometheus, which this driver does not ask, so it will stop after"
+                    " its first wave; start a driver with: tiers rollout run --prometheus URL",
+                    rollout.name,
+                )
+
+    def _figures_of(self, rollout: Rollout) -> Mapping[str, float]:
+        return self._figures.of(rollout.spec.queries) if self._figures is not None else NO_FIGURES
 
     def _before(self, rollout: Rollout, now: float) -> Progress:
         """Give where a rollout stood: as we left it, or as the last driver wrote it down."""
@@ -223,7 +242,8 @@ class Steering:
             rollout, known = self.watch.retained.rollouts[name], self.watch.retained.courses.get(name)
             last, at = self._noted.get(name, (known, now))
             seq = max(known.seq if known else 0, last.seq if last else 0) + 1
-            course = course_of(rollout, progress, now, fence=self.term, seq=seq)
+            figures = self._figures_of(rollout)
+            course = course_of(rollout, progress, now, fence=self.term, seq=seq, figures=figures)
             lost = known != last and now - at >= REPAIR_SECONDS
             old = progress.state not in ENDED and now - at >= NOTE_SECONDS
             if last is not None and says_the_same(course, last) and not lost and not old:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.errors import UsageError
+from toolkit.wire.learnt import learn
 
 LARGEST_FILE = 1024 * 1024
 _HELPER_SECONDS = 20.0
@@ -83,7 +84,7 @@ def _read(file: Path) -> _File | None:
     try:
         if len(data) > LARGEST_FILE:
             raise UsageError(f"{file} is larger than {LARGEST_FILE} bytes", hint="docker login REGISTRY")
-        return msgspec.json.decode(data, type=_File)
+        return msgspec.json.decode(data, type=learn(_File))
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         # The text of the error may hold a part of the file, and so of a password.
         raise UsageError(f"{file} is no file of logins", hint="docker login REGISTRY") from exc
@@ -122,7 +123,7 @@ def _ask(helper: str, key: str, file: Path) -> Login | None:
     if done.returncode != 0:
         return None
     try:
-        found = msgspec.json.decode(done.stdout[:LARGEST_FILE], type=_FromHelper)
+        found = msgspec.json.decode(done.stdout[:LARGEST_FILE], type=learn(_FromHelper))
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise UsageError(f"{program} did not answer in JSON", hint=f"echo {key} | {program} get") from exc
     if found.Username == _TOKEN_USER:

@@ -23,6 +23,7 @@ from toolkit.errors import IntegrityError, RegistryError, UnreachableError
 from toolkit.images.challenge import Challenge, parse_challenges
 from toolkit.images.credentials import Login
 from toolkit.images.reference import Reference, is_loopback
+from toolkit.wire.learnt import learn
 
 LARGEST_MANIFEST = 4 * 1024 * 1024
 """Bytes: what the specification lets a registry refuse to store, so none is larger."""
@@ -190,7 +191,7 @@ class Registries:
                 f"{parts.netloc} gives no token for {reference.repository}: {status}", hint=hint
             )
         try:
-            token = msgspec.json.decode(body, type=_Token)
+            token = msgspec.json.decode(body, type=learn(_Token))
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise UnreachableError(f"{parts.netloc} does not answer with a token") from exc
         found = token.token or token.access_token
@@ -237,7 +238,7 @@ def _read(body: bytes, answered: Mapping[str, str], name: str) -> Resolved:
             f"{name} came with digest {digest}, and its registry says {said}", hint="try again"
         )
     try:
-        manifest = msgspec.json.decode(body, type=_Manifest)
+        manifest = msgspec.json.decode(body, type=learn(_Manifest))
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise IntegrityError(f"{name} has no manifest that can be read") from exc
     kind = manifest.mediaType or answered.get("Content-Type", "").partition(";")[0]

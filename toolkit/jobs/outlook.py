@@ -15,6 +15,7 @@ from toolkit.jobs.values import mapping, mappings, text
 from toolkit.placement import place_job, worker_size
 from toolkit.render.gang import gang
 from toolkit.render.lock import Lock
+from toolkit.topology.job import JobData
 from toolkit.topology.topology import Topology
 
 
@@ -95,11 +96,17 @@ def outlook(topology: Topology, lock: Lock, name: str) -> Outlook:
         restarts=tuple(_policy(each) for each in mappings(spec, "policies")),
         grace_seconds=job.grace.seconds,
         kept_seconds=job.keep.seconds,
-        data=f"{job.data.source}: {job.data.path}" if job.data else "",
+        data=_data(job.data) if job.data else "",
         checkpoints=f"{job.checkpoints.target}: {job.checkpoints.path}" if job.checkpoints else "",
         why=(*placement.reasons, *size.reasons),
         problems=problems_of(topology, rendered),
     )
+
+
+def _data(data: JobData) -> str:
+    """Say where data come from, and how when it is not all of them before the job."""
+    place = f"{data.source}: {data.path}"
+    return f"{place}, ahead of need, {data.budget} at most" if data.bring == "ahead" else place
 
 
 def _queue_limit(topology: Topology, queue: str | None) -> dict[str, str]:

@@ -77,17 +77,26 @@ def slots(room: Amounts, ask: Amounts) -> int:
 def ask_of(pod: Mapping[str, object]) -> Amounts:
     """Say what a pod (or a pod template) asks for: the sum of its containers, or an init container that needs more.
 
-    A resource with a limit and no request is asked for at its limit. Source: Kubernetes, "Resource sharing within
-    containers" of init containers; one pod also takes one of the node's `pods`.
+    A resource with a limit and no request is asked for at its limit. Init containers that go on running (restartPolicy
+    Always) count with the containers, and with each init container after them. Source: Kubernetes, "Resource sharing
+    within containers" of init containers and of sidecars; one pod also takes one of the node's `pods`.
     """
-    total: Amounts = {"pods": Decimal(1)}
-    for container in mappings(pod, "spec", "containers"):
-        for name, amount in _asked(container).items():
-            total[name] = total.get(name, _NONE) + amount
+    beside: Amounts = {}
+    most: Amounts = {}
     for container in mappings(pod, "spec", "initContainers"):
-        for name, amount in _asked(container).items():
-            total[name] = max(total.get(name, _NONE), amount)
-    return total
+        if text(container, "restartPolicy") == "Always":
+            beside = _plus(beside, _asked(container))
+            continue
+        for name, amount in _plus(beside, _asked(container)).items():
+            most[name] = max(most.get(name, _NONE), amount)
+    total = _plus({"pods": Decimal(1)}, beside)
+    for container in mappings(pod, "spec", "containers"):
+        total = _plus(total, _asked(container))
+    return total | {name: max(total.get(name, _NONE), amount) for name, amount in most.items()}
+
+
+def _plus(one: Amounts, other: Amounts) -> Amounts:
+    return {name: one.get(name, _NONE) + other.get(name, _NONE) for name in (*one, *other)}
 
 
 def holder_of(pod: Mapping[str, object]) -> Holder:

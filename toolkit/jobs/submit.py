@@ -31,6 +31,8 @@ from toolkit.jobs.values import mapping, mappings, number, text
 from toolkit.jobs.waiting import why_waiting
 from toolkit.render.rendered import RenderedObject
 
+_CONFIG_MAP = ("v1", "ConfigMap")
+
 
 class Step(str, Enum):
     """What submitting does now."""
@@ -203,8 +205,24 @@ def _changed(live: Json, rendered: RenderedObject) -> RenderedObject:
     return dataclasses.replace(rendered, body={**body, "metadata": rendered.body["metadata"]})
 
 
+def _config_maps(rendered: RenderedObject) -> set[str]:
+    """Name the ConfigMaps that a job's pods mount; without one they would wait and hold their machines.
+
+    Those of a JobTemplate come with it.
+    """
+    if rendered.kind != JOB[1]:
+        return set()
+    pods = [mapping(task, "template", "spec") for task in mappings(rendered.body, "spec", "tasks")]
+    return {
+        name
+        for pod in pods
+        for volume in mappings(pod, "volumes")
+        if (name := text(volume, "configMap", "name"))
+    }
+
+
 def require_surroundings(kinds: Kinds, rendered: RenderedObject) -> None:
-    """Look for what a job needs to be there: its namespace, queue and priority class.
+    """Look for what a job needs to be there: its namespace, queue, priority class, and the ConfigMaps of its pods.
 
     What this user may not read counts as there: many may submit into a namespace and see nothing beside it.
 
@@ -217,9 +235,13 @@ def require_surroundings(kinds: Kinds, rendered: RenderedObject) -> None:
         f"the namespace {rendered.namespace}": (("v1", "Namespace"), rendered.namespace),
         f"the queue {queue}": (QUEUE, queue),
         **({f"the priority class {priority}": (PRIORITY_CLASS, priority)} if priority else {}),
+        **{f"the config map {each}": (_CONFIG_MAP, each) for each in sorted(_config_maps(rendered))},
     }
     unread: list[str] = []
-    there = {what: read_if_allowed(kinds, kind, unread, "", name) for what, (kind, name) in needed.items()}
+    there = {
+        what: read_if_allowed(kinds, kind, unread, rendered.namespace if kind == _CONFIG_MAP else "", name)
+        for what, (kind, name) in needed.items()
+    }
     missing = [what for what, (kind, _) in needed.items() if there[what] is None and kind[1] not in unread]
     if missing:
         raise ClusterError(

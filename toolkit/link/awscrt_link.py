@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from queue import Queue
 from typing import TYPE_CHECKING, Final
@@ -34,7 +35,7 @@ from toolkit.errors import UnreachableError
 from toolkit.link.filters import plain_filter, takes
 from toolkit.link.ledger import Ledger, Sent
 from toolkit.link.limits import MAX_PACKET_BYTES, STALE_SECONDS, check_payload
-from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, LinkEvent
+from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, Letter, LinkEvent
 from toolkit.link.settings import LinkSettings, TlsSettings
 from toolkit.link.tls import tls_context
 
@@ -116,7 +117,15 @@ class AwscrtLink:
             spoken = topic_filter if shares else plain_filter(topic_filter)
             client.unsubscribe(mqtt5.UnsubscribePacket([spoken]))
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        letter: Letter | None = None,
+    ) -> None:
         """Hand a message to the network thread; waits while more than the preset's `max_unsent_bytes` are unsent.
 
         Without a connection QoS 0 is dropped and QoS 1 is kept until there is one.
@@ -129,7 +138,8 @@ class AwscrtLink:
             self._wait_for_room()
         with self._lock:
             if self._accepted or qos:
-                self._ledger.send(Sent(topic, payload, qos, retain), self._send if self._accepted else None)
+                sent = Sent(topic, payload, qos, retain, letter)
+                self._ledger.send(sent, self._send if self._accepted else None)
 
     def flush(self, seconds: float) -> bool:
         """Wait until all QoS 1 messages are acknowledged and all others are written; False if that took longer."""
@@ -179,12 +189,17 @@ class AwscrtLink:
         client = self._client
         if client is None:
             return number
+        letter = sent.letter or Letter()
+        stale = None if sent.qos or sent.retain else STALE_SECONDS
         packet = mqtt5.PublishPacket(
             topic=sent.topic,
             payload=sent.payload,
             qos=mqtt5.QoS(sent.qos),
             retain=sent.retain,
-            message_expiry_interval_sec=None if sent.qos or sent.retain else STALE_SECONDS,
+            message_expiry_interval_sec=stale if letter.expiry_seconds is None else letter.expiry_seconds,
+            response_topic=letter.reply_to or None,
+            correlation_data_bytes=letter.correlation or None,
+            user_properties=[mqtt5.UserProperty(name=name, value=value) for name, value in letter.words],
         )
         client.publish(packet).add_done_callback(lambda done: self._sent(number, sent, done))
         return number
@@ -284,7 +299,8 @@ class AwscrtLink:
         # No broker is trusted: what we did not ask for does not get in.
         if any(takes(wanted, packet.topic) for wanted in tuple(self._filters)):
             self._wait_for_owner()
-            self._events.put(Arrived(packet.topic, packet.payload or b"", bool(packet.retain)))
+            letter = _read_letter(packet)
+            self._events.put(Arrived(packet.topic, packet.payload or b"", bool(packet.retain), letter))
 
     def _wait_for_owner(self) -> None:
         longest = time.monotonic() + self._settings.preset.keepalive_seconds / 2
@@ -364,3 +380,13 @@ def _tls(tls: TlsSettings) -> ClientTlsContext:
             f"the TLS files of the broker cannot be used by awscrt: {error}",
             hint="check that they are PEM files, or set broker.client to paho",
         ) from error
+
+
+def _bytes(data: bytes | str | None) -> bytes:
+    return data.encode() if isinstance(data, str) else bytes(data or b"")
+
+
+def _read_letter(packet: mqtt5.PublishPacket) -> Letter | None:
+    words = tuple((each.name, each.value) for each in packet.user_properties or ())
+    letter = Letter(packet.response_topic or "", _bytes(packet.correlation_data_bytes), words=words)
+    return replace(letter, expiry_seconds=packet.message_expiry_interval_sec) if letter != Letter() else None

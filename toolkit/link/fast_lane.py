@@ -33,6 +33,7 @@ _LONGEST_LENGTH: Final = 4
 _PARTS_AT_ONCE: Final = 16
 _STALE: Final = bytes([5, 2]) + STALE_SECONDS.to_bytes(4, "big")
 """Properties of what we send with MQTT 5: five bytes, the message expiry interval (3.3.2.3.3)."""
+_EXPIRY_BYTES: Final = 5
 
 Take = Callable[[str, bytes, bool], None]
 """Called with topic, payload and whether the message was retained."""
@@ -142,9 +143,7 @@ class FastLane:
             packet = self._buffer[self._start : self._start + size]
             self._start += size
             most -= 1
-            if packet[0] & _PUBLISH_QOS_0_MASK == _PUBLISH:
-                self._publish(packet)
-            else:
+            if packet[0] & _PUBLISH_QOS_0_MASK != _PUBLISH or not self._publish(packet):
                 self._for_paho += packet
 
     def _size_of_next(self) -> int:
@@ -162,7 +161,8 @@ class FastLane:
                 return -1
         return 0
 
-    def _publish(self, packet: memoryview) -> None:
+    def _publish(self, packet: memoryview) -> bool:
+        """Hand a message on; False leaves one to paho that has more properties than the expiry of ours."""
         at = 2
         while packet[at - 1] & _MORE:
             at += 1
@@ -176,15 +176,18 @@ class FastLane:
                 shift += 7
                 if not byte & _MORE:
                     break
+            if size > _EXPIRY_BYTES and at + size <= len(packet):
+                return False
             at += size
         if at > len(packet):
             self._error = OSError("the broker sends a damaged message")
-            return
+            return True
         try:
             name = str(topic, "utf-8")
         except UnicodeDecodeError:
-            return  # no topic of ours; whoever sent it breaks MQTT's own rules
+            return True  # no topic of ours; whoever sent it breaks MQTT's own rules
         self._take(name, bytes(packet[at:]), bool(packet[0] & _RETAIN))
+        return True
 
     def _make_room(self) -> None:
         """Begin at the front again where that costs little, and grow when what comes is large."""

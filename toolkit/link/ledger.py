@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from toolkit.link.link import Letter
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -21,6 +23,7 @@ class Sent:
     payload: bytes
     qos: int
     retain: bool
+    letter: Letter | None = None
 
 
 class Ledger:

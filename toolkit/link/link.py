@@ -28,12 +28,31 @@ class Disconnected:
 
 
 @dataclass(frozen=True)
+class Letter:
+    """What stands on a message that wants an answer, and on the answer (MQTT 5.0, 3.3.2.3 and 4.10).
+
+    MQTT 3.1.1 has none of it: there a message arrives without. Whoever wrote it is not trusted.
+    """
+
+    reply_to: str = ""
+    """Topic on which the answer is awaited."""
+    correlation: bytes = b""
+    """Given back with the answer, as it came."""
+    expiry_seconds: int | None = None
+    """After so many seconds nobody needs it any more; the broker counts down what it held it back."""
+    words: tuple[tuple[str, str], ...] = ()
+    """User properties, in order."""
+
+
+@dataclass(frozen=True)
 class Arrived:
     """A message came. An empty payload on a retained topic means that the topic was cleared."""
 
     topic: str
     payload: bytes
     retained: bool = False
+    letter: Letter | None = None
+    """None for a message that names no topic for an answer, no correlation and no words."""
 
 
 LinkEvent = Connected | Disconnected | Arrived
@@ -70,8 +89,19 @@ class Link(Protocol):
     def unsubscribe(self, topic_filter: str) -> None:
         """Hear a subscribed topic no more; what is on its way still comes. One that is not subscribed is no error."""
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
-        """Hand a message to the network thread. QoS 1 is repeated until acknowledged; QoS 0 may be lost."""
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        letter: Letter | None = None,
+    ) -> None:
+        """Hand a message to the network thread. QoS 1 is repeated until acknowledged; QoS 0 may be lost.
+
+        A `letter` goes with it where MQTT 5 is spoken, and is left out elsewhere.
+        """
 
     def flush(self, seconds: float) -> bool:
         """Wait until all QoS 1 messages are acknowledged; False if that took longer."""

@@ -11,7 +11,7 @@ from collections import deque
 from queue import Queue
 
 from toolkit.link.filters import matches, plain_filter, share_group
-from toolkit.link.link import Arrived, Connected, Disconnected, LastWill, LinkEvent
+from toolkit.link.link import Arrived, Connected, Disconnected, LastWill, Letter, LinkEvent
 
 
 class MemoryBroker:
@@ -76,7 +76,7 @@ class MemoryBroker:
                 if matches(topic_filter, topic):
                     link.events.put(Arrived(topic, payload, retained=True))
 
-    def route(self, topic: str, payload: bytes, *, retain: bool) -> None:
+    def route(self, topic: str, payload: bytes, *, retain: bool, letter: Letter | None = None) -> None:
         """Keep a retained message and hand it to everybody who subscribed."""
         with self._lock:
             if retain and payload:
@@ -87,13 +87,13 @@ class MemoryBroker:
             for link in [link for link in self._links if link.online]:
                 wanted = [each for each in link.filters if matches(plain_filter(each), topic)]
                 if any(not share_group(each) for each in wanted):
-                    link.events.put(Arrived(topic, payload))
+                    link.events.put(Arrived(topic, payload, letter=letter))
                 for each in wanted:
                     if share_group(each):
                         groups.setdefault(each, []).append(link)
             for group, members in groups.items():
                 turn = self._turns[group] = self._turns.get(group, -1) + 1
-                members[turn % len(members)].events.put(Arrived(topic, payload))
+                members[turn % len(members)].events.put(Arrived(topic, payload, letter=letter))
 
     def _accept(self, link: MemoryLink) -> None:
         if link.online:
@@ -103,8 +103,8 @@ class MemoryBroker:
             self.send_retained(link, topic_filter)
         link.events.put(Connected())
         while link.waiting:
-            topic, payload, retain = link.waiting.popleft()
-            self.route(topic, payload, retain=retain)
+            topic, payload, retain, letter = link.waiting.popleft()
+            self.route(topic, payload, retain=retain, letter=letter)
 
     def _lose(self, link: MemoryLink, reason: str) -> None:
         link.online = False
@@ -122,7 +122,7 @@ class MemoryLink:
         self.will = will
         self.online = False
         self.filters: list[str] = []
-        self.waiting: deque[tuple[str, bytes, bool]] = deque()
+        self.waiting: deque[tuple[str, bytes, bool, Letter | None]] = deque()
         # Unbounded: whoever publishes is the one who would have to wait, and in one thread that would be for ever.
         self._events: Queue[LinkEvent] = Queue()
 
@@ -147,12 +147,20 @@ class MemoryLink:
         if topic_filter in self.filters:
             self.filters.remove(topic_filter)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        letter: Letter | None = None,
+    ) -> None:
         """Publish now, or (QoS 1) as soon as there is a connection."""
         if self.online:
-            self._broker.route(topic, payload, retain=retain)
+            self._broker.route(topic, payload, retain=retain, letter=letter)
         elif qos:
-            self.waiting.append((topic, payload, retain))
+            self.waiting.append((topic, payload, retain, letter))
 
     def flush(self, seconds: float) -> bool:  # noqa: ARG002  # nothing is ever on its way
         """Tell whether everything has been handed over."""

@@ -17,6 +17,7 @@ import socket
 import ssl
 import threading
 import time
+from dataclasses import replace
 from itertools import count
 from queue import Queue
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ from toolkit.link.fast_lane import FastLane, Take
 from toolkit.link.filters import plain_filter, takes
 from toolkit.link.ledger import Ledger, Sent
 from toolkit.link.limits import MAX_PACKET_BYTES, check_payload
-from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, LinkEvent
+from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill, Letter, LinkEvent
 from toolkit.link.settings import LinkSettings
 from toolkit.link.tls import tls_context
 
@@ -140,7 +141,15 @@ class PahoLink:
                 self._client.unsubscribe(self._spoken(topic_filter))
         self._wake()
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        letter: Letter | None = None,
+    ) -> None:
         """Hand a message to the network thread; waits while more than the preset's `max_unsent_bytes` are unsent.
 
         Without a connection QoS 0 is dropped and QoS 1 is kept until there is one.
@@ -154,7 +163,7 @@ class PahoLink:
         with self._lock:
             if self._accepted or qos:
                 hand_over = self._hand_over if self._client is not None else None
-                self._ledger.send(Sent(topic, payload, qos, retain), hand_over)
+                self._ledger.send(Sent(topic, payload, qos, retain, letter), hand_over)
         self._wake()
 
     def flush(self, seconds: float) -> bool:
@@ -188,8 +197,9 @@ class PahoLink:
         """Hand a message to the lane or to paho; give the number under which it will be reported."""
         client = self._client
         assert client is not None  # noqa: S101  # made by `connect`, and none is sent before
-        if sent.qos or sent.retain or self._lane is None:
-            return client.publish(sent.topic, sent.payload, sent.qos, sent.retain).mid
+        if sent.qos or sent.retain or sent.letter or self._lane is None:
+            stamped = _stamp(sent.letter) if sent.letter is not None and self._protocol == V5 else None
+            return client.publish(sent.topic, sent.payload, sent.qos, sent.retain, stamped).mid
         number = next(self._numbers)
         self._lane.send_later(number, sent.topic, sent.payload)
         return number
@@ -416,12 +426,18 @@ class PahoLink:
             topic = message.topic
         except UnicodeDecodeError:
             return  # no topic of ours; whoever sent it breaks MQTT's own rules
-        self._arrived(topic, bytes(message.payload), message.retain)
+        self._arrived(topic, bytes(message.payload), message.retain, _read_letter(message))
 
-    def _arrived(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  # a callback
+    def _arrived(
+        self,
+        topic: str,
+        payload: bytes,
+        retained: bool,  # noqa: FBT001  # a callback
+        letter: Letter | None = None,
+    ) -> None:
         # Some brokers (amqtt 0.12) send a client what was retained for others; and no broker is trusted.
         if any(takes(wanted, topic) for wanted in tuple(self._filters)):
-            self._events.put(Arrived(topic, payload, retained))
+            self._events.put(Arrived(topic, payload, retained, letter))
 
     def _on_publish(
         self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties | None
@@ -450,6 +466,33 @@ def _connect_properties(most_unacknowledged: int) -> Properties:
     properties.ReceiveMaximum = most_unacknowledged
     properties.MaximumPacketSize = MAX_PACKET_BYTES
     return properties
+
+
+def _stamp(letter: Letter) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if letter.reply_to:
+        properties.ResponseTopic = letter.reply_to
+    if letter.correlation:
+        properties.CorrelationData = letter.correlation
+    if letter.expiry_seconds is not None:
+        properties.MessageExpiryInterval = letter.expiry_seconds
+    if letter.words:
+        properties.UserProperty = list(letter.words)
+    return properties
+
+
+def _read_letter(message: MQTTMessage) -> Letter | None:
+    properties = message.properties
+    if properties is None:
+        return None
+    letter = Letter(
+        getattr(properties, "ResponseTopic", ""),
+        getattr(properties, "CorrelationData", b""),
+        words=tuple(getattr(properties, "UserProperty", ())),
+    )
+    if letter == Letter():
+        return None
+    return replace(letter, expiry_seconds=getattr(properties, "MessageExpiryInterval", None))
 
 
 def _leave_it_to_the_loop(_client: Client, _data: object, _sock: object) -> None:

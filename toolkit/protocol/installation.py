@@ -30,7 +30,15 @@ GOOD_VERSIONS: Final = 2
 BANS_KEPT: Final = 32
 
 RETRYABLE: Final = frozenset(
-    {"no-space", "no-memory", "io-error", "unknown-artifact", "depot-damaged", "golden-interrupted"}
+    {
+        "no-space",
+        "no-memory",
+        "io-error",
+        "unknown-artifact",
+        "depot-damaged",
+        "golden-interrupted",
+        "golden-slow",
+    }
 )
 """Codes of failures that time may cure; all others ban the artifact for the rollout."""
 

@@ -11,12 +11,15 @@ from typing import Final
 
 from toolkit.errors import IntegrityError, SignatureError, UnsafePathError
 from toolkit.protocol.installation import Offer
+from toolkit.protocol.stage_kinds import KINDS
+from toolkit.protocol.stages import known_keys, read_stages, unknown_stages
 from toolkit.wire.device_settings import SETTINGS_FILE, SETTINGS_NAME
 from toolkit.wire.digest import digest_of
 from toolkit.wire.index import MAX_INDEX_BYTES, Index, decode_index, distinct_chunks
 from toolkit.wire.keyring import Keyring
 from toolkit.wire.manifest import DOTTED, Manifest, Range, Requires, decode_manifest
 from toolkit.wire.signature import unseal
+from toolkit.wire.stages import Stages
 
 SPARE_BYTES: Final = 16 * 1024 * 1024
 """Left free on the disk for the database, logs and whoever else lives there."""
@@ -47,6 +50,8 @@ class Ability:
     tensorrt: str = ""
     compute_capability: str = ""
     """Of its GPU, such as 8.7; empty when it has none."""
+    stages: frozenset[str] = frozenset()
+    """Stages that it can do, such as resize@1."""
 
 
 def read_manifest(sealed: bytes, keyring: Keyring, model: str, offer: Offer) -> Manifest | Refused:
@@ -87,7 +92,11 @@ def judge(manifest: Manifest, ability: Ability, *, floor: int, held_bytes: int) 
         return Refused("below-floor", why)
     if not 0 < manifest.index_bytes <= MAX_INDEX_BYTES:
         return Refused("bad-manifest", f"{what} claims an index of {manifest.index_bytes} bytes")
-    return _wrong_machine(what, manifest.requires, ability) or _too_small(what, manifest, ability, held_bytes)
+    return (
+        _wrong_machine(what, manifest.requires, ability)
+        or _wrong_stages(what, manifest.stages, ability)
+        or _too_small(what, manifest, ability, held_bytes)
+    )
 
 
 def _wrong_machine(what: str, requires: Requires, ability: Ability) -> Refused | None:
@@ -110,6 +119,21 @@ def _wrong_machine(what: str, requires: Requires, ability: Ability) -> Refused |
     if requires.onnx_ir > ability.onnx_ir:
         why = f"{what} has ONNX IR {requires.onnx_ir}; the engine here reads up to {ability.onnx_ir}"
         return Refused("onnx-too-new", f"{why}; export it with an older IR or update the engine")
+    return None
+
+
+def _wrong_stages(what: str, stages: Stages, ability: Ability) -> Refused | None:
+    """Compare with what the device can do around a model; whether that fits the model shows at the golden check."""
+    if lacking := unknown_stages(stages, ability.stages):
+        kind = KINDS.get(lacking[0].partition("@")[0])
+        extra = kind.EXTRA if kind is not None and lacking[0] in known_keys() else ""
+        cure = f"install tiers[{extra}]" if extra else "update tiers-edge"
+        why = f"{what} needs the stage {', '.join(lacking)}, which this device does not have"
+        return Refused("unknown-stage", f"{why}; {cure} there, or roll out to other devices")
+    try:
+        read_stages(stages, what)
+    except IntegrityError as error:
+        return Refused("bad-manifest", _line(error))
     return None
 
 

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
+from types import MappingProxyType
+from typing import Final
 
 from toolkit.protocol.waves_gates import Gate, gates
 from toolkit.protocol.waves_pace import Paced, paced
@@ -27,6 +29,7 @@ from toolkit.wire.report import ModelReport
 from toolkit.wire.rollout import Rollout, RolloutSpec
 
 _MOST_NAMES = 5
+NO_FIGURES: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 class RolloutState(str, Enum):
@@ -130,6 +133,7 @@ def step(
     now: float,
     *,
     online: Mapping[str, bool] | None = None,
+    figures: Mapping[str, float] = NO_FIGURES,
 ) -> Step:
     """Decide who shall run the version now.
 
@@ -139,9 +143,10 @@ def step(
         progress: what the last step gave.
         now: seconds of a clock that only grows.
         online: who is connected; a device that is not in it is not. None takes all for connected.
+        figures: what Prometheus says, by the names of the rollout's queries; one that is not in it is not known.
     """
     elapsed = 0.0 if progress.at is None else max(now - progress.at, 0.0)
-    seen = _Seen(rollout, reports, online, now)
+    seen = _Seen(rollout, reports, online, now, figures)
     before = _timed(seen, progress)
     if rollout.action == "rollback":
         return _roll_back(seen, before)
@@ -169,6 +174,7 @@ class _Seen:
     reports: Mapping[str, ModelReport]
     online: Mapping[str, bool] | None
     now: float
+    figures: Mapping[str, float]
 
     def connected(self, device: str) -> bool:
         return self.online is None or self.online.get(device, False)
@@ -202,7 +208,7 @@ def _timed(seen: _Seen, progress: Progress) -> Progress:
 def _decide(seen: _Seen, before: Progress, found: Tally, elapsed: float) -> Step | Progress:
     """Give what follows in the present wave, or its progress when the next one may begin."""
     spec, action = seen.rollout.spec, seen.rollout.action
-    stands = gates(spec, found)
+    stands = gates(spec, found, seen.figures)
     counted = replace(
         before, active=found.active, refused=found.refused, waiting=found.waiting, offline=found.offline
     )
@@ -241,7 +247,8 @@ def _advance(
         return _going(seen, replace(counted, soak_since=None), RolloutState.RUNNING, found, stands)
     soaks = seen.now if counted.soak_since is None else counted.soak_since
     counted = replace(counted, soak_since=soaks)
-    if seen.now - soaks < spec.soak_seconds:
+    unknown = any(query.name not in seen.figures for query in spec.queries)
+    if unknown or seen.now - soaks < spec.soak_seconds:
         return _going(seen, counted, RolloutState.SOAKING, found, stands)
     if counted.wave + 1 >= len(spec.waves):
         return _going(seen, counted, RolloutState.SUCCEEDED, found, stands)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,8 +19,8 @@ class Gate:
     """One condition and how it stands."""
 
     name: str
-    """`refused`, a code such as `golden-mismatch`, a state such as `ROLLED_BACK`, `error-rate` or `p99`."""
-    unit: Literal["devices", "share", "seconds"]
+    """`refused`, a code (`golden-mismatch`), a state (`ROLLED_BACK`), `error-rate`, `p99` or `query-NAME`."""
+    unit: Literal["devices", "share", "seconds", "figure"]
     value: float
     limit: float
     """The highest value that is still good."""
@@ -42,6 +42,9 @@ class Gate:
 
     def __str__(self) -> str:
         """Say it with its figures: `error rate 0.4 % of 1,204 requests, limit 1 %`."""
+        if self.unit == "figure":
+            stands = f"{self.value:.6g}" if self.judged else "no figure of Prometheus yet"
+            return f"{self.name}: {stands}, limit {self.limit:.6g}"
         name = self.name.replace("-rate", " rate")
         text = (
             f"{name} {_figure(self.unit, self.value)} of {self.of:,} {self.what}, limit"
@@ -50,9 +53,16 @@ class Gate:
         return text if self.judged else f"{text}: judged from {self.needs:,} on"
 
 
-def gates(spec: RolloutSpec, tally: Tally) -> tuple[Gate, ...]:
-    """Give every condition of a rollout, as it stands in the running wave."""
-    return tuple(_gates(spec, tally))
+def gates(spec: RolloutSpec, tally: Tally, figures: Mapping[str, float]) -> tuple[Gate, ...]:
+    """Give every condition of a rollout, as it stands in the running wave; `figures` are those of its queries."""
+    return (*_gates(spec, tally), *_queried(spec, figures))
+
+
+def _queried(spec: RolloutSpec, figures: Mapping[str, float]) -> Iterator[Gate]:
+    for query in spec.queries:
+        known = query.name in figures
+        value = figures.get(query.name, 0.0)
+        yield Gate(f"query-{query.name}", "figure", value, query.above, int(known), 1)
 
 
 def _gates(spec: RolloutSpec, tally: Tally) -> Iterator[Gate]:
@@ -97,7 +107,7 @@ def _meant(limit: Limit, report: ModelReport) -> bool:
     )
 
 
-def _figure(unit: Literal["devices", "share", "seconds"], value: float) -> str:
+def _figure(unit: Literal["devices", "share", "seconds", "figure"], value: float) -> str:
     if unit == "devices":
         return f"{value:,.0f}"
     return f"{100 * value:.3g} %" if unit == "share" else f"{1000 * value:,.0f} ms"

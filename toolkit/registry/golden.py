@@ -1,17 +1,18 @@
 """Look at a file of golden examples before it is signed: its names, and that unpacking it cannot hurt a device.
 
-A golden file is a NumPy .npz, that is a zip of .npy files named `input.NAME`, `output.NAME` and maybe `labels` (see
-`wire.manifest.Golden`). Only names and sizes are read here; the numbers are the device's business. Used by `push`.
+A golden file is a NumPy .npz, that is a zip of .npy files named `input.NAME`, `output.NAME`, maybe `labels`, and with
+stages maybe `length.input.NAME` (see docs/formats.md). Only names and sizes are read here, and types and shapes in
+`golden_forms`; the numbers are the device's business. Used by `push`.
 """
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import IntegrityError, RegistryError
-from toolkit.registry.onnx_header import OnnxHeader
 
 MAX_MEMBERS = 256
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024
@@ -25,6 +26,8 @@ class GoldenNames:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     labels: bool
+    lengths: tuple[str, ...] = ()
+    """Names with their prefixes, such as input.image."""
 
 
 def read_golden_names(file: Path) -> GoldenNames:
@@ -50,12 +53,15 @@ def read_golden_names(file: Path) -> GoldenNames:
         )
     inputs: list[str] = []
     outputs: list[str] = []
+    lengths: list[str] = []
     labels = False
     for member in members:
         array = member.filename.removesuffix(".npy")
         prefix, _, name = array.partition(".")
         if member.filename == "labels.npy":
             labels = True
+        elif prefix == "length" and name.startswith(("input.", "output.")) and array != member.filename:
+            lengths.append(name)
         elif prefix == "input" and name and array != member.filename:
             inputs.append(name)
         elif prefix == "output" and name and array != member.filename:
@@ -64,23 +70,23 @@ def read_golden_names(file: Path) -> GoldenNames:
             raise IntegrityError(f"{file} has an array {array[:100]!r}, which is no golden name", hint=_HINT)
     if not inputs or not outputs:
         raise IntegrityError(f"{file} has no input or no output", hint=_HINT)
-    return GoldenNames(tuple(inputs), tuple(outputs), labels)
+    return GoldenNames(tuple(inputs), tuple(outputs), labels, tuple(lengths))
 
 
-def check_against(golden: GoldenNames, header: OnnxHeader, *, file: Path) -> None:
-    """Check that the golden file feeds what the model asks for and expects what it gives.
+def check_against(golden: GoldenNames, inputs: Iterable[str], outputs: Iterable[str], *, file: Path) -> None:
+    """Check that the golden file feeds what a model asks for and expects what it gives, its stages included.
 
     Raises:
         IntegrityError: a name is missing or too many.
     """
-    if set(golden.inputs) != set(header.inputs):
+    asked, given = sorted(inputs), sorted(outputs)
+    if sorted(golden.inputs) != asked:
         raise IntegrityError(
-            f"{file} feeds {', '.join(sorted(golden.inputs))}; the model asks for {', '.join(sorted(header.inputs))}",
+            f"{file} feeds {', '.join(sorted(golden.inputs))}; the model asks for {', '.join(asked)}",
             hint=_HINT,
         )
-    unknown = sorted(set(golden.outputs) - set(header.outputs))
+    unknown = sorted(set(golden.outputs) - set(given))
     if unknown:
         raise IntegrityError(
-            f"{file} expects {', '.join(unknown)}; the model gives {', '.join(sorted(header.outputs))}",
-            hint=_HINT,
+            f"{file} expects {', '.join(unknown)}; the model gives {', '.join(given)}", hint=_HINT
         )

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from toolkit.errors import RegistryError, SignatureError
+from toolkit.sync.key_file import open_to_others
 from toolkit.sync.whole import write_whole
 from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring, Role, TrustedKey, decode_keyring, key_id_of
@@ -31,8 +32,6 @@ REGISTRY_KEY_FILE = "registry.pem"
 OPERATOR_KEY_FILE = "operator.pem"
 KEYRING_FILE = "keyring.json"
 _MAX_KEY_BYTES = 16 * 1024
-_READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_BEYOND_THE_GROUP = stat.S_IWGRP | stat.S_IRWXO
 
 
 @dataclass(frozen=True)
@@ -126,20 +125,6 @@ def read_key(file: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise _no_key(file)
     return key
-
-
-def open_to_others(mode: int, *, owner: int, user: int) -> bool:
-    """Tell whether more people than its user may read a key.
-
-    A file of the user's own is for nobody else. One that somebody else gave, as Kubernetes mounts a Secret (owner root,
-    mode 0440, the pod is of the group: kubernetes.io/docs/concepts/configuration/secret), may be read by the group.
-
-    Args:
-        mode: st_mode of the file.
-        owner: number of the user that the file belongs to.
-        user: number of the user that reads it.
-    """
-    return bool(mode & (_READABLE_BY_OTHERS if owner == user else _BEYOND_THE_GROUP))
 
 
 def make_keyring(roles_of: Mapping[Role, Iterable[KeyPair]]) -> Keyring:

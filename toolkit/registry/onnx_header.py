@@ -7,10 +7,12 @@ ModelProto), which `protobuf` walks over without reading the weights.
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.errors import IntegrityError, RegistryError
+from toolkit.protocol.stage_kinds import Form
 from toolkit.registry.protobuf import Message, NotProtobufError
 
 _MAX_OPSETS = 64
@@ -21,6 +23,13 @@ _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
 _TENSOR_NAME, _TENSOR_LOCATION, _VALUE_NAME = 8, 14, 1
 _OUTSIDE = 1
+_VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT, _TENSOR_SHAPE, _SHAPE_DIM, _DIM_VALUE = 2, 1, 1, 2, 1, 1
+_MAX_AXES = 32
+_ELEMENTS = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
+    10: "float16", 11: "float64", 12: "uint32", 13: "uint64",
+}  # fmt: skip
+"""onnx.TensorProto.DataType -> NumPy's name; the others are no plain numbers."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,8 @@ class OnnxHeader:
     outputs: tuple[str, ...]
     weights_outside: tuple[str, ...] = ()
     """Names of weights that lie in other files."""
+    forms: dict[str, Form] = field(default_factory=dict)
+    """Type and shape of inputs and outputs; without those that the file does not tell."""
 
     @property
     def opset(self) -> int:
@@ -70,11 +81,12 @@ def parse_onnx_header(data: bytes | mmap.mmap, *, what: str) -> OnnxHeader:
         opsets = dict(_opset(each) for each in message.parts(_MODEL_OPSET_IMPORT, most=_MAX_OPSETS))
         graphs = list(message.parts(_MODEL_GRAPH, most=1))
         inputs, outputs, outside = _graph(graphs[0]) if graphs else ((), (), ())
+        forms = dict(_forms(graphs[0])) if graphs else {}
     except NotProtobufError as error:
         raise _not_onnx(what, str(error)) from error
     if not ir_version or not opsets or not outputs:
         raise _not_onnx(what, "it has no IR version, no opset or no outputs")
-    return OnnxHeader(ir_version, opsets, inputs, outputs, outside)
+    return OnnxHeader(ir_version, opsets, inputs, outputs, outside, forms)
 
 
 def _opset(message: Message) -> tuple[str, int]:
@@ -91,6 +103,25 @@ def _graph(graph: Message) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str,
     outputs = tuple(each.text(_VALUE_NAME) for each in graph.parts(_GRAPH_OUTPUT, most=_MAX_VALUES))
     outside = tuple(name for name, is_outside in weights.items() if is_outside)
     return tuple(name for name in inputs if name not in weights), outputs, outside
+
+
+def _forms(graph: Message) -> Iterator[tuple[str, Form]]:
+    for values in (_GRAPH_INPUT, _GRAPH_OUTPUT):
+        for value in graph.parts(values, most=_MAX_VALUES):
+            for tensor in (
+                t for kind in value.parts(_VALUE_TYPE, most=1) for t in kind.parts(_TYPE_TENSOR, most=1)
+            ):
+                element = next((number for field, number in tensor.numbers() if field == _TENSOR_ELEMENT), 0)
+                for shape in tensor.parts(_TENSOR_SHAPE, most=1):
+                    if element in _ELEMENTS:
+                        axes = tuple(_axis(dim) for dim in shape.parts(_SHAPE_DIM, most=_MAX_AXES))
+                        yield value.text(_VALUE_NAME), Form(_ELEMENTS[element], axes)
+
+
+def _axis(dim: Message) -> int | None:
+    """Give a length; one that has a name, or is below 0, may be any."""
+    length = next((number for field, number in dim.numbers() if field == _DIM_VALUE), -1)
+    return length if 0 <= length < 1 << 62 else None
 
 
 def _not_onnx(what: str, why: str) -> IntegrityError:

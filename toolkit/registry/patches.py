@@ -230,7 +230,7 @@ def _publish(
     )
     artifact, payload = encode_manifest(manifest)
     store.add(new_chunks(((PATCH_FILE, made.patch),), index, set(refs)))
-    store.put_index(index)
+    store.put_whole_index(index)
     store.put_sealed(artifact, seal(payload, "manifest", key))
     share = size / made.full
     shipment = Shipment(base.version, made.way, size, share, made.lacking, size)

@@ -13,18 +13,23 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from toolkit.errors import RegistryError
+from toolkit.errors import IntegrityError, RegistryError
+from toolkit.protocol.stage_kinds import Form
+from toolkit.protocol.stages import fit_stages
 from toolkit.registry.catalogue import ref_name, unchecked_manifest, versions_of
 from toolkit.registry.golden import check_against, read_golden_names
+from toolkit.registry.golden_forms import check_forms, read_golden_forms
 from toolkit.registry.onnx_header import OnnxHeader, read_onnx_header
 from toolkit.registry.patches import Earlier, PatchRules, Shipment, Target, make_patches
 from toolkit.registry.pieces import new_chunks, pieces_of
 from toolkit.sync.layouts.packs import PackStore
+from toolkit.sync.promise import write_promised
 from toolkit.sync.ref import Ref
 from toolkit.wire.digest import Digest
 from toolkit.wire.index import Index, distinct_chunks, encode_index, file_entry
 from toolkit.wire.manifest import Golden, Lineage, Manifest, Requires, encode_manifest
 from toolkit.wire.signature import seal
+from toolkit.wire.stages import NO_STAGES, Stages
 
 MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
@@ -52,6 +57,8 @@ class PushRequest:
     lineage: Lineage = field(default_factory=Lineage)
     allow_newer_onnx: bool = False
     patches: PatchRules = field(default_factory=PatchRules)
+    stages: Stages = NO_STAGES
+    """What is done before and after the engine; the golden examples go in before and come out after that."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +97,13 @@ def push(store: PackStore, request: PushRequest, key: Ed25519PrivateKey) -> Push
     Raises:
         RegistryError: a file cannot be read, the name is not allowed, the model is newer than devices can load, or the
             version is there with other content.
-        IntegrityError: the model is not ONNX, or the golden file does not fit it.
+        IntegrityError: the model is not ONNX, or its stages or the golden file do not fit it.
         TornReadError: a file changed while it was read.
         RemoteUnavailableError: the registry is full or does not answer.
     """
     name = ref_name(request.name, request.version)
     header = _checked_header(request)
-    check_against(read_golden_names(request.golden), header, file=request.golden)
+    _check_golden(request, header)
     files = ((GOLDEN_FILE, request.golden), (MODEL_FILE, request.model))
     index = Index(
         entries=tuple(file_entry(path.encode(), [ref for ref, _ in pieces_of(file)]) for path, file in files)
@@ -109,7 +116,7 @@ def push(store: PackStore, request: PushRequest, key: Ed25519PrivateKey) -> Push
     # Also when the version is there already: a pack that was lost is healed by pushing again.
     missing = set(store.missing(ref.digest for ref in distinct_chunks(index)))
     added = store.add(new_chunks(files, index, missing))
-    store.put_index(index)
+    store.put_whole_index(index)
     shipments: tuple[Shipment, ...] = ()
     if existing is not None:
         artifact, manifest = existing[0], existing[1]
@@ -118,7 +125,7 @@ def push(store: PackStore, request: PushRequest, key: Ed25519PrivateKey) -> Push
         patches, shipments = make_patches(store, target, before.versions, key, request.patches)
         artifact, payload = encode_manifest(msgspec.structs.replace(manifest, patches=patches, format=0))
         store.put_sealed(artifact, seal(payload, "manifest", key))
-        if not store.write_new_ref(name, Ref(kind="manifest", digest=artifact)):
+        if not write_promised(store, name, Ref(kind="manifest", digest=artifact)):
             raise RegistryError(
                 f"somebody else has just pushed {request.name}@{request.version}",
                 hint="push again; if the content differs, with a new --version",
@@ -170,6 +177,32 @@ def _checked_header(request: PushRequest) -> OnnxHeader:
     )
 
 
+def _check_golden(request: PushRequest, header: OnnxHeader) -> None:
+    """Check the golden file against the model, with its stages if it has any."""
+    names, file = read_golden_names(request.golden), request.golden
+    if not request.stages:
+        if names.lengths:
+            raise IntegrityError(
+                f"{file} has length.{names.lengths[0]}, which goes with stages",
+                hint="push it with --stages FILE",
+            )
+        check_against(names, header.inputs, header.outputs, file=file)
+        return
+    inputs, outputs = (_told(request, header, each) for each in (header.inputs, header.outputs))
+    plan = fit_stages(request.stages, inputs, outputs, f"{request.name} {request.version}")
+    check_against(names, plan.inputs, plan.outputs, file=file)
+    check_forms(read_golden_forms(file), plan, file=file)
+
+
+def _told(request: PushRequest, header: OnnxHeader, names: tuple[str, ...]) -> dict[str, Form]:
+    if untold := [name for name in names if name not in header.forms]:
+        raise IntegrityError(
+            f"{request.model} does not say what shape {untold[0]!r} has, so no stage can be checked against it",
+            hint="export it with shapes: onnx.shape_inference.infer_shapes(model)",
+        )
+    return {name: header.forms[name] for name in names}
+
+
 def _versions_before(store: PackStore, request: PushRequest, *, below: int | None) -> _Before:
     earlier: list[Earlier] = []
     for version in versions_of(store, request.name):
@@ -205,6 +238,7 @@ def _manifest(request: PushRequest, header: OnnxHeader, index: Index, counter: i
             min_accuracy=request.min_accuracy,
         ),
         lineage=request.lineage,
+        stages=request.stages,
     )
 
 

@@ -15,6 +15,7 @@ from toolkit.errors import RegistryError
 from toolkit.registry.catalogue import ref_name, unchecked_manifest, versions_of
 from toolkit.sync.layouts.pack import StoredChunk
 from toolkit.sync.layouts.packs import PackStore
+from toolkit.sync.promise import write_promised
 from toolkit.sync.ref import Ref
 from toolkit.wire.chunk import store_chunk
 from toolkit.wire.device_settings import SETTINGS_FILE, SETTINGS_NAME, DeviceSettings, decode_settings
@@ -73,7 +74,7 @@ def push_settings(
     # Also when the version is there already: a pack that was lost is healed by pushing again.
     if store.missing([chunk.digest]):
         store.add([StoredChunk(chunk.digest, chunk.size, store_chunk(data))])
-    store.put_index(index)
+    store.put_whole_index(index)
     if existing is not None:
         return PushedSettings(SETTINGS_NAME, version, existing[0], existing[1].counter, repeated=True)
     manifest = Manifest(
@@ -89,7 +90,7 @@ def push_settings(
     )
     artifact, payload = encode_manifest(manifest)
     store.put_sealed(artifact, seal(payload, "manifest", key))
-    if not store.write_new_ref(name, Ref(kind="manifest", digest=artifact)):
+    if not write_promised(store, name, Ref(kind="manifest", digest=artifact)):
         raise RegistryError(
             f"somebody else has just pushed {SETTINGS_NAME}@{version}", hint="push again with a new --version"
         )

@@ -15,8 +15,6 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import get_args
 
-import msgspec
-
 from toolkit.errors import GateRefusedError, RegistryError, UsageError
 from toolkit.registry.keys import make_key, read_key, read_keyring, write_keyring
 from toolkit.wire.keyring import Keyring, Role, TrustedKey, key_id_of
@@ -61,7 +59,7 @@ def add_key(file: Path, key_file: Path, roles: Sequence[str]) -> Keyring:
         if changed != known:
             places = keyring.keys if known else (*keyring.keys, changed)
             keys = tuple(changed if each.public == public else each for each in places)
-            keyring = msgspec.structs.replace(keyring, keys=keys)
+            keyring = Keyring(keys=keys)
             write_keyring(file, keyring)
     return keyring
 
@@ -91,7 +89,7 @@ def retire_key(file: Path, key: str) -> Keyring:
                     f"{key} is the only key that may sign as {role}",
                     hint=f"first: tiers keyring add {file} NEW.pem --role {role}",
                 )
-        keyring = msgspec.structs.replace(keyring, keys=left)
+        keyring = Keyring(keys=left)
         write_keyring(file, keyring)
     return keyring
 

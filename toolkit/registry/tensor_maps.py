@@ -16,6 +16,7 @@ import msgspec
 
 from toolkit.registry.protobuf import BYTES, VARINT, Message, NotProtobufError
 from toolkit.sync.delta.tensors import Tensor
+from toolkit.wire.learnt import learn
 
 _MODEL_GRAPH, _GRAPH_NODE, _GRAPH_INITIALIZER = 7, 1, 5
 _NODE_ATTRIBUTE, _ATTRIBUTE_TENSOR = 5, 5
@@ -70,7 +71,7 @@ def _of_safetensors(data: mmap.mmap) -> list[Tensor]:
     try:
         entries = msgspec.json.decode(data[_LENGTH.size : begin], type=dict[str, msgspec.Raw])
         entries.pop("__metadata__", None)
-        headers = {name: msgspec.json.decode(entry, type=_Header) for name, entry in entries.items()}
+        headers = {name: msgspec.json.decode(entry, type=learn(_Header)) for name, entry in entries.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
     tensors = []

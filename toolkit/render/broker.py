@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 from toolkit.errors import RenderError
 from toolkit.link.presets import PRESETS
 from toolkit.placement import Placement, cluster_wide_name, place_pool
-from toolkit.render.broker_topics import Role, device_reads, device_writes, roles
+from toolkit.render.broker_topics import (
+    Role,
+    device_reads,
+    device_writes,
+    inference_reads,
+    inference_writes,
+    roles,
+)
 from toolkit.render.device import DEFAULT_CA_KEY
 from toolkit.render.edge_agent import ConfigMapView
 from toolkit.render.lock import Lock
@@ -92,6 +99,8 @@ class MosquittoView:
     device_reads: tuple[str, ...]
     device_writes: tuple[str, ...]
     roles: tuple[Role, ...]
+    hidden: tuple[str, ...]
+    """What no role gets, even one that may read all that lies above: questions and answers are patients' data."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +180,7 @@ def standalone_configuration(topology: Topology, folder: Path) -> dict[str, str]
 
 
 def _view(topology: Topology, places: Places, memory: int, health_port: int) -> MosquittoView:
-    topics = Topics(topology.name)
+    topics, asks = Topics(topology.name), topology.broker.inference
     return MosquittoView(
         site=topology.name,
         port=broker_port(topology),
@@ -182,9 +191,10 @@ def _view(topology: Topology, places: Places, memory: int, health_port: int) -> 
         memory_bytes=memory * _MEMORY_QUARTERS // 4,
         health_port=health_port,
         health_topic=HEALTH_TOPIC,
-        device_reads=device_reads(topics),
-        device_writes=device_writes(topics),
+        device_reads=device_reads(topics) + (inference_reads(topics) if asks else ()),
+        device_writes=device_writes(topics) + (inference_writes(topics) if asks else ()),
         roles=roles(topology.name),
+        hidden=(f"{topics.root}/i/#", f"{topics.root}/o/#"),
     )
 
 

@@ -35,13 +35,24 @@ class Role:
 
 def device_reads(topics: Topics) -> tuple[str, ...]:
     """Give what a device may read, with `%u` for its name."""
-    shared = (f"{topics.root}/a/{ANY}/m", topics.stream(ANY))
-    return (*shared, _own(topics, "desired"), _own(topics, "dat"), _own(topics, "got"))
+    plans = topics.plan(ANY, ANY)
+    shared = (f"{topics.root}/a/{ANY}/m", plans, topics.stream(ANY), topics.forget(ANY))
+    return (*shared, *(_own(topics, kind) for kind in ("desired", "dat", "got", "ack")))
 
 
 def device_writes(topics: Topics) -> tuple[str, ...]:
     """Give what a device may write, with `%u` for its name."""
-    return (_own(topics, "req"), _own(topics, "st"), _own(topics, "up"), _own(topics, "put"))
+    return tuple(_own(topics, kind) for kind in ("req", "st", "up", "put", "rec"))
+
+
+def inference_reads(topics: Topics) -> tuple[str, ...]:
+    """Give what everybody may read where devices answer over MQTT: questions to itself, and answers to itself."""
+    return (f"{topics.root}/i/%u/#", f"{topics.root}/o/%u/#")
+
+
+def inference_writes(topics: Topics) -> tuple[str, ...]:
+    """Give what everybody may write there: its answers to anybody, and questions in its own name."""
+    return (f"{topics.root}/o/{ANY}/%u/#", f"{topics.root}/i/{ANY}/{ANY}/%u/#")
 
 
 def roles(site: str) -> tuple[Role, ...]:
@@ -54,9 +65,9 @@ def roles(site: str) -> tuple[Role, ...]:
     return (
         Role(
             DEPOT,
-            "The depot: answers requests and lays out manifests.",
-            (rollouts, requests),
-            (frames, manifests, topics.stream(ANY)),
+            "The depot: answers requests, lays out manifests and announces plans.",
+            (rollouts, requests, topics.plan(ANY, ANY)),
+            (frames, manifests, topics.plan(ANY, ANY), topics.stream(ANY)),
         ),
         Role(
             DRIVER,
@@ -66,15 +77,15 @@ def roles(site: str) -> tuple[Role, ...]:
         ),
         Role(
             INBOX,
-            "The inbox: takes what devices bring.",
-            (topics.put(ANY),),
-            (topics.given(ANY),),
+            "The inbox and the receiver of records: take what devices bring.",
+            (topics.put(ANY), topics.records(ANY)),
+            (topics.given(ANY), topics.records_answer(ANY)),
         ),
         Role(
             OPERATOR,
             "People and CI: start, watch and end rollouts; the seals say whose word counts.",
             (f"{topics.root}/#", "$SYS/#"),
-            (rollouts, courses, manifests, echoes),
+            (rollouts, courses, manifests, echoes, topics.forget(ANY)),
         ),
     )
 

@@ -35,6 +35,7 @@ from toolkit.render.worker_pod import (
     service_account,
     worker,
 )
+from toolkit.routes import place_of
 from toolkit.topology.secret import SecretReference
 from toolkit.topology.topology import Topology
 
@@ -127,12 +128,30 @@ def small_site(topology: Topology, cluster: str, identity: SecretReference | Non
     return {
         "version": 1,
         "name": topology.name,
-        "registry": topology.registry.url,
+        "registry": _registry(topology),
         "broker": broker,
         "clusters": {"here": {"context": "here", "tiers": ["warm"]}},
         "images": {"edge": topology.images.edge, "jobs": topology.images.jobs},
         "tiers": {"warm": {}},
     }
+
+
+def _registry(topology: Topology) -> str | dict[str, object]:
+    """Give the registry as the tiers.yaml of a pod has it: what is in Secrets is in files there."""
+    place = place_of(REGISTRY, topology.registry)
+    said: dict[str, object] = {
+        "endpoint": place.endpoint,
+        "region": place.region,
+        "class": place.object_class,
+    }
+    files = {
+        "credentials": place.credentials_file,
+        "known_hosts": place.known_hosts_file,
+        "ca": place.ca_file,
+    }
+    said |= {name: {"file": file} for name, file in files.items() if file}
+    more = {name: value for name, value in said.items() if value}
+    return {"url": place.url, **more} if more else place.url
 
 
 def _members(topology: Topology) -> Iterator[_Member]:

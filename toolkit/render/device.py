@@ -7,29 +7,35 @@ Paths here are paths on the device and inside the pod alike, so that addresses l
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
 from toolkit.link.presets import OF_BROKER
 from toolkit.topology import settings as topology_settings
-from toolkit.topology.model import Model
+from toolkit.topology.model import Cache, Model, Shadow
 from toolkit.topology.service import Service
 from toolkit.topology.settings import Settings
 from toolkit.topology.topology import PlacedPool, Topology
 from toolkit.wire.device_config import (
     WEEK,
     BrokerConfig,
+    CacheConfig,
     DeviceConfig,
     InstallWindow,
     ModelConfig,
+    OutboxConfig,
     ServingConfig,
+    ShadowConfig,
 )
 from toolkit.wire.device_settings import SETTINGS_NAME
 from toolkit.wire.download import DownloadConfig
+from toolkit.wire.offload import OffloadConfig
 
 STATE_FOLDER = "/var/lib/tiers/state"
 """Artifacts, SQLite, identity; on the device's own disk."""
+SERVING_SOCKET = f"{STATE_FOLDER}/serving.sock"
 IDENTITY_FOLDER = f"{STATE_FOLDER}/identity"
 """What `tiers device enroll` leaves: the device's key, its certificate, and whose seals it trusts."""
 BROKER_CA_FOLDER = "/etc/tiers/broker-ca"
@@ -38,6 +44,8 @@ DEFAULT_CA_KEY = "ca.crt"
 SERVING_FOLDER = "/etc/tiers/serving"
 """Certificate, key and tokens of a service; a Secret, so kubelet renews the files and the daemon reads them again."""
 CLIENT_CA_FOLDER = "/etc/tiers/client-ca"
+OFFLOAD_FOLDER = "/etc/tiers/offload"
+"""A folder for each service that devices offload to: the authority of its certificate, and a token of it."""
 _PORTS = {"mqtts": 8883, "mqtt": 1883}
 
 
@@ -54,9 +62,15 @@ def device_config(topology: Topology, placed: PlacedPool, settings: Settings | N
         state=STATE_FOLDER,
         keyring_file=f"{IDENTITY_FOLDER}/keyring.json",
         broker=_broker(topology),
-        serving=ServingConfig(),
-        models=tuple(_model(name, models[name], placed) for name in sorted(models) if name != SETTINGS_NAME),
+        serving=_serving(topology, wanted.doors or topology_settings.Doors()),
+        models=tuple(
+            _model(name, models[name], placed, models, _offload(topology, name, models[name]))
+            for name in sorted(models)
+            if name != SETTINGS_NAME
+        ),
         disk_budget_bytes=wanted.disk.count,
+        outbox=OutboxConfig(max_bytes=wanted.outbox.count),
+        memory_budget_bytes=wanted.memory.count if wanted.memory else 0,
         report_seconds=wanted.report.seconds,
         install_window=_window(wanted.install_window),
         trust_clock=wanted.trust_clock,
@@ -90,8 +104,40 @@ def service_config(topology: Topology, name: str) -> DeviceConfig:
             token_file=f"{SERVING_FOLDER}/token",
             client_ca_file=_client_ca(service),
         ),
-        models=tuple(_model(model, topology.models[model], placed) for model in sorted(service.models)),
+        models=tuple(
+            _model(model, topology.models[model], placed, service.models) for model in sorted(service.models)
+        ),
         download=_download(topology),
+    )
+
+
+def offload_service(topology: Topology, name: str, model: Model) -> str:
+    """Name the service that answers for a model's devices: the first by name that serves it on its offload tier.
+
+    Empty where it has no such tier; loading has ruled out a tier without such a service.
+    """
+    fitting = (
+        each
+        for each in sorted(topology.services)
+        if name in topology.services[each].models
+        and topology.pool(topology.services[each].pool).tier_name == model.offload
+    )
+    return next(fitting, "") if model.offload else ""
+
+
+def offload_services(topology: Topology, placed: PlacedPool) -> tuple[str, ...]:
+    """Name the services that a pool's devices offload to, in order."""
+    models = topology.models_on(placed.name)
+    return tuple(sorted({offload_service(topology, name, models[name]) for name in models} - {""}))
+
+
+def _serving(topology: Topology, doors: topology_settings.Doors) -> ServingConfig:
+    return ServingConfig(
+        unix_socket=SERVING_SOCKET if doors.unix_socket else "",
+        client_requests=doors.client_requests or 0,
+        client_rate=doors.client_rate or 0.0,
+        access_log=doors.access_log,
+        mqtt=topology.broker.inference,
     )
 
 
@@ -165,10 +211,63 @@ def _window(window: topology_settings.InstallWindow | None) -> InstallWindow | N
     )
 
 
-def _model(name: str, model: Model, placed: PlacedPool) -> ModelConfig:
+def _offload(topology: Topology, name: str, model: Model) -> OffloadConfig | None:
+    found = offload_service(topology, name, model)
+    if not found:
+        return None
+    service = topology.services[found]
+    namespace = topology.namespace(topology.cluster_of(topology.pool(service.pool)))
+    folder = f"{OFFLOAD_FOLDER}/{found}"
+    return OffloadConfig(
+        url=service.url or f"https://{found}.{namespace}.svc:{service.port}",
+        ca_file=f"{folder}/{DEFAULT_CA_KEY}",
+        token_file=f"{folder}/token",
+    )
+
+
+def _model(
+    name: str,
+    model: Model,
+    placed: PlacedPool,
+    beside: Collection[str],
+    offload: OffloadConfig | None = None,
+) -> ModelConfig:
     return ModelConfig(
         name=name,
         engine="onnxruntime" if placed.hardware.runtime == "onnxruntime" else "auto",
         max_batch=model.serving.max_batch,
         queue=model.serving.queue,
+        delay_seconds=model.serving.delay.seconds,
+        timeout_seconds=model.serving.timeout.seconds,
+        load=model.serving.load,
+        fallback=model.fallback if model.fallback and model.fallback in beside else "",
+        offload=offload,
+        cache=_cache(model.serving.cache),
+        probation_seconds=model.serving.trial.time.seconds if model.serving.trial else 0.0,
+        trial_share=model.serving.trial.share.fraction if model.serving.trial else 1.0,
+        shadow=_shadow(model.serving.shadow),
+    )
+
+
+def _shadow(shadow: Shadow | None) -> ShadowConfig | None:
+    if shadow is None:
+        return None
+    return ShadowConfig(
+        requests=shadow.requests,
+        seconds=shadow.time.seconds,
+        max_difference=shadow.max_difference,
+        max_latency_ratio=shadow.max_latency_ratio,
+    )
+
+
+def _cache(cache: Cache | None) -> CacheConfig | None:
+    if cache is None:
+        return None
+    return CacheConfig(
+        kind=cache.key,
+        ttl_seconds=cache.ttl.seconds if cache.ttl else 0.0,
+        follow=cache.follow,
+        memory_bytes=cache.memory.count,
+        disk_bytes=cache.disk.count,
+        prefetch=cache.prefetch,
     )

@@ -22,16 +22,19 @@ import msgspec
 from toolkit.placement import GPU, Placement, fitted_name, place_pool
 from toolkit.render.device import (
     BROKER_CA_FOLDER,
+    OFFLOAD_FOLDER,
     STATE_FOLDER,
     broker_ca_secret,
     data_folders,
     device_config,
+    offload_services,
 )
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import TOPOLOGY_LABEL, Metadata, owner_labels
 from toolkit.render.quantities import quantities
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, tolerations
+from toolkit.render.service_secrets import offload_secret
 from toolkit.render.template import fill
 from toolkit.routes import sync_tasks
 from toolkit.topology.topology import PlacedPool, Topology
@@ -73,6 +76,15 @@ class HostFolder:
 
 
 @dataclass(frozen=True)
+class OffloadMount:
+    """What devices need to ask a service: a Secret that may be missing, then they go on alone."""
+
+    name: str
+    secret: str
+    path: str
+
+
+@dataclass(frozen=True)
 class EdgeAgentView:
     """What kubernetes/daemonset.yaml.j2 names."""
 
@@ -96,6 +108,7 @@ class EdgeAgentView:
     folders: tuple[HostFolder, ...]
     ca_secret: str
     ca_folder: str
+    offloads: tuple[OffloadMount, ...] = ()
 
 
 def edge_agents(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
@@ -189,6 +202,10 @@ def _view(
         folders=folders,
         ca_secret=broker_ca_secret(topology) if config.broker.ca_file else "",
         ca_folder=BROKER_CA_FOLDER,
+        offloads=tuple(
+            OffloadMount(f"offload-{number}", offload_secret(service), f"{OFFLOAD_FOLDER}/{service}")
+            for number, service in enumerate(offload_services(topology, placed))
+        ),
     )
 
 

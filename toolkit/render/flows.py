@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from toolkit.placement import place_job, place_service
+from toolkit.placement import place_service
 from toolkit.render import broker as broker_room
 from toolkit.render import depot as depot_room
+from toolkit.render import lifecycle as lifecycle_room
 from toolkit.render import service as service_room
 from toolkit.render import sync_agents as agent_room
 from toolkit.render.gpu_sharing import NOUN as PLUGIN_NOUN
 from toolkit.render.metadata import NAME_LABEL, NOUN_LABEL, TOPOLOGY_LABEL
 from toolkit.render.monitoring.scrape import GPU_NOUN, GPU_PORT, has_cards
+from toolkit.render.staging import tiers_of_data
 from toolkit.routes import sync_tasks
 from toolkit.topology.names import TierName
 from toolkit.topology.network import Policies
@@ -150,6 +152,12 @@ def _to_storages(site: _Site) -> Iterator[Flow]:
     for tier_name, tier in topology.tiers.items():
         if tier.agent is not None and site.is_here(tier.agent.pool):
             yield from _calls(site, site.part(agent_room.NOUN, tier_name), _of_routes(topology, tier_name))
+    rules = topology.lifecycle
+    if rules.pool is not None and site.is_here(rules.pool):
+        every = [
+            storage for name, tier in topology.tiers.items() if name != "edge" for storage in tier.storage
+        ]
+        yield from _calls(site, site.part(lifecycle_room.NOUN, lifecycle_room.NOUN), every)
     for device in _devices(site):
         yield from _calls(site, device, _of_routes(topology, "edge"))
     if topology.depot is not None and site.is_here(topology.depot.pool):
@@ -157,7 +165,7 @@ def _to_storages(site: _Site) -> Iterator[Flow]:
         yield from _calls(site, part, [topology.registry])
     for name, job in topology.jobs.items():
         if site.is_here(job.pool):
-            tiers = [place_job(topology, name).tier, *([job.data.source] if job.data else [])]
+            tiers = tiers_of_data(topology, name)
             first = [storage for tier in tiers for storage in topology.tiers[tier].storage[:1]]
             yield from _calls(site, site.part(JOB_NOUN, name), first)
 

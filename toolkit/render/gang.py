@@ -21,14 +21,15 @@ from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
 from toolkit.placement import WorkerSize, grace_seconds, place_job, worker_size
+from toolkit.render.ahead import INDEX_FIELD, READS_FOLDER, READS_SOCKET, Beside, beside, without
 from toolkit.render.gpu_request import gpu_request
 from toolkit.render.lock import Lock
 from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.policies import Policy, max_retry, policies
-from toolkit.render.quantities import memory_quantity, quantities
+from toolkit.render.quantities import memory_quantity
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, tolerations
-from toolkit.render.storage import PodVolume, volume_of
+from toolkit.render.storage import STORAGE_FOLDER, PodVolume, volume_of
 from toolkit.render.template import fill
 from toolkit.topology.job import Job
 from toolkit.topology.names import TierName
@@ -38,19 +39,17 @@ from toolkit.wire.job import (
     CHECKPOINTS_VARIABLE,
     DATA_VARIABLE,
     OUTPUT_VARIABLE,
+    READS_VARIABLE,
 )
 
 TASK = "worker"
 MASTER_PORT = 23456
 """TCP port of rank 0; the default of Volcano's pytorch plugin."""
-INDEX_FIELD = "metadata.labels['volcano.sh/task-index']"
 NAME_FIELD = "metadata.labels['volcano.sh/job-name']"
 NAME_VARIABLE = "TIERS_JOB"
 """Holds the name of the pod's Job, where that is made by a controller."""
 JOB_USER = 65532
 """User and group of every worker; shared folders of the job's tier must let it write."""
-STORAGE_FOLDER = "/tiers/storage"
-"""Where a worker sees the storage of its tier, when that is a folder of the machine."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,8 @@ class GangView:
     storage: PodVolume | None
     """The tier's storage when it is a folder or a claim."""
     storage_folder: str
+    beside: Beside | None
+    """What brings data ahead of need, in each pod."""
 
 
 def gangs(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
@@ -138,6 +139,8 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
     labels = owner_labels(topology.name, "job", name)
     storage = first_storage(topology, placement.tier)
     gpus = gpu_request(topology.pool(job.pool), size.gpus)
+    helper = beside(topology, lock, name, size)
+    own = without(size, helper)
     return GangView(
         queue=placement.queue,
         priority_class=placement.priority_class,
@@ -159,13 +162,14 @@ def _view(topology: Topology, lock: Lock, name: str, *, host: str) -> GangView:
         node_selector=placement.node_selector,
         affinity=affinity(placement),
         tolerations=tolerations(placement),
-        requests=quantities(cpus=size.cpus, memory=size.memory) | gpus,
-        limits=quantities(memory=size.memory) | gpus,
+        requests={**own, **gpus},
+        limits={"memory": own["memory"], **gpus},
         shared_memory=memory_quantity(size.shared_memory),
         grace_seconds=grace_seconds(topology, name),
         user=JOB_USER,
         storage=first_volume(topology, placement.tier),
         storage_folder=STORAGE_FOLDER,
+        beside=helper,
     )
 
 
@@ -195,6 +199,8 @@ def _environment(name: str, host: str, job: Job, size: WorkerSize, root: str) ->
         yield Variable(OUTPUT_VARIABLE, f"{root}/artifacts/{name}")
         if job.data:
             yield Variable(DATA_VARIABLE, f"{root}/{job.data.path}")
+            if job.data.bring == "ahead":
+                yield Variable(READS_VARIABLE, f"{READS_FOLDER}/{READS_SOCKET}")
         if job.checkpoints:
             yield Variable(CHECKPOINTS_VARIABLE, f"{root}/{job.checkpoints.path}")
     if job.checkpoints:

@@ -24,7 +24,7 @@ def _lines(topology: Topology) -> Iterator[str]:
             continue
         yield f"  subgraph tier_{tier}[{_label(tier)}]"
         for storage in topology.tiers[tier].storage[:1]:
-            layout = "" if storage.layout == "mirror" else f"<br/>{storage.layout}"
+            layout = "" if storage.kept_as == "mirror" else f"<br/>{storage.kept_as}"
             more = len(topology.tiers[tier].storage) - 1
             copies = f"<br/>and {more} more" if more else ""
             yield f"    data_{tier}[({_label(storage.url, layout + copies)})]"

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from toolkit.errors import RenderError
 from toolkit.placement import Placement, fitted_name, place_job
 from toolkit.render.edge_agent import ConfigMapView
 from toolkit.render.gang import (
     JOB_USER,
     NAME_FIELD,
     NAME_VARIABLE,
-    STORAGE_FOLDER,
     gang_spec,
 )
 from toolkit.render.lock import Lock
@@ -30,16 +28,12 @@ from toolkit.render.metadata import Metadata, owner_labels
 from toolkit.render.quantities import quantities
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.scheduling import affinity, tolerations
-from toolkit.render.storage import PodVolume, volume_of
+from toolkit.render.staging import TASKS_FILE, TASKS_FOLDER, Folder, stage_tasks
 from toolkit.render.template import fill
-from toolkit.sync.task import Storage, SyncTask, encode_tasks
+from toolkit.sync.task import encode_tasks
 from toolkit.topology.flow import STAGE, UNPIN, part_of
-from toolkit.topology.names import TierName
 from toolkit.topology.topology import Topology
 
-SOURCE_FOLDER = "/tiers/source"
-"""Where staging sees the storage that it reads, when that is a folder of the machine."""
-TASKS_FOLDER, TASKS_FILE = "/etc/tiers", "tasks.json"
 TRIES = 5
 """Of a part; a failed sync goes on where it stopped."""
 _STAGE_CPUS, _STAGE_MEMORY = 1, 1024 * 2**20
@@ -59,16 +53,6 @@ class Container:
     list: str
     name: str
     command: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A folder that a container sees, of the machine or of a claim."""
-
-    name: str
-    volume: PodVolume
-    inside: str
-    read_only: bool
 
 
 @dataclass(frozen=True)
@@ -97,9 +81,9 @@ class StageView:
 
 
 def staged(topology: Topology, job: str) -> bool:
-    """Tell whether a job's data has to come from another tier than the one that it runs in."""
+    """Tell whether a job's data has to come from another tier than the one that it runs in, before it runs."""
     data = topology.jobs[job].data
-    return data is not None and data.source != place_job(topology, job).tier
+    return data is not None and data.bring == "whole" and data.source != place_job(topology, job).tier
 
 
 def job_templates(topology: Topology, lock: Lock, cluster: str) -> Iterator[RenderedObject]:
@@ -122,11 +106,11 @@ def job_templates(topology: Topology, lock: Lock, cluster: str) -> Iterator[Rend
 
 
 def _staging(topology: Topology, lock: Lock, job: str, placement: Placement) -> Iterator[RenderedObject]:
-    """Give the sync task of a job's data, and the templates that carry it out and unpin what it brought."""
+    """Give the sync tasks of a job's data, and the templates that carry it out and unpin what it brought."""
     source = f"jobs.{job}.data"
     labels = owner_labels(topology.name, "job", job)
-    task, folders = stage_task(topology, job)
-    document = msgspec.json.format(encode_tasks([task]), indent=2).decode() + "\n"
+    found, folders = stage_tasks(topology, job)
+    document = msgspec.json.format(encode_tasks(found), indent=2).decode() + "\n"
     tasks = fitted_name("tiers", part_of(job, STAGE))
     body = fill(
         "kubernetes/configmap.yaml.j2",
@@ -136,7 +120,7 @@ def _staging(topology: Topology, lock: Lock, job: str, placement: Placement) -> 
     yield RenderedObject(placement.cluster, source, body)
     file = f"{TASKS_FOLDER}/{TASKS_FILE}"
     pin = ("python", "-m", "cloud_jobs.pin", file, "--for", f"$({NAME_VARIABLE})")
-    sync = ("python", "-m", "cloud_jobs.sync_agent", file, "--once")
+    sync = ("python", "-m", "cloud_jobs.stage", file)
     for part, containers in (
         (STAGE, (Container("initContainers", "sync", sync), Container("containers", "pin", pin))),
         (UNPIN, (Container("containers", "unpin", (*pin, "--release")),)),
@@ -164,35 +148,3 @@ def _staging(topology: Topology, lock: Lock, job: str, placement: Placement) -> 
         metadata = Metadata(part_of(job, part), labels, placement.namespace)
         body = fill("volcano/stage_jobtemplate.yaml.j2", metadata, stage=view)
         yield RenderedObject(placement.cluster, source, body)
-
-
-def stage_task(topology: Topology, job: str) -> tuple[SyncTask, tuple[Folder, ...]]:
-    """Give what brings a job's data to its tier, as its pod sees the places, and the folders that the pod needs.
-
-    Raises:
-        RenderError: a tier has no storage.
-    """
-    data = topology.jobs[job].data
-    if data is None:
-        raise RenderError(f"jobs.{job} has no data to stage", hint=f"write jobs.{job}.data")
-    there, reading = _inside(topology, job, data.source, "source", SOURCE_FOLDER, read_only=True)
-    here, writing = _inside(
-        topology, job, place_job(topology, job).tier, "storage", STORAGE_FOLDER, read_only=False
-    )
-    task = SyncTask(route=part_of(job, STAGE), source=there, targets=(here,), path=data.path)
-    return task, (*reading, *writing)
-
-
-def _inside(
-    topology: Topology, job: str, tier: TierName, name: str, inside: str, *, read_only: bool
-) -> tuple[Storage, tuple[Folder, ...]]:
-    storages = topology.tiers[tier].storage
-    if not storages:
-        raise RenderError(
-            f"jobs.{job}.data: the tier {tier} has no storage", hint=f"write tiers.{tier}.storage"
-        )
-    first = storages[0]
-    volume = volume_of(tier, first)
-    folders = (Folder(name, volume, inside, read_only),) if volume else ()
-    url = f"file://{inside}" if folders else first.url
-    return Storage(tier=tier, url=url, layout=first.layout), folders

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.errors import RenderError
+from toolkit.wire.learnt import learn
 
 LOCK_FILE = "tiers.lock"
 LARGEST_LOCK = 1024 * 1024
@@ -54,7 +55,7 @@ def read_lock(path: Path) -> Lock:
 def parse_lock(data: bytes, what: str) -> Lock:
     """Read the bytes of a lock. Raises RenderError that names `what` and the row."""
     try:
-        lock = msgspec.json.decode(data, type=Lock)
+        lock = msgspec.json.decode(data, type=learn(Lock))
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise RenderError(f"{what} is no lock of images: {exc}", hint=f"remove {what} and pin again") from exc
     if lock.format != 1:

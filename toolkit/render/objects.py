@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from toolkit.errors import RenderError
+from toolkit.render.ahead import ahead_tasks
 from toolkit.render.autoscaling import autoscalers
 from toolkit.render.broker import brokers
 from toolkit.render.cluster_objects import cluster_objects
@@ -20,6 +21,7 @@ from toolkit.render.hypernodes import hypernodes
 from toolkit.render.job_flow import job_flows
 from toolkit.render.job_template import job_templates
 from toolkit.render.kubeedge_objects import kubeedge_objects
+from toolkit.render.lifecycle import lifecycles
 from toolkit.render.lock import Lock
 from toolkit.render.monitoring.operator import monitoring_objects
 from toolkit.render.network_policies import network_policies
@@ -43,12 +45,14 @@ _PARTS: tuple[Callable[[Topology, Lock, str], Iterable[RenderedObject]], ...] = 
     autoscalers,
     vertical_autoscalers,
     gangs,
+    ahead_tasks,
     device_plugins,
     hypernodes,
     cron_jobs,
     job_templates,
     job_flows,
     sync_agents,
+    lifecycles,
     storages,
     brokers,
     depots,

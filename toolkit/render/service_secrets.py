@@ -29,6 +29,11 @@ def identity_secret(service: str) -> str:
     return fitted_name(service, "identity")
 
 
+def offload_secret(service: str) -> str:
+    """Name the Secret with which devices ask a service: the authority of its certificate, and one of its tokens."""
+    return fitted_name(service, "offload")
+
+
 def server_names(namespace: str, service: str) -> tuple[str, ...]:
     """Give the names under which a service is reached in its cluster, the shortest first."""
     inside = f"{service}.{namespace}"

@@ -22,13 +22,14 @@ from toolkit.render.quantities import memory_quantity
 from toolkit.render.rendered import RenderedObject
 from toolkit.render.template import fill
 from toolkit.render.worker_pod import Mount, secret_mount
+from toolkit.routes import CREDENTIALS_FOLDER, KEY_IN_SECRET, KEYS_FOLDER
 from toolkit.topology.storage import Claim, Storage, StorageClass, Volume
 from toolkit.topology.topology import Topology
 
+STORAGE_FOLDER = "/tiers/storage"
+"""Where the pods of a job see the storage of its tier, when that is a folder of the machine."""
 REGISTRY = "registry"
 """What claims of the registry are called after, as those of a tier are after the tier."""
-CREDENTIALS_FOLDER = "/etc/tiers/credentials"
-"""Where pods find logins of storages: one folder for each Secret, one file for each of its keys."""
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 _BINDINGS = {"first-pod": "WaitForFirstConsumer", "at-once": "Immediate"}
 _HASH_LENGTH = 8
@@ -127,7 +128,7 @@ def volume_of(home: str, storage: Storage) -> PodVolume | None:
 
 
 def storage_mounts(kept: Iterable[tuple[str, Storage]], *, read_only: bool = False) -> Iterator[Mount]:
-    """Give a mount for each storage that is a folder, and one for each Secret with a login.
+    """Give a mount for each storage that is a folder, and one for each Secret with a login or a key.
 
     Args:
         kept: storages with their tier or `registry`.
@@ -135,19 +136,26 @@ def storage_mounts(kept: Iterable[tuple[str, Storage]], *, read_only: bool = Fal
     """
     folders: dict[str, Mount] = {}
     logins: dict[str, set[str | None]] = {}
+    keys_of: dict[str, set[str]] = {}
     for home, storage in kept:
         volume = volume_of(home, storage)
         if volume is not None:
             (path,) = local_folders(storage.url)
             mount = Mount(f"storage-{len(folders)}", path, volume.kind, volume.source, read_only)
             folders.setdefault(path, mount)
-        elif storage.credentials and storage.credentials.name:
-            logins.setdefault(storage.credentials.name, set()).add(storage.credentials.key)
+        else:
+            for each in (storage.credentials, storage.known_hosts, storage.ca):
+                if each and each.name:
+                    logins.setdefault(each.name, set()).add(each.key)
+        if storage.key and storage.key.name:
+            keys_of.setdefault(storage.key.name, set()).add(storage.key.key or KEY_IN_SECRET)
     yield from folders.values()
     for number, (secret, keys) in enumerate(logins.items()):
         # A storage that names no key means all of them.
         named = sorted(key for key in keys if key) if None not in keys else []
         yield secret_mount(f"login-{number}", secret, f"{CREDENTIALS_FOLDER}/{secret}", *named)
+    for number, (secret, files) in enumerate(keys_of.items()):
+        yield secret_mount(f"key-{number}", secret, f"{KEYS_FOLDER}/{secret}", *sorted(files))
 
 
 def _claims(topology: Topology, cluster: str) -> Iterator[tuple[str, str, Claim, str]]:

@@ -8,6 +8,8 @@ from typing import Literal
 
 from toolkit.wire.paths import shown
 
+ProblemKind = Literal["torn", "unreadable", "in-the-way", "kept", "unfit"]
+
 
 @dataclass(frozen=True)
 class FileProblem:
@@ -15,17 +17,16 @@ class FileProblem:
 
     torn: it kept changing while it was read · unreadable: the source does not give it · in-the-way: the target has
     something at its place that no run of the route wrote · kept: it was changed in the target since it was written,
-    so it is not deleted though the source has it no more.
+    so it is not deleted though the source has it no more · unfit: not all of it can be kept, by an index or by the
+    file system of the target; the reason says what did arrive.
     """
 
     path: str
-    kind: Literal["torn", "unreadable", "in-the-way", "kept"]
+    kind: ProblemKind
     reason: str
 
 
-def file_problem(
-    path: bytes, kind: Literal["torn", "unreadable", "in-the-way", "kept"], reason: str
-) -> FileProblem:
+def file_problem(path: bytes, kind: ProblemKind, reason: str) -> FileProblem:
     """Make one from a path of an index."""
     return FileProblem(shown(path), kind, reason)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -16,8 +16,9 @@ from toolkit.wire.index import ChunkRef
 
 THREADS = 2
 _BATCH_BYTES = 2 * 1024 * 1024
-_AHEAD = 4
-"""Batches that are coded before the first one is taken: bounds the memory."""
+AHEAD, FEW_AHEAD = 16, 4
+"""Batches that are coded before the first one is taken: a pack can be written meanwhile, and the memory is bounded. Few
+do where packs are sent in threads of their own."""
 
 
 class _Coded(NamedTuple):
@@ -26,7 +27,13 @@ class _Coded(NamedTuple):
 
 
 def stored_chunks(
-    refs: Iterable[ChunkRef], source: ChunkSource, pace: Pace, torn: dict[Digest, str]
+    refs: Iterable[ChunkRef],
+    source: ChunkSource,
+    pace: Pace,
+    torn: dict[Digest, str],
+    code_one: Callable[[ChunkRef], StoredChunk] | None = None,
+    *,
+    ahead: int = AHEAD,
 ) -> Iterator[StoredChunk]:
     """Yield chunks in stored form, in the order of `refs`.
 
@@ -35,18 +42,20 @@ def stored_chunks(
         source: where they come from.
         pace: holds back the coding, and with it everything behind.
         torn: gets the chunks that the source has not any more, with the reason; they are left out.
+        code_one: reads and codes a chunk of `source` in its own way, with the same errors.
+        ahead: so many batches are coded before the first one is taken.
     """
 
     def code(batch: list[ChunkRef]) -> _Coded:
         coded = _Coded([], {})
         for ref in batch:
             try:
-                stored = source.stored(ref)
+                chunk = code_one(ref) if code_one else StoredChunk(ref.digest, ref.size, source.stored(ref))
             except TornReadError as error:
                 coded.torn[ref.digest] = error.message
                 continue
-            pace.take(len(stored))
-            coded.chunks.append(StoredChunk(ref.digest, ref.size, stored))
+            pace.take(len(chunk.stored))
+            coded.chunks.append(chunk)
         return coded
 
     waiting: deque[Future[_Coded]] = deque()
@@ -54,7 +63,7 @@ def stored_chunks(
     try:
         for batch in batches(refs):
             waiting.append(pool.submit(code, batch))
-            if len(waiting) >= _AHEAD:
+            if len(waiting) >= ahead:
                 coded = waiting.popleft().result()
                 torn.update(coded.torn)
                 yield from coded.chunks

@@ -6,12 +6,13 @@ somebody plants below the root is refused, whatever it points to (CWE-22, CWE-59
 
 from __future__ import annotations
 
-import ctypes
 import errno
+import fcntl
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache
 
 from toolkit.errors import RemoteUnavailableError, TiersError, UnsafePathError
 from toolkit.wire.paths import shown
@@ -20,12 +21,11 @@ FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """For a plain file: a link is refused, and a pipe that took its place does not make us wait."""
 FOLDER_MODE = 0o755
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_SYNCFS = getattr(_LIBC, "syncfs", None)
-"""Flushes one file system. Linux has it; elsewhere everything is flushed."""
-_SYNC_FILE_RANGE = getattr(_LIBC, "sync_file_range", None)
+_NO_NAMES = (b"", b".", b"..")
 _START_WRITING = 2
-_FEW = 256
+_SHARE_BLOCKS = 0x40049409
+"""FICLONE of linux/fs.h."""
+FEW = 256
 """So few files are flushed one by one; more of them by flushing the file system, which takes others' data along."""
 _FLUSHERS = 8
 
@@ -112,17 +112,25 @@ class Folder:
         """
         if not paths:
             return
-        if len(paths) <= _FEW:
+        if len(paths) <= FEW:
             with suppress(PermissionError):  # a file of ours that even we may not open
                 with ThreadPoolExecutor(
                     _FLUSHERS, "flush"
                 ) as pool:  # at once: the disk's journal is written once
                     list(pool.map(self._flush_one, paths))
                 return
-        if _SYNCFS is None:
+        self.flush_all()
+
+    def flush_all(self) -> None:
+        """Bring everything in the file system to the disk, others' data along with ours.
+
+        Raises:
+            OSError: the disk did not take it.
+        """
+        flush = _libc_function("syncfs")
+        if flush is None:
             os.sync()
-        elif _SYNCFS(self.descriptor) != 0:
-            number = ctypes.get_errno()
+        elif (number := flush(self.descriptor)) != 0:
             raise OSError(number, os.strerror(number), self.path)
 
     def _flush_one(self, path: bytes) -> None:
@@ -134,6 +142,8 @@ class Folder:
                 os.close(descriptor)
 
     def _step(self, descriptor: int, part: bytes, path: bytes, *, create: bool) -> int:
+        if part in _NO_NAMES:  # who asks has checked the path; nothing depends on that
+            raise UnsafePathError(f"{self.path}: {shown(path)!r} would leave it, or is no path")
         try:
             return os.open(part, FOLDER_FLAGS, dir_fd=descriptor)
         except FileNotFoundError:
@@ -193,10 +203,44 @@ class Cursor:
         self.close()
 
 
-def begin_flush(descriptor: int) -> None:
-    """Let the disk begin to write what a file has got, and do not wait; `Folder.flush` will find less to do."""
-    if _SYNC_FILE_RANGE is not None:
-        _SYNC_FILE_RANGE(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(_START_WRITING))
+def begin_flush(descriptor: int, offset: int = 0, size: int = 0) -> None:
+    """Let the disk begin to write a part of a file (size 0: to its end), and do not wait.
+
+    `Folder.flush` will find less to do.
+    """
+    begin = _libc_function("sync_file_range")
+    if begin is not None:
+        begin(descriptor, offset, size, _START_WRITING)
+
+
+@cache
+def _libc_function(name: str) -> Callable[..., int] | None:
+    """Give a function of the C library that Python has not got; it gives 0 or the number of an error. Linux has both.
+
+    Asked for when it is needed first: a run that finds nothing to do needs none, and loading them takes a while.
+    """
+    import ctypes
+
+    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+    if function is None:
+        return None
+    offset = ctypes.c_int64
+    takes = {"syncfs": (ctypes.c_int,), "sync_file_range": (ctypes.c_int, offset, offset, ctypes.c_uint)}
+    function.argtypes = takes[name]
+
+    def call(*values: int) -> int:
+        return 0 if function(*values) == 0 else ctypes.get_errno()
+
+    return call
+
+
+def share_blocks(descriptor: int, old: int) -> None:
+    """Make an empty file a copy of another one that takes no room (btrfs, XFS, bcachefs); both go their own way then.
+
+    Raises:
+        OSError: the file system cannot, or they are not on the same one.
+    """
+    fcntl.ioctl(descriptor, _SHARE_BLOCKS, old)
 
 
 def unavailable(error: OSError, where: str) -> TiersError:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from toolkit.wire.index import ChunkRef, Entry, Index
+from toolkit.sync.hard_links import first_name, regrouped
+from toolkit.sync.tree_change import Change, changed, differences
+from toolkit.wire.index import ChunkRef, Entry, Index, Listing
+from toolkit.wire.tree import Tree, as_tree
 
 
-def merged(new: Index, old: Index, *, left_out: Collection[bytes], keep_all: bool) -> Index:
+def merged(new: Listing, old: Listing, *, left_out: Collection[bytes], keep_all: bool) -> Listing:
     """Put the entries of a run together with those that stay.
 
     Args:
@@ -21,6 +24,10 @@ def merged(new: Index, old: Index, *, left_out: Collection[bytes], keep_all: boo
     """
     if not keep_all and not left_out:
         return new
+    if _is_large(new) or _is_large(old):
+        together = _merged_by_parts(as_tree(new), as_tree(old), left_out, keep_all=keep_all)
+        if together is not None:
+            return together
     entries = {entry.path: entry for entry in new.entries}
     parents = {parent for path in entries for parent in parents_of(path)}
     for entry in old.entries:
@@ -34,14 +41,60 @@ def merged(new: Index, old: Index, *, left_out: Collection[bytes], keep_all: boo
         if any(way in entries and entries[way].kind != "folder" for way in parents_of(path)):
             continue  # a folder above it is a file or a link now
         entries[path] = entry
-    return Index(entries=tuple(sorted(entries.values(), key=lambda entry: entry.path)))
+    return Index(entries=tuple(regrouped(sorted(entries.values(), key=lambda entry: entry.path))))
 
 
-def without(index: Index, paths: Collection[bytes]) -> Index:
+def without(index: Listing, paths: Collection[bytes]) -> Listing:
     """Leave some paths out of an index."""
     if not paths:
         return index
-    return Index(entries=tuple(entry for entry in index.entries if entry.path not in paths))
+    if isinstance(index, Tree) and _is_large(index):
+        gone = [entry for path in sorted(paths) if (entry := index.get(path)) is not None]
+        if not any(map(first_name, gone)):
+            return changed(index, ((entry.path, None) for entry in gone))[0]
+    return Index(entries=tuple(regrouped([entry for entry in index.entries if entry.path not in paths])))
+
+
+def _is_large(listing: Listing) -> bool:
+    return isinstance(listing, Tree) and not listing.whole
+
+
+def _merged_by_parts(new: Tree, old: Tree, left_out: Collection[bytes], *, keep_all: bool) -> Tree | None:
+    """Do what `merged` does, reading only parts that differ; None when names of one file are among what differs."""
+
+    def changes() -> Iterator[Change]:
+        """Say what becomes of the old index, of which most stays with `keep_all`, and of the new one without."""
+        for was, shall_be in differences(old, new):
+            if any(entry is not None and first_name(entry) for entry in (was, shall_be)):
+                raise _SeveralNamesError
+            if shall_be is not None:
+                if keep_all:
+                    yield shall_be.path, shall_be
+            elif was is not None:
+                ways = parents_of(was.path)
+                stays = keep_all or was.path in left_out or any(way in left_out for way in ways)
+                if stays and (_is_other(was, new) or any(_is_leaf(new.get(way)) for way in ways)):
+                    stays = False
+                if stays != keep_all:
+                    yield was.path, was if stays else None
+
+    try:
+        return changed(old if keep_all else new, changes())[0]
+    except _SeveralNamesError:
+        return None
+
+
+class _SeveralNamesError(Exception):
+    """Names of one file differ, which only make sense together."""
+
+
+def _is_other(was: Entry, new: Tree) -> bool:
+    """Say whether a file or a link has become a folder."""
+    return was.kind != "folder" and new.has_below(was.path)
+
+
+def _is_leaf(entry: Entry | None) -> bool:
+    return entry is not None and entry.kind != "folder"
 
 
 def parents_of(path: bytes) -> list[bytes]:

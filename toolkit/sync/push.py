@@ -6,22 +6,33 @@ durable pack by pack; a run that was interrupted finds them in the packs and sen
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
-from toolkit.errors import IntegrityError, MissingObjectError, SyncError
-from toolkit.sync.chunk_source import ChunkSource
+from toolkit.errors import IntegrityError, MissingObjectError
+from toolkit.sync.chunk_source import ChunkSource, FolderSource, Range
+from toolkit.sync.digest_table import DigestTable
+from toolkit.sync.drifting import Drifting
 from toolkit.sync.events import FileProblem, Listener, Moved, file_problem
-from toolkit.sync.flow import stored_chunks
-from toolkit.sync.layouts.packs import Added, PackStore
+from toolkit.sync.flow import AHEAD, FEW_AHEAD, stored_chunks
+from toolkit.sync.layouts.pack import Added, StoredChunk
+from toolkit.sync.layouts.packs import PackStore
 from toolkit.sync.merge import merged, without
+from toolkit.sync.overlaying import Overlaying
 from toolkit.sync.pace import Pace
 from toolkit.sync.ref import Ref
 from toolkit.sync.remotes.remote import Remote
-from toolkit.sync.route_refs import ref_root
+from toolkit.sync.route_refs import ref_root, write_state
 from toolkit.sync.target import Committed, Filled, Plan, Wish
 from toolkit.sync.task import SyncTask
-from toolkit.wire.digest import Digest
-from toolkit.wire.index import ChunkRef, Entry, Index, distinct_chunks, encode_index
+from toolkit.sync.tree_change import differences
+from toolkit.wire.digest import Digest, from_raw
+from toolkit.wire.entry import PACKED
+from toolkit.wire.index import ChunkRef, Entry, Index
+from toolkit.wire.tree import Tree, as_tree, tree_of
+
+_WINDOW_CHUNKS = 25_000
+"""So many chunks are looked for in the source at a time: some 10 MB of memory."""
 
 
 class PackTarget:
@@ -34,42 +45,43 @@ class PackTarget:
         self._task = task
         self._refs = ref_root(task)
         self._head: Ref | None = None
-        self._old = Index()
+        self._old = self._new = self._after = tree_of(())
+        """What the last run brought, what this one shall, and what the route has then."""
+        self._counted = (0, 0)
         self._wish = Wish(Index())
-        self._missing: tuple[ChunkRef, ...] = ()
+        self._missing = DigestTable()
+        """Chunks that are to be sent, until they are."""
 
     def plan(self, wish: Wish) -> Plan:
         """Find the chunks that the store lacks; see `Target.plan`."""
         self._wish = wish
+        self._new = as_tree(wish.new)
         self._head = self._store.read_ref(f"{self._refs}/head")
-        self._old = self._store.get_index(self._head.digest) if self._head else Index()
-        chunks = distinct_chunks(wish.new)
-        missing = set(self._store.missing(ref.digest for ref in chunks))
-        self._missing = tuple(ref for ref in chunks if ref.digest in missing)
-        before = {entry.path: entry for entry in self._old.entries}
-        after = merged(wish.new, self._old, left_out=wish.left_out, keep_all=wish.keep_all)
-        staying = {entry.path for entry in after.entries}
+        self._old = self._store.get_tree(self._head.digest) if self._head else tree_of(())
+        if wish.keep_all:
+            self._old.prove()  # parts of it go into the new index unread
+        self._store.look_to_write()
+        self._missing = DigestTable()
+        total_bytes = 0
+        for entry in self._new.entries:
+            for raw, size in PACKED.iter_unpack(entry.chunks):
+                if not self._store.stays(raw) and self._missing.put(raw):
+                    total_bytes += size
+        self._after = self._merged(self._new, wish.left_out)
         # Nothing is lost by leaving a path out of a new index: older ones still name it. So nothing is guarded here.
-        return Plan(
-            chunks=len(self._missing),
-            total_bytes=sum(ref.size for ref in self._missing),
-            files=sum(entry.kind == "file" and before.get(entry.path) != entry for entry in wish.new.entries),
-            deletions=sum(
-                entry.kind != "folder" and entry.path not in staying for entry in self._old.entries
-            ),
-        )
+        self._counted = _counted(self._old, self._after)
+        return Plan(len(self._missing), total_bytes, *self._counted)
 
     def fill(self, source: ChunkSource, pace: Pace, listen: Listener) -> Filled:
         """Store the missing chunks; see `Target.fill`."""
-        source.expect({ref.digest for ref in self._missing})
         torn: dict[Digest, str] = {}
 
         def tell(pack: Added) -> None:
             listen(Moved(self._remote.url, pack.chunks, pack.total_bytes, pack.stored_bytes))
 
-        added = self._store.add(stored_chunks(self._missing, source, pace, torn), on_pack=tell)
+        added = self._store.add(self._coded(source, pace, torn), on_pack=tell)
         problems: dict[bytes, FileProblem] = {}
-        for entry in self._wish.new.entries if torn else ():
+        for entry in self._new.entries if torn else ():
             reason = next((torn[ref.digest] for ref in entry.refs() if ref.digest in torn), None)
             if reason is not None:
                 problems[entry.path] = file_problem(entry.path, "torn", reason)
@@ -83,29 +95,52 @@ class PackTarget:
         Raises:
             SyncError: another run of the route was faster.
         """
-        wish = self._wish
-        left_out = wish.left_out | frozenset(torn)
-        new = without(wish.new, torn)
-        index = merged(new, self._old, left_out=left_out, keep_all=wish.keep_all)
-        digest, _ = encode_index(index)
-        if self._head is not None and self._head.digest == digest:
+        after, counted = self._after, self._counted
+        if torn:
+            after = self._merged(as_tree(without(self._new, torn)), self._wish.left_out | frozenset(torn))
+            counted = _counted(self._old, after)
+        if self._head is not None and self._head.digest == after.digest:
+            self._store.put_parts(after, like=self._old)
             return Committed()
-        self._store.put_index(index)
-        if self._store.read_ref(f"{self._refs}/head") != self._head:
-            raise SyncError(
-                f"another run of route {self._task.route} has written to {self._remote.url} meanwhile",
-                hint="run it again; what has arrived is not sent again",
+        self._store.put_index(after, like=self._old)
+        write_state(self._store, self._refs, self._head, after.digest, self._task.path)
+        return Committed(*counted, changed=True)
+
+    def _merged(self, new: Tree, left_out: Collection[bytes]) -> Tree:
+        return as_tree(merged(new, self._old, left_out=left_out, keep_all=self._wish.keep_all))
+
+    def _coded(self, source: ChunkSource, pace: Pace, torn: dict[Digest, str]) -> Iterator[StoredChunk]:
+        """Yield what is missing in stored form, each chunk once, and look for few of them in the source at a time."""
+        code_one: Callable[[ChunkRef], StoredChunk] | None = None
+        if isinstance(source, FolderSource) and self._task.grid == "weights":
+            code_one = partial(source.coded, coding=Drifting(self._store, self._old, pace))
+        elif isinstance(source, FolderSource) and source.blocks is not None:
+            code_one = partial(source.coded, coding=Overlaying(self._store, self._old, source.blocks))
+        for window, near in self._windows():
+            digests = {ref.digest for ref in window}
+            if isinstance(source, FolderSource):
+                source.expect(digests, near=near)
+            else:
+                source.expect(digests)
+            yield from stored_chunks(
+                window, source, pace, torn, code_one, ahead=AHEAD if self._store.at_once == 1 else FEW_AHEAD
             )
-        self._store.write_ref(f"{self._refs}/head", self._remember(digest))
-        before = {entry.path: entry for entry in self._old.entries}
-        after = {entry.path for entry in index.entries}
-        return Committed(
-            files_written=sum(
-                entry.kind == "file" and before.get(entry.path) != entry for entry in new.entries
-            ),
-            deleted=sum(entry.kind != "folder" and entry.path not in after for entry in self._old.entries),
-            changed=True,
-        )
+
+    def _windows(self) -> Iterator[tuple[list[ChunkRef], Range]]:
+        """Yield chunks that are missing, with the first and the last of the paths that they were found at."""
+        window: list[ChunkRef] = []
+        first = last = b""
+        for entry in self._new.entries if self._missing else ():
+            for raw, size in PACKED.iter_unpack(entry.chunks):
+                if not self._missing.discard(raw):
+                    continue
+                first, last = first or entry.path, entry.path
+                window.append(ChunkRef(from_raw(raw), size))
+                if len(window) >= _WINDOW_CHUNKS:
+                    yield window, (first, last)
+                    window, first = [], b""
+        if window:
+            yield window, (first, last)
 
     def read_back(self, entries: Collection[Entry]) -> frozenset[bytes]:
         """Read chunks again from the packs; see `Target.read_back`."""
@@ -127,15 +162,13 @@ class PackTarget:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _remember(self, digest: Digest) -> Ref:
-        """Write the state into the route's history; a run that died before the head may have taken a number already."""
-        sequence = self._head.sequence if self._head else 0
-        while True:
-            sequence += 1
-            ref = Ref(kind="index", digest=digest, path=self._task.path, sequence=sequence)
-            name = f"{self._refs}/at/{sequence:010d}"
-            if self._store.write_new_ref(name, ref):
-                return ref
-            left = self._store.read_ref(name)
-            if left is not None and left.digest == digest:
-                return left
+
+def _counted(old: Tree, new: Tree) -> tuple[int, int]:
+    """Count the files that are new or other ones, and the files and links that are not there any more."""
+    files = deletions = 0
+    for was, shall_be in differences(old, new):
+        if shall_be is not None:
+            files += shall_be.kind == "file"
+        elif was is not None:
+            deletions += was.kind != "folder"
+    return files, deletions

@@ -45,7 +45,7 @@ class SyncResult:
     """Files that were new or changed since the last scan."""
     bytes_read: int
     chunks: int
-    """Distinct chunks of all files."""
+    """Distinct chunks of all files; 0 for an index in parts, in which nobody counts them."""
     special: int
     """Devices, pipes and sockets that were skipped."""
     problems: tuple[FileProblem, ...]

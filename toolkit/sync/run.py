@@ -7,24 +7,36 @@ run again; one that has nothing to do writes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from toolkit.errors import TiersError
+import msgspec
+
+from toolkit.errors import SyncError, TiersError
 from toolkit.sync.events import Finished, Listener, Planned, Scanned, unheard
+from toolkit.sync.hours import rate_at, zone_of
 from toolkit.sync.layouts.mirror import MirrorTarget
 from toolkit.sync.layouts.packs import PackStore
+from toolkit.sync.listed import ListedTree
+from toolkit.sync.narrow import at_and_below, listed
 from toolkit.sync.pace import Pace
+from toolkit.sync.pins import pinned_paths
+from toolkit.sync.policies.standing import Standing, standing_in
 from toolkit.sync.push import PackTarget
-from toolkit.sync.remotes.choose import folder_of, open_remote
+from toolkit.sync.read import Tap, join
+from toolkit.sync.remotes.choose import folder_of, open_storage
 from toolkit.sync.remotes.remote import Remote
 from toolkit.sync.result import SyncResult, TargetResult
 from toolkit.sync.scan import Scan
 from toolkit.sync.selection import selection_of
 from toolkit.sync.source import FolderTree, Source, StoreTree
+from toolkit.sync.spread import places_for
+from toolkit.sync.stand_in import stand_in_for
 from toolkit.sync.target import Filled, Target, Wish
 from toolkit.sync.task import Storage, SyncTask, check_task
 from toolkit.wire.index import Entry, count_chunks
+from toolkit.wire.tree import Tree
 
 _ROUNDS = 3
 """A file that changes between looking and sending is looked at again; after so many times it waits for the next run."""
@@ -37,7 +49,9 @@ def run_task(
     dry_run: bool = False,
     max_delete: int | None = None,
     check: bool = False,
-    remotes: Callable[[str], Remote] = open_remote,
+    remotes: Callable[[Storage], Remote] = open_storage,
+    only: Collection[bytes] | None = None,
+    clock: Callable[[], int] = time.time_ns,
 ) -> SyncResult:
     """Carry out a task.
 
@@ -47,24 +61,39 @@ def run_task(
         dry_run: look and compare, change nothing.
         max_delete: most files that may be deleted in one target; None allows half of them.
         check: read what mirrors have and believe no sizes and times; mends what has rotted there.
-        remotes: opens the Remote behind a URL, for layouts that need one.
+        remotes: opens the Remote of a storage, for layouts that need one.
+        clock: gives nanoseconds since 1970; ages of files and times of pins are judged by it.
+        only: bring these files, relative to the task's path, and nothing else; the targets keep all they have.
 
     Returns:
         What was done. A target that could not be completed carries its error; the others are complete all the same.
 
     Raises:
         RemoteUnavailableError: the source is not there.
-        SyncError: the source does not have the path.
+        SyncError: the source does not have the path, or nothing at `below`.
         IntegrityError: what the source says of itself was damaged.
         UsageError: the task asks for what cannot be done.
     """
     started = time.monotonic()
     check_task(task)
-    pace = Pace(task.limit_bytes_per_second)
-    run = _Run(task, listen, remotes, pace, max_delete=max_delete, dry_run=dry_run, check=check)
+    stand_in = stand_in_for(task, remotes)
+    task = msgspec.structs.replace(stand_in.task, targets=places_for(stand_in.task, remotes))
+    zone = zone_of(task)
+    pace = Pace((lambda: rate_at(task, datetime.now(zone))) if task.hours else task.limit_bytes_per_second)
+    run = _Run(
+        task,
+        listen,
+        remotes,
+        pace,
+        max_delete=max_delete,
+        dry_run=dry_run,
+        check=check,
+        only=only,
+        clock=clock,
+    )
     source = run.open_source()
     try:
-        found = source.look()
+        found = run.look(source, run.open_ahead())
         listen(Scanned(found.files, found.index.total_bytes, found.bytes_read))
         results: list[TargetResult] = []
         for place in task.targets:
@@ -72,8 +101,13 @@ def run_task(
             results.append(result)
         removed = 0
         if task.then == "remove_source" and not dry_run and not any(result.error for result in results):
-            removed = source.remove({entry.path for entry in run.held_everywhere & set(found.index.entries)})
+            gone = {entry.path for entry in run.held_everywhere & set(found.index.entries)}
+            gone -= pinned_paths(task.source, task.path, now_ms=clock() // 1_000_000, remotes=remotes)
+            removed = source.remove(run.standing(task.source).removable(gone))
+        is_large = isinstance(found.index, Tree) and not found.index.whole
+        chunks = 0 if is_large else count_chunks(found.index)
     finally:
+        run.close()
         source.close()
     return SyncResult(
         route=task.route,
@@ -82,9 +116,9 @@ def run_task(
         total_bytes=found.index.total_bytes,
         files_read=found.files_read,
         bytes_read=found.bytes_read,
-        chunks=count_chunks(found.index),
+        chunks=chunks,
         special=found.special,
-        problems=found.problems,
+        problems=(*stand_in.problems, *found.problems),
         targets=tuple(results),
         removed=removed,
         wanted=task.copies or len(task.targets),
@@ -98,12 +132,16 @@ class _Run:
 
     task: SyncTask
     listen: Listener
-    remotes: Callable[[str], Remote]
+    remotes: Callable[[Storage], Remote]
     pace: Pace
     max_delete: int | None
     dry_run: bool
     check: bool
+    only: Collection[bytes] | None = None
+    clock: Callable[[], int] = time.time_ns
     _held: frozenset[Entry] | None = None
+    _ahead: MirrorTarget | None = None
+    """The first target, when it was opened before the source was looked at."""
 
     @property
     def held_everywhere(self) -> frozenset[Entry]:
@@ -111,10 +149,57 @@ class _Run:
         return self._held or frozenset()
 
     def open_source(self) -> Source:
-        place, selection = self.task.source, selection_of(self.task, time.time_ns())
+        place, selection = self.task.source, selection_of(self.task, self.clock())
         if place.layout == "mirror":
+            if self.only is not None:
+                return ListedTree(folder_of(place.url), self.task, self.only)
             return FolderTree(folder_of(place.url), self.task, selection, remember=not self.dry_run)
-        return StoreTree(PackStore(self.remotes(place.url)), self.task, selection)
+        return StoreTree(PackStore(self.remotes(place)), self.task, selection)
+
+    def open_ahead(self) -> Tap | None:
+        """Open the first target if it is a mirror, so that it is looked at while the source is.
+
+        One that has nothing yet can take large files while a folder is scanned; then who takes them is given.
+        """
+        task, place = self.task, self.task.targets[0]
+        if self.dry_run or place.layout != "mirror":
+            return None
+        try:
+            self._ahead = MirrorTarget(folder_of(place.url), task)
+            self._ahead.begin_look()
+            if task.source.layout != "mirror" or task.below or self.only or task.hours:
+                return None
+            return None if task.limit_bytes_per_second else self._ahead.tap()
+        except TiersError:
+            return None  # `complete` will run into it again, and say so
+
+    def close(self) -> None:
+        """Close what was opened ahead and not used."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def look(self, source: Source, tap: Tap | None = None) -> Scan:
+        """Find out what the source holds of what the task takes; `tap` may take large files on the way.
+
+        Raises:
+            SyncError: it holds nothing there.
+        """
+        found, below = source.look(tap), self.task.below.encode()
+        if self.task.source.layout == "mirror":
+            found = self.standing(self.task.source).seen(found)
+        if self.only is not None:
+            found = listed(found, self.only)
+        if not below:
+            return found
+        found = at_and_below(found, below)
+        if all(
+            entry.kind == "folder" for entry in found.index.entries
+        ):  # what was archived leaves folders behind
+            raise SyncError(
+                f"{self.task.source.url} holds nothing at {join(self.task.path.encode(), below).decode()!r}",
+                hint=f"tiers sync where {self.task.path or '.'}",
+            )
+        return found
 
     def compare(self, place: Storage, found: Scan) -> tuple[TargetResult, Scan]:
         """Say what would be done to a target."""
@@ -122,7 +207,7 @@ class _Run:
         try:
             target = self._open_target(place)
             try:
-                plan = target.plan(self._wish(found))
+                plan = target.plan(self._wish(found, place))
             finally:
                 target.close()
         except TiersError as error:
@@ -148,13 +233,13 @@ class _Run:
             return _failed(result, error), found
         try:
             for attempt in range(1, _ROUNDS + 1):
-                plan = target.plan(self._wish(found))
+                plan = target.plan(self._wish(found, place))
                 self.listen(Planned(place.url, plan.chunks, plan.total_bytes))
                 filled = target.fill(source.chunks, self.pace, self.listen)
                 result = _counted(result, filled)
                 if not filled.torn or attempt == _ROUNDS:
                     break
-                found = source.look()
+                found = self.look(source)
             committed = target.commit(filled.torn_paths)
             self.listen(Finished(place.url))
             result = replace(
@@ -179,16 +264,28 @@ class _Run:
         held = frozenset(entry for entry in sent if entry.path not in missing)
         self._held = held if self._held is None else self._held & held
 
-    def _wish(self, found: Scan) -> Wish:
-        keep_all = self.task.then == "remove_source"
-        return Wish(
-            found.index, found.left_out, keep_all=keep_all, max_delete=self.max_delete, check=self.check
-        )
+    def standing(self, place: Storage) -> Standing:
+        """Look what must be left as it is where the task works in a storage; a target has a folder for each origin."""
+        origin = b"" if place == self.task.source else self.task.origin.encode()
+        return standing_in(place, join(self.task.path.encode(), origin), self.remotes)
+
+    def _wish(self, found: Scan, place: Storage) -> Wish:
+        keep_all = self.task.then == "remove_source" or bool(self.task.below) or self.only is not None
+        new, left_out = found.index, found.left_out
+        if place.layout == "mirror":
+            standing = self.standing(place)
+            is_asked = self.task.trigger == "demand" or self.only is not None
+            new, stays = standing.wanted(new, place, is_asked=is_asked)
+            left_out, keep_all = left_out | stays, keep_all or standing.keeps_all
+        return Wish(new, left_out, keep_all=keep_all, max_delete=self.max_delete, check=self.check)
 
     def _open_target(self, place: Storage) -> Target:
+        if self._ahead is not None and place is self.task.targets[0]:
+            ahead, self._ahead = self._ahead, None
+            return ahead
         if place.layout == "mirror":
             return MirrorTarget(folder_of(place.url), self.task, dry_run=self.dry_run)
-        return PackTarget(self.remotes(place.url), self.task)
+        return PackTarget(self.remotes(place), self.task)
 
 
 def _counted(result: TargetResult, filled: Filled) -> TargetResult:

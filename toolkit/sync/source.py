@@ -10,14 +10,15 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Protocol
 
-from toolkit.errors import SyncError, UnsafePathError, UsageError
-from toolkit.sync.cache import ScanCache, facts_of
+from toolkit.errors import SyncError, UnsafePathError
+from toolkit.sync.blocks import BlockMemory
+from toolkit.sync.cache import Facts, ScanCache, facts_of
 from toolkit.sync.chunk_source import ChunkSource, FolderSource, PackSource
 from toolkit.sync.folder import Cursor, Folder, unavailable
 from toolkit.sync.layouts.disk import SIDECAR
 from toolkit.sync.layouts.packs import PackStore
-from toolkit.sync.pull import pull_index
-from toolkit.sync.read import join
+from toolkit.sync.pull import Held, held_under, pulled, take_out
+from toolkit.sync.read import Tap, join
 from toolkit.sync.scan import Scan, scan
 from toolkit.sync.selection import Selection
 from toolkit.sync.task import SyncTask
@@ -27,8 +28,8 @@ from toolkit.wire.index import Index
 class Source(Protocol):
     """A source at work. For one thread; its chunks may be asked for by several."""
 
-    def look(self) -> Scan:
-        """Find out what it holds now.
+    def look(self, tap: Tap | None = None) -> Scan:
+        """Find out what it holds now; `tap` may take the bytes of large files on the way.
 
         Raises:
             SyncError: it does not have the path.
@@ -66,16 +67,28 @@ class FolderTree:
         self._root = task.path.encode()
         self._grid = task.grid
         self._selection = selection
-        self._cache_file = self._find_cache() if remember else None
+        sidecar = self._find_sidecar() if remember else None
+        self._cache_file = f"{sidecar}/scan.sqlite" if sidecar else None
+        self._blocks = BlockMemory(f"{sidecar}/blocks.sqlite") if sidecar else None
         self._scan = Scan(Index())
-        self._chunks = FolderSource(self._folder, self._root, self._scan.index)
+        self._cache = ScanCache(None)
+        """Open as long as the source is: parts of a large index are read from it."""
+        self._empties = task.then == "remove_source"
+        self._chunks = FolderSource(self._folder, self._root, self._scan.index, self._blocks)
 
-    def look(self) -> Scan:
+    def look(self, tap: Tap | None = None) -> Scan:
         """Scan the folder; see `Source.look`."""
-        cache = ScanCache(self._cache_file)
+        self._cache.close()
+        self._cache = cache = ScanCache(self._cache_file)
         try:
             self._scan = scan(
-                self._folder, self._root, grid=self._grid, selection=self._selection, cache=cache
+                self._folder,
+                self._root,
+                grid=self._grid,
+                selection=self._selection,
+                cache=cache,
+                tap=tap,
+                keep_facts=self._empties,
             )
         except FileNotFoundError as error:
             raise SyncError(
@@ -84,10 +97,8 @@ class FolderTree:
             ) from error
         except OSError as error:
             raise unavailable(error, self._folder.path) from error
-        finally:
-            cache.close()
         self._chunks.close()
-        self._chunks = FolderSource(self._folder, self._root, self._scan.index)
+        self._chunks = FolderSource(self._folder, self._root, self._scan.index, self._blocks)
         return self._scan
 
     @property
@@ -98,50 +109,63 @@ class FolderTree:
     def remove(self, paths: Collection[bytes]) -> int:
         """Delete files; see `Source.remove`."""
         removed = 0
+        ours: dict[int, Facts] = {}
         with Cursor(self._folder) as cursor:
             for path in sorted(paths):
                 with suppress(OSError, UnsafePathError):
                     way, name = cursor.at(join(self._root, path))
-                    if facts_of(os.stat(name, dir_fd=way, follow_symlinks=False)) == self._scan.facts[path]:
+                    status = os.stat(name, dir_fd=way, follow_symlinks=False)
+                    if facts_of(status) not in (self._scan.facts[path], ours.get(status.st_ino)):
+                        continue
+                    if status.st_nlink > 1:
+                        ours[status.st_ino] = _unlink_one_of(way, name)
+                    else:
                         os.unlink(name, dir_fd=way)
-                        removed += 1
+                    removed += 1
         return removed
 
     def close(self) -> None:
         """Close the files."""
         self._chunks.close()
+        self._cache.close()
+        if self._blocks is not None:
+            self._blocks.close()
 
-    def _find_cache(self) -> str | None:
+    def _find_sidecar(self) -> str | None:
         try:
             with self._folder.folder(SIDECAR, create=True):
-                return os.path.join(self._folder.path, os.fsdecode(SIDECAR), "scan.sqlite")  # noqa: PTH118 -- for SQLite
+                return f"{self._folder.path}/{os.fsdecode(SIDECAR)}"
         except (OSError, UnsafePathError):
             return None  # a source that is read-only is read in full each time
+
+
+def _unlink_one_of(way: int, name: bytes) -> Facts:
+    """Take away one of several names, which is a change of the file; give the facts that the others have now."""
+    descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=way)
+    try:
+        os.unlink(name, dir_fd=way)
+        return facts_of(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
 
 
 class StoreTree:
     """A store of packs as a source."""
 
     def __init__(self, store: PackStore, task: SyncTask, selection: Selection) -> None:
-        """Read from a store.
-
-        Raises:
-            UsageError: the task wants the source emptied, which packs cannot be.
-        """
-        if task.then == "remove_source":
-            raise UsageError(
-                f"route {task.route}: a source in packs cannot be emptied file by file",
-                hint="write `then: keep_source`, or give the source tier the layout mirror",
-            )
+        """Read from a store."""
         self._store = store
         self._path = task.path
         self._selection = selection
         self._chunks = PackSource(store)
+        self._held: list[Held] = []
 
-    def look(self) -> Scan:
+    def look(self, tap: Tap | None = None) -> Scan:
         """Read the Refs and indexes of the path; see `Source.look`."""
+        del tap  # files are not read here
         self._store.refresh()
-        return Scan(pull_index(self._store, self._path, self._selection))
+        self._held = held_under(self._store, self._path)
+        return Scan(pulled(self._held, self._selection))
 
     @property
     def chunks(self) -> ChunkSource:
@@ -149,9 +173,9 @@ class StoreTree:
         return self._chunks
 
     def remove(self, paths: Collection[bytes]) -> int:
-        """Nothing is deleted from packs here; the constructor has refused it."""
-        del paths
-        return 0
+        """Write states without them; `sync.gc` frees their chunks once no state of the history names them."""
+        return take_out(self._store, self._held, paths)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Read no more."""
+        self._chunks.close()

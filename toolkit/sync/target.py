@@ -12,14 +12,14 @@ from typing import Protocol
 from toolkit.sync.chunk_source import ChunkSource
 from toolkit.sync.events import FileProblem, Listener
 from toolkit.sync.pace import Pace
-from toolkit.wire.index import Entry, Index
+from toolkit.wire.index import Entry, Listing
 
 
 @dataclass(frozen=True)
 class Wish:
     """What a target shall hold after the run."""
 
-    new: Index
+    new: Listing
     """What the source has and the run brings."""
     left_out: frozenset[bytes] = frozenset()
     """Paths that the source has but the run does not bring; the target keeps its copy."""
@@ -54,6 +54,16 @@ class Filled:
     stored_bytes: int = 0
     torn: tuple[FileProblem, ...] = ()
     torn_paths: frozenset[bytes] = frozenset()
+
+    def __add__(self, other: Filled) -> Filled:
+        """Put together what moved at different times."""
+        return Filled(
+            self.chunks + other.chunks,
+            self.total_bytes + other.total_bytes,
+            self.stored_bytes + other.stored_bytes,
+            self.torn + other.torn,
+            self.torn_paths | other.torn_paths,
+        )
 
 
 @dataclass(frozen=True)

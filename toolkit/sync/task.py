@@ -13,26 +13,53 @@ from typing import ClassVar, Literal
 import msgspec
 
 from toolkit.errors import IntegrityError, UsageError
-from toolkit.wire.document import Document, decode_json, encode_json
+from toolkit.wire.document import Document, Sparse, decode_json, encode_json
 from toolkit.wire.paths import check_path
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
-class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a tier keeps data."""
+class Storage(Sparse, frozen=True, kw_only=True):
+    """Where a tier keeps data, and how a machine gets in. Secrets stand in files, never in a task."""
 
     tier: str
     url: str
-    """file:///folder, s3://bucket/prefix or sftp://host/folder."""
+    """file:///folder, s3://bucket/prefix or sftp://user@host:port/folder."""
     layout: Literal["mirror", "packs"] = "mirror"
     """mirror: files as they are; packs: chunks in packs."""
+    endpoint: str = ""
+    """Format 2. Address of an S3 service that is not Amazon's."""
+    region: str = ""
+    """Format 2. Region of the S3 bucket."""
+    credentials_file: str = ""
+    """Format 2. File with the login: access key of S3, private key of SSH."""
+    known_hosts_file: str = ""
+    """Format 2. File with the host keys of SSH that are believed; empty takes that of the user."""
+    ca_file: str = ""
+    """Format 2. File with the authorities that the certificate of an S3 service may come from; empty: the system's."""
+    object_class: str = ""
+    """Format 2. Storage class of S3 in which packs are put."""
+    key_file: str = ""
+    """Format 2. File with the key that everything is encrypted with before it leaves; empty leaves it readable."""
 
 
-class SyncTask(Document, frozen=True, kw_only=True):
+class LimitHours(Sparse, frozen=True, kw_only=True):
+    """Hours in which a route has a limit of its own."""
+
+    days: tuple[int, ...]
+    """Days of the week on which they begin; Monday is 0."""
+    opens: int
+    """Minutes since midnight."""
+    closes: int
+    """Minutes since midnight; not above `opens` means on the next day."""
+    bytes_per_second: int
+
+
+class SyncTask(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One route with its places filled in. Zeros mean "no such condition"."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 3
+    READS: ClassVar[tuple[int, ...]] = (1, 2, 3)
     route: str
     source: Storage
     targets: tuple[Storage, ...]
@@ -57,8 +84,33 @@ class SyncTask(Document, frozen=True, kw_only=True):
     """remove_source: delete a source file once every target has been read back and holds it."""
     copies: int = 0
     """How many targets must hold everything for the run to count; 0 means all of them."""
-    grid: Literal["data", "scattered", "archive"] = "data"
-    """How finely files are cut; see `toolkit.wire.chunk.grid_for`."""
+    grid: Literal["data", "scattered", "archive", "weights"] = "data"
+    """How finely files are cut; see `toolkit.wire.chunk.grid_for`. Format 3: `weights`, of which packs take what has
+    drifted as drifts; see `sync.drifting`."""
+    below: str = ""
+    """Format 2. Bring only what lies at this path, relative to `path`, and below it; the targets keep all else."""
+
+    spread: bool = False
+    """Format 2. Fill only as many targets as `copies` says, chosen by `sync.spread`; otherwise all of them."""
+    hours: tuple[LimitHours, ...] = ()
+    """Format 2. Hours with another limit than `limit_bytes_per_second`; see `sync.hours`."""
+    timezone: str = ""
+    """Format 2. Time zone of the hours; empty is UTC."""
+
+    def needed_format(self) -> int:
+        """Give the first number that had words for what is said."""
+        if self.grid == "weights":
+            return 3
+        newer = self.below or self.spread or self.hours or self.timezone
+        return 2 if newer or any(map(_is_of_2, (self.source, *self.targets))) else 1
+
+
+_FIRST_FIELDS = {"tier", "url", "layout"}
+
+
+def _is_of_2(storage: Storage) -> bool:
+    fields = msgspec.structs.fields(storage)
+    return any(getattr(storage, each.name) for each in fields if each.name not in _FIRST_FIELDS)
 
 
 def encode_task(task: SyncTask) -> bytes:
@@ -104,25 +156,50 @@ def check_task(task: SyncTask, *, what: str = "sync task") -> SyncTask:
             raise IntegrityError(
                 f"{what}: {name} {text[:70]!r} must be letters, digits, dots, dashes or underscores"
             )
-    if task.path:
-        check_path(task.path.encode())
-    if not task.targets:
-        raise IntegrityError(
-            f"{what} {task.route} has no target", hint="give the tier that it goes to a storage"
-        )
-    if task.source.url in {target.url for target in task.targets}:
-        raise IntegrityError(f"{what} {task.route}: {task.source.url} is source and target at once")
+    for path in (task.path, task.below):
+        if path:
+            check_path(path.encode())
+    if task.below and task.then == "remove_source":
+        raise IntegrityError(f"{what} {task.route} takes a part of a path and empties its source; it may not")
+    _check_places(task, what)
     numbers = (
         task.every_seconds,
         task.limit_bytes_per_second,
         task.older_than_seconds,
         task.larger_than_bytes,
     )
+    _check_hours(task, what)
     if min(numbers) < 0 or not 0 <= task.copies <= len(task.targets):
         raise IntegrityError(
             f"{what} {task.route} has a negative number, or wants more copies than it has targets"
         )
     return task
+
+
+def _check_places(task: SyncTask, what: str) -> None:
+    if not task.targets:
+        raise IntegrityError(
+            f"{what} {task.route} has no target", hint="give the tier that it goes to a storage"
+        )
+    if task.source.url in {target.url for target in task.targets}:
+        raise IntegrityError(f"{what} {task.route}: {task.source.url} is source and target at once")
+    for place in (task.source, *task.targets):
+        if place.key_file and place.layout == "mirror":
+            raise IntegrityError(
+                f"{what} {task.route}: {place.url} keeps files as they are and has a key",
+                hint="an encrypted storage has the layout packs",
+            )
+
+
+def _check_hours(task: SyncTask, what: str) -> None:
+    for each in task.hours:
+        minutes = {each.opens, each.closes}
+        if (
+            not set(each.days) <= set(range(7))
+            or not minutes <= set(range(1441))
+            or each.bytes_per_second < 1
+        ):
+            raise IntegrityError(f"{what} {task.route} has hours that cannot be: {each}")
 
 
 def with_folders(task: SyncTask, source: Path | None = None, target: Path | None = None) -> SyncTask:
@@ -135,7 +212,8 @@ def with_folders(task: SyncTask, source: Path | None = None, target: Path | None
 
 
 def _at(storage: Storage, folder: Path) -> Storage:
-    return msgspec.structs.replace(storage, url=folder.absolute().as_uri())
+    # A login or a key of the real place is none of a folder that stands in for it.
+    return Storage(tier=storage.tier, url=folder.absolute().as_uri(), layout=storage.layout)
 
 
 def read_tasks(file: Path) -> tuple[SyncTask, ...]:

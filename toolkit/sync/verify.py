@@ -6,34 +6,30 @@ What is found damaged is named with the place and the cure; nothing is changed.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from toolkit.errors import IntegrityError, MissingObjectError, SyncError
+from toolkit.errors import IntegrityError, MissingObjectError, RemoteUnavailableError, SyncError
+from toolkit.sync.layouts.disk import SIDECAR
 from toolkit.sync.layouts.documents import Documents
 from toolkit.sync.layouts.mirror import MirrorTarget
-from toolkit.sync.layouts.pack import MAX_PACK_BYTES, decode_pack
 from toolkit.sync.layouts.packs import PackStore
-from toolkit.sync.remotes.choose import folder_of, open_remote
+from toolkit.sync.ref import Ref
+from toolkit.sync.remotes.choose import folder_of, open_storage
+from toolkit.sync.remotes.directory import DirectoryRemote
 from toolkit.sync.remotes.remote import Remote
 from toolkit.sync.route_refs import ref_root
 from toolkit.sync.task import Storage, SyncTask
-from toolkit.wire.chunk import open_chunk
-from toolkit.wire.digest import Digest, digest_of
-from toolkit.wire.document import MAX_DOCUMENT_BYTES, decode_json
-from toolkit.wire.index import Index
+from toolkit.sync.verified import RouteVerified, route_key, write_verified
+from toolkit.sync.verify_store import MEND, Damage, check_store
+from toolkit.wire.digest import Digest
+from toolkit.wire.index import Listing
 from toolkit.wire.keyring import Keyring
-from toolkit.wire.manifest import decode_manifest
 from toolkit.wire.paths import shown
-from toolkit.wire.signature import Sealed, unseal
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Something that is not what it should be: a path, a pack or a Ref, and why."""
-
-    what: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,9 @@ class Verified:
         return IntegrityError.exit_code if self.damage else 0
 
 
-def verify_target(task: SyncTask, place: Storage, remotes: Callable[[str], Remote] = open_remote) -> Verified:
+def verify_target(
+    task: SyncTask, place: Storage, remotes: Callable[[Storage], Remote] = open_storage
+) -> Verified:
     """Read back what a route has brought to one of its targets.
 
     Raises:
@@ -59,6 +57,8 @@ def verify_target(task: SyncTask, place: Storage, remotes: Callable[[str], Remot
         RemoteUnavailableError: the target does not answer.
         IntegrityError: its index was damaged.
     """
+    began_ms = time.time_ns() // 1_000_000
+    documents: Documents
     if place.layout == "mirror":
         target = MirrorTarget(folder_of(place.url), task)
         try:
@@ -66,74 +66,46 @@ def verify_target(task: SyncTask, place: Storage, remotes: Callable[[str], Remot
             bad = target.read_back([entry for entry in index.entries if entry.kind == "file"])
         finally:
             target.close()
-        reason = f"it is not what the route wrote; tiers sync run {task.route} --check mends it"
-        damage = [Damage(shown(path), reason) for path in sorted(bad)]
-        return _verified(place.url, index, damage)
-    store = PackStore(remotes(place.url))
-    ref = store.read_ref(f"{ref_root(task)}/head")
-    if ref is None:
-        hint = f"tiers sync run {task.route}"
-        raise SyncError(f"route {task.route} has brought nothing to {place.url} yet", hint=hint)
-    index = store.get_index(ref.digest)
-    found = [
-        Damage(shown(entry.path), reason)
-        for entry in index.entries
-        if (reason := _first_damage(store, (ref.digest for ref in entry.refs())))
-    ]
-    return _verified(place.url, index, found)
+        documents = Documents(DirectoryRemote(str(Path(folder_of(place.url)) / os.fsdecode(SIDECAR))))
+        reason = "it is not what the route wrote"
+        cure = f"tiers sync run {task.route} --check mends it"
+        damage = [Damage(shown(path), reason, cure) for path in sorted(bad)]
+    else:
+        documents = store = PackStore(remotes(place))
+        head = store.read_ref(f"{ref_root(task)}/head")
+        if head is None:
+            hint = f"tiers sync run {task.route}"
+            raise SyncError(f"route {task.route} has brought nothing to {place.url} yet", hint=hint)
+        index = store.get_index(head.digest)
+        damage = [
+            Damage(shown(entry.path), reason, MEND)
+            for entry in index.entries
+            if (reason := _first_damage(store, (ref.digest for ref in entry.refs())))
+        ]
+    found = _verified(place.url, index, damage)
+    ref = documents.read_ref(f"{ref_root(task)}/head")
+    if ref is not None:
+        _note(documents, task, ref, found, began_ms)
+    return found
+
+
+def _note(documents: Documents, task: SyncTask, head: Ref, found: Verified, began_ms: int) -> None:
+    """Keep when this was read; a storage that is read-only is verified all the same."""
+    note = RouteVerified(
+        digest=head.digest,
+        sequence=head.sequence,
+        verified_ms=began_ms,
+        files=found.files,
+        total_bytes=found.total_bytes,
+        damaged=len(found.damage),
+    )
+    with suppress(RemoteUnavailableError):
+        write_verified(documents, route_key(task), note)
 
 
 def verify_packs(store: PackStore, keyring: Keyring | None = None) -> list[Damage]:
-    """Read a whole store of packs: every pack, every index and manifest that a Ref points to, every chunk of those.
-
-    Args:
-        store: what to read.
-        keyring: whose seals must hold; None does not look at signatures.
-
-    Raises:
-        RemoteUnavailableError: the store does not answer.
-    """
-    damage: list[Damage] = []
-    for found in store.remote.list("packs/"):
-        try:
-            _check_pack(store.remote, found.key)
-        except IntegrityError as error:
-            damage.append(Damage(found.key, error.message))
-    store.refresh()
-    for name in store.list_refs():
-        try:
-            for digest in _chunks_below(store, name, keyring):
-                if not store.has(digest):
-                    damage.append(Damage(f"refs/{name}", f"chunk {digest[:12]} is missing"))
-                    break
-        except (IntegrityError, MissingObjectError) as error:
-            damage.append(Damage(f"refs/{name}", error.message))
-    return damage
-
-
-def _check_pack(remote: Remote, key: str) -> None:
-    data = remote.read(key, limit=MAX_PACK_BYTES)
-    if f"packs/{digest_of(data)}" != key:
-        raise IntegrityError("its bytes are not those that it is named after")
-    for entry in decode_pack(data, what=key):
-        open_chunk(data[entry.offset : entry.offset + entry.length], entry.digest, entry.size)
-
-
-def _chunks_below(documents: Documents, name: str, keyring: Keyring | None) -> Iterator[Digest]:
-    ref = documents.read_ref(name)
-    if ref is None:
-        return
-    digest = ref.digest
-    if ref.kind == "manifest":
-        what = f"manifest {digest[:12]}"
-        sealed = documents.get_sealed(digest)
-        if keyring is not None:
-            unseal(sealed, "manifest", keyring, what=what)
-        payload = decode_json(sealed, Sealed, what=what, limit=2 * MAX_DOCUMENT_BYTES).payload
-        digest = decode_manifest(payload)[1].index
-    for entry in documents.get_index(digest).entries:
-        for chunk in entry.refs():
-            yield chunk.digest
+    """Read a whole store of packs and name what is damaged; see `verify_store.check_store`."""
+    return list(check_store(store, keyring=keyring).damage)
 
 
 def _first_damage(store: PackStore, digests: Iterator[Digest]) -> str:
@@ -145,6 +117,6 @@ def _first_damage(store: PackStore, digests: Iterator[Digest]) -> str:
     return ""
 
 
-def _verified(url: str, index: Index, damage: list[Damage]) -> Verified:
+def _verified(url: str, index: Listing, damage: list[Damage]) -> Verified:
     files = sum(entry.kind == "file" for entry in index.entries)
     return Verified(url, files, index.total_bytes, tuple(damage))

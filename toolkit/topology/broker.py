@@ -52,5 +52,7 @@ class Broker(Noun):
     """Reference to the key of that certificate."""
     preset: Literal["mosquitto", "emqx", "hivemq", "aws", "azure"] = "mosquitto"
     """Whose limits on packets and queues are kept."""
+    inference: bool = False
+    """Devices also answer questions to their models over MQTT, of everybody whom the broker lets in."""
     deploy: Deploy | None = None
     """Runs the broker in the cluster; nothing means that it is there already."""

@@ -24,7 +24,7 @@ class Step(Noun):
 
 
 class Flow(Noun):
-    """Jobs that run one after the other. A job with `data` has it staged first, without holding a GPU."""
+    """Jobs that run one after the other. Data that a job wants whole is staged first, without holding a GPU."""
 
     steps: Annotated[Mapping[Name, Step], Field(min_length=1)]
     """Which jobs, by their names in `jobs`."""

@@ -117,12 +117,20 @@ class Gang(Noun):
 
 
 class JobData(Noun):
-    """Data that is staged to the job's tier before the gang is admitted."""
+    """Data that come to the job's tier: all of them before the gang is admitted, or ahead of need while it reads."""
 
     source: TierName = Field(alias="from")
     """Tier that holds the data."""
     path: RelativePath
     """Path below that tier's storage."""
+    bring: Literal["whole", "ahead"] = "whole"
+    """`whole`: a flow stages all of it before the gang is admitted. `ahead`: a container beside each worker brings what
+    is read next, for data larger than the tier; it takes a core (a quarter where a worker has fewer than four) and at
+    most 1GiB of memory out of what the worker asks for."""
+    budget: Bytes | None = None
+    """With `bring: ahead`: most bytes there that no worker has asked for yet; each worker gets an equal part of it."""
+    ahead: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """With `bring: ahead`: how many files each worker looks ahead; default: 4."""
 
 
 class Checkpoints(Noun):
@@ -163,7 +171,7 @@ class Job(Noun):
     env: Mapping[VariableName, EnvironmentValue] = {}
     """Environment of the workers: texts, or references to secrets."""
     data: JobData | None = None
-    """Data that is staged before the gang is admitted."""
+    """Data that come to the job's tier: staged before the gang is admitted, or ahead of need while it reads."""
     checkpoints: Checkpoints | None = None
     """Where it saves its state."""
     retry: Retry = Retry()

@@ -74,3 +74,5 @@ class Prices(Noun):
     """Price of one machine for one hour, by pool."""
     gib_month: Mapping[TierName, Annotated[float, Field(ge=0)]] = {}
     """Price of keeping one GiB for a month, by tier."""
+    thousand_requests: Mapping[TierName, Annotated[float, Field(ge=0)]] = {}
+    """Price of a thousand requests that write, by tier."""

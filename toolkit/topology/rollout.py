@@ -19,6 +19,15 @@ Refusal = Literal["REJECTED", "FAILED", "ROLLED_BACK"]
 """States in which a device has said no."""
 
 
+class GateQuery(Noun):
+    """A figure of Prometheus, and how high it may be."""
+
+    promql: Annotated[str, Field(min_length=1, max_length=4000)]
+    """Gives one figure. `$model`, `$version` and `$previous` stand for those of the rollout."""
+    above: float
+    """The rollout fails when the figure is above this."""
+
+
 class AbortIf(Noun):
     """Conditions that stop a rollout and take it back. Figures are of the devices of the running wave."""
 
@@ -35,6 +44,9 @@ class AbortIf(Noun):
     """The same for single codes, such as `golden-mismatch: ">0"`."""
     states: Mapping[Refusal, AboveShare] = {}
     """The same for REJECTED, FAILED or ROLLED_BACK alone."""
+    queries: Annotated[Mapping[Code, GateQuery], Field(max_length=16)] = {}
+    """Figures of a Prometheus, by names of your own; whoever steers asks (`tiers rollout run --prometheus`). No wave
+    ends while one of them is not known."""
     executed: Annotated[int, Field(ge=0)] = 0
     """Percentages of devices are not judged before so many have come to an end."""
     then: Literal["take-back", "stop"] = "take-back"

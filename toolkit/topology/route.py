@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from toolkit.topology.clock import Days, TimeOfDay
 from toolkit.topology.names import RelativePath, TierName
 from toolkit.topology.noun import Noun
 from toolkit.topology.units import Bytes, Duration, Rate
@@ -21,6 +22,19 @@ class When(Noun):
     """Bigger than this."""
     matching: str | None = None
     """Name pattern below the path, such as *.dcm."""
+
+
+class Hours(Noun):
+    """Hours in which a route has a limit of its own."""
+
+    days: Days
+    """Days of the week on which they begin."""
+    opens: TimeOfDay = Field(alias="from")
+    """Start."""
+    closes: TimeOfDay = Field(alias="to")
+    """End; one before `from` is on the next day."""
+    limit: Rate
+    """Most that the route may move then; of several that hold at once the lowest counts."""
 
 
 class Route(Noun):
@@ -38,6 +52,13 @@ class Route(Noun):
     """Run by the clock, or only when somebody asks for the data."""
     limit: Rate | None = None
     """Most that it may move; nothing means no limit."""
+    hours: tuple[Hours, ...] = ()
+    """Hours with another limit, such as a lower one while patients are examined."""
+    timezone: str = "UTC"
+    """Time zone of the hours, such as Europe/Berlin."""
+    content: Literal["files", "weights"] = "files"
+    """What the files are; weights: large files whose numbers all move a little each time, such as the checkpoints of a
+    training. Of these packs take how far they moved, and read for it what they had."""
     when: When = When()
     """Which files it takes; nothing means all."""
     then: Literal["keep_source", "remove_source"] = "keep_source"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from toolkit.topology.clock import Days, TimeOfDay
-from toolkit.topology.names import Name
+from toolkit.topology.names import Name, WebUrl
 from toolkit.topology.noun import Noun
 from toolkit.topology.secret import Secret
 from toolkit.topology.units import Duration, Percent
@@ -109,6 +109,9 @@ class Service(Noun):
     """GPUs of one server."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """TCP port of the Open Inference Protocol, over TLS."""
+    url: Annotated[WebUrl, Field(pattern="^https://")] | None = None
+    """Address at which devices reach it for what they offload; nothing means its name in the cluster, which devices
+    find where the cluster's network reaches them (EdgeMesh)."""
     client_ca: Secret | None = None
     """Authority whose certificates clients may show instead of a token: {secret: NAME/ca.crt}."""
     address: Literal["0.0.0.0", "::"] = "0.0.0.0"  # noqa: S104 -- of a pod; it takes TLS and a token

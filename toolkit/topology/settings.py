@@ -3,7 +3,9 @@
 Stands under tier, pool and `devices`; Topology.settings_of() gives the result, which becomes a device's configuration.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from toolkit.topology.clock import Days, TimeOfDay
 from toolkit.topology.noun import Noun
@@ -23,6 +25,19 @@ class InstallWindow(Noun):
     """Time zone of both, such as Europe/Berlin; not set means the device's own, which is UTC in most containers."""
 
 
+class Doors(Noun):
+    """Where programs beside a device ask its models, and how much one of them may ask."""
+
+    unix_socket: bool = False
+    """Serve on a Unix socket too, `serving.sock` in the device's state folder, for its user and group."""
+    client_requests: Annotated[int, Field(ge=1)] | None = None
+    """Most requests of one client that may run at once; not set means no limit."""
+    client_rate: Annotated[float, Field(gt=0)] | None = None
+    """Most requests of one client in a second; not set means no limit."""
+    access_log: bool = False
+    """Write a line of JSON for each answer, without pictures, names or addresses."""
+
+
 class Settings(Noun):
     """Settings of devices. What a device sets beats its pool, which beats its tier, key by key."""
 
@@ -32,8 +47,12 @@ class Settings(Noun):
     """Most that one device may upload; not set means no limit."""
     disk: Bytes = Bytes.parse("8GiB")
     """Byte budget of the store of models."""
+    memory: Bytes | None = None
+    """Most memory that loaded models may take together before idle lazy ones leave it; not set: what there is."""
     outbox: Bytes = Bytes.parse("4GiB")
     """Byte budget for data that waits to be sent."""
+    doors: Doors | None = None
+    """How local programs reach the models; not set means HTTP on loopback without limits for one client."""
     report: Duration = Duration.parse("30s")
     """Time between two reports when nothing changes but how many requests were served; at least 1s."""
     install_window: InstallWindow | None = None

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from toolkit.topology.names import Name, NodeName, StorageUrl, WebUrl
 from toolkit.topology.noun import Noun
-from toolkit.topology.secret import Secret
+from toolkit.topology.secret import Secret, SecretReference
 from toolkit.topology.units import Bytes
 
 
@@ -49,6 +49,14 @@ class Claim(Volume):
     """ReadWriteOnce is for one machine at a time, ReadWriteMany for several."""
 
 
+class Encryption(Noun):
+    """What a storage is encrypted with before anything leaves the machine that writes."""
+
+    key: Secret
+    """Reference to the key file that `tiers sync keygen` made; of a Secret without a key, the file `storage.key`.
+    Who loses it loses the data."""
+
+
 class Storage(Noun):
     """A Remote. `mirror` keeps files as files; `packs` keeps chunks in big packs, for archives."""
 
@@ -56,18 +64,41 @@ class Storage(Noun):
 
     url: StorageUrl
     """`file:///path`, `s3://bucket/prefix` or `sftp://host/path`."""
-    layout: Literal["mirror", "packs"] = "mirror"
-    """How the data lies there."""
+    layout: Literal["mirror", "packs"] | None = None
+    """How the data lies there; nothing means mirror in a folder of this machine's, packs elsewhere."""
     credentials: Secret | None = None
-    """Reference to the access key or login."""
+    """Reference to what lets us in: of s3:// a file in the form of ~/.aws/credentials (of a Secret without a key, the
+    file `credentials`), of sftp:// a private key without a passphrase (`ssh-privatekey`). Nothing means what the
+    machine offers: variables or a role of S3, the keys and the agent of SSH."""
+    known_hosts: Secret | None = None
+    """Reference to the file with the host keys of sftp:// that are believed (of a Secret without a key, the file
+    `known_hosts`); nothing means those of the user."""
     endpoint: WebUrl | None = None
     """Address of an S3 service that is not Amazon's."""
     region: Name | None = None
     """Region of the S3 bucket."""
+    ca: Secret | None = None
+    """Reference to the authorities that the certificate of an S3 service may come from (of a Secret without a key, the
+    file `ca.crt`), beside the system's."""
+    object_class: str | None = Field(default=None, alias="class", pattern="^[A-Z][A-Z0-9_]{1,40}$")
+    """Storage class of S3 in which packs are put, such as GLACIER_IR; documents stay in the class of the bucket."""
+    encryption: Encryption | Literal["none"] | None = None
+    """A key, with which objects and their names are encrypted; `none` says aloud that they are not. A storage of the
+    cold tier that is not a folder of ours must say one of them."""
     capacity: Bytes | None = None
     """How much may be kept there."""
     claim: Claim | None = None
     """Volume that pods see at the folder of a file:// address; nothing means a folder that their machines have."""
+
+    @property
+    def key(self) -> SecretReference | None:
+        """Where its key is kept; None when it is not encrypted."""
+        return self.encryption.key if isinstance(self.encryption, Encryption) else None
+
+    @property
+    def kept_as(self) -> Literal["mirror", "packs"]:
+        """How the data lies there: as it says, else as its address suggests."""
+        return self.layout or ("mirror" if self.url.startswith("file:") else "packs")
 
 
 def _from_text(value: object) -> object:

@@ -19,6 +19,7 @@ from toolkit.topology.flow import Flow
 from toolkit.topology.hardware import PROFILES, Hardware
 from toolkit.topology.images import Images
 from toolkit.topology.job import Job
+from toolkit.topology.lifecycle import Lifecycle
 from toolkit.topology.message import Message
 from toolkit.topology.model import Model
 from toolkit.topology.monitoring import Monitoring
@@ -146,6 +147,8 @@ class Topology(Noun):
     """Jobs that run one after the other."""
     routes: Mapping[Name, Route] = {}
     """Data that goes between tiers."""
+    lifecycle: Lifecycle = Lifecycle()
+    """What happens to data as it ages."""
     messages: Mapping[Name, Message] = {}
     """Small messages between the cloud and devices, which may be lost."""
     sensors: Mapping[Name, Sensor] = {}

@@ -2,21 +2,22 @@
 
 `sync.scan` and `registry.push` feed a `Cutter` and get pieces; `store_chunk` gives the bytes that rest in a Remote and
 travel in a `frame`; `open_chunk` takes them back and trusts nothing. The cut points are FastCDC 2020 (Xia et al.,
-"The Design of Fast Content-Defined Chunking", IEEE TPDS 2020) with normalised chunking 1 and the paper's gear table,
-as the library pyfastcdc has them; tests/toolkit/wire/vectors freezes them.
+"The Design of Fast Content-Defined Chunking", IEEE TPDS 2020) with normalised chunking 1 and the paper's gear table;
+`cuts` has the function, tests/toolkit/wire/vectors freezes what comes out.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import log2
 from typing import Literal
 
 import zstandard
-from pyfastcdc import FastCDC
 
 from toolkit.errors import IntegrityError
+from toolkit.wire.cuts import Sizes, cuts_for
 from toolkit.wire.digest import Digest, digest_of
 
 KIB = 1024
@@ -36,7 +37,10 @@ _WORTH_IT = 0.97
 
 @dataclass(frozen=True)
 class Grid:
-    """Sizes in bytes that steer the cut: no piece below `minimum` but the last, none above `maximum`."""
+    """Sizes in bytes that steer the cut: no piece below `minimum` but the last, none above `maximum`.
+
+    Where both are the same, the content has no say.
+    """
 
     minimum: int
     average: int
@@ -49,19 +53,66 @@ LARGE_ARTIFACT = Grid(16 * KIB, 64 * KIB, 256 * KIB)
 """Artifacts above 64 MiB, and data by default."""
 ARCHIVE = Grid(256 * KIB, 1 * MIB, 4 * MIB)
 """Write-once archives."""
+WEIGHTS = Grid(1 * MIB, 1 * MIB, 1 * MIB)
+"""Large files of weights that all move a little from one version to the next; see `sync.drifting`."""
+WEIGHTS_FROM_BYTES = 8 * MIB
 
 MAX_CHUNK_BYTES = ARCHIVE.maximum
 """No chunk of any grid is larger; checked before anything is allocated."""
 LARGE_ARTIFACT_FROM_BYTES = 64 * MIB
+_TELLING_PIECES = 4
 
 
-def grid_for(kind: Literal["artifact", "data", "scattered", "archive"], size: int) -> Grid:
-    """Choose the grid for a file of `size` bytes; part of the format, so the same input always gives the same cuts."""
-    if kind == "archive":
+SCATTERED_NAMES = (
+    *(b".bin", b".ckpt", b".db", b".h5", b".hdf5", b".img", b".npy", b".pt", b".pth", b".qcow2"),
+    *(b".safetensors", b".sqlite", b".sqlite3", b".vdi", b".vmdk"),
+)
+"""Ends of names of files that come again with changes here and there: weights, databases, disks."""
+ARCHIVE_NAMES = (
+    *(b".7z", b".bz2", b".gz", b".mkv", b".mov", b".mp4", b".rar", b".tgz", b".xz", b".zip", b".zst"),
+)
+"""Ends of names of files that are written once: what is compressed as a whole changes as a whole."""
+
+
+def grid_for(
+    kind: Literal["artifact", "data", "scattered", "archive", "weights"], size: int, name: bytes = b""
+) -> Grid:
+    """Choose the grid of a file; part of the format, so the same input always gives the same cuts.
+
+    Args:
+        kind: what the file belongs to. Of `data`, the end of the name decides, in either case of letters.
+        size: its bytes; they count for artifacts and weights only, because a file that grows must not be cut anew.
+        name: last part of its path.
+    """
+    if kind == "weights":
+        if size >= WEIGHTS_FROM_BYTES:
+            return WEIGHTS
+        kind = "data"
+    ending = name.lower()
+    if kind == "archive" or (kind == "data" and ending.endswith(ARCHIVE_NAMES)):
         return ARCHIVE
     if kind == "scattered" or (kind == "artifact" and size <= LARGE_ARTIFACT_FROM_BYTES):
         return ARTIFACT
-    return LARGE_ARTIFACT
+    return ARTIFACT if kind == "data" and ending.endswith(SCATTERED_NAMES) else LARGE_ARTIFACT
+
+
+def grid_of(sizes: Sequence[int]) -> Grid | None:
+    """Find the grid in which a file was cut, by the sizes of its pieces; None when they are too few, or of none.
+
+    A file that is known goes on being cut as it was, or all of it would move again.
+    """
+    whole = sizes[:-1]
+    if len(whole) < _TELLING_PIECES:
+        return None
+    if set(whole) == {WEIGHTS.maximum}:
+        return WEIGHTS
+    fitting = [
+        grid
+        for grid in (ARTIFACT, LARGE_ARTIFACT, ARCHIVE)
+        if grid.minimum <= min(whole) and max(whole) <= grid.maximum
+    ]
+    average = sum(whole) / len(whole)
+    return min(fitting, key=lambda grid: abs(log2(average / grid.average)), default=None)
 
 
 class Cutter:
@@ -73,9 +124,7 @@ class Cutter:
     def __init__(self, grid: Grid) -> None:
         """Begin a stream."""
         self._grid = grid
-        self._fastcdc = FastCDC(
-            grid.average, min_size=grid.minimum, max_size=grid.maximum, normalized_chunking=1, seed=0
-        )
+        self._cuts = cuts_for(Sizes(grid.minimum, grid.average, grid.maximum))
         self._tail = b""
 
     def feed(self, segment: bytes | bytearray | memoryview) -> Iterator[memoryview]:
@@ -107,11 +156,27 @@ class Cutter:
     def _certain(self, data: memoryview) -> Iterator[memoryview]:
         """Cut as far as what follows cannot change the cut: it looks at no more than `maximum` bytes."""
         position = 0
-        for piece in self._fastcdc.cut_buf(data):
+        for length in self._cuts(data):
             if len(data) - position < self._grid.maximum:
                 return
-            yield data[position : position + piece.length]
-            position += piece.length
+            yield data[position : position + length]
+            position += length
+
+    def window(self, data: memoryview, *, last: bool) -> list[int]:
+        """Give the lengths that `lengths` yields."""
+        return list(self.lengths(data, last=last))
+
+    def lengths(self, data: memoryview, *, last: bool) -> Iterator[int]:
+        """Cut bytes that begin at a cut, and yield the lengths of the pieces that are certain.
+
+        For who can read again what comes behind them, which is where the next window begins: nothing is carried over,
+        and `feed` knows nothing of it. `last` says that nothing follows; then all bytes are cut.
+        """
+        if not last:
+            for piece in self._certain(data):
+                yield len(piece)
+        elif data:
+            yield from self._cuts(data)
 
     def finish(self) -> Iterator[memoryview]:
         """Yield what is left, and begin anew."""
@@ -119,8 +184,10 @@ class Cutter:
         self._tail = b""
         if not data:
             return
-        for piece in self._fastcdc.cut_buf(data):
-            yield data[piece.offset : piece.offset + piece.length]
+        position = 0
+        for length in self._cuts(data):
+            yield data[position : position + length]
+            position += length
 
 
 def cut(data: bytes | bytearray | memoryview, grid: Grid) -> list[memoryview]:
@@ -169,13 +236,23 @@ def view_chunk(stored: bytes | memoryview, digest: Digest, size: int) -> bytes |
         )
     if not stored:
         raise IntegrityError(f"chunk {digest[:12]} is empty")
-    data = _decode(stored, digest, size)
+    data = decode_stored(stored, digest, size)
     if len(data) != size or digest_of(data) != digest:
         raise IntegrityError(f"chunk {digest[:12]} does not hold the bytes it is named after")
     return data
 
 
-def _decode(stored: bytes | memoryview, digest: Digest, size: int) -> bytes | memoryview:
+def decode_stored(stored: bytes | memoryview, digest: Digest, size: int) -> bytes | memoryview:
+    """Take bytes out of their stored form, unproven: for whoever goes on to prove what they are a part of.
+
+    Args:
+        stored: what `store_chunk` gave, possibly damaged since; not empty.
+        digest: of what it belongs to, for errors.
+        size: number of bytes that a frame must unpack to; what was stored raw may have another one.
+
+    Raises:
+        IntegrityError: it is not in a stored form.
+    """
     coding, body = stored[0], memoryview(stored)[1:]
     if coding == RAW:
         return body

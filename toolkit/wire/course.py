@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import msgspec
+
 from toolkit.errors import IntegrityError
 from toolkit.wire.document import Document, decode_json
+from toolkit.wire.rollout import MAX_QUERIES
 from toolkit.wire.topics import check_label
 
 MAX_WHY = 1000
@@ -21,7 +24,8 @@ MAX_WHY = 1000
 class Course(Document, frozen=True, kw_only=True, omit_defaults=True):
     """Where a rollout stood when its driver last wrote it down."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1, 2)
     rollout: str
     number: int
     """Of the rollout, so that another one of the same name does not go on from here."""
@@ -44,6 +48,12 @@ class Course(Document, frozen=True, kw_only=True, omit_defaults=True):
     """How long the present wave has been done."""
     why: str = ""
     """Why it failed or timed out, for people."""
+    figures: dict[str, float] = msgspec.field(default_factory=dict)
+    """What Prometheus said last, by the names of the rollout's queries; for people."""
+
+    def needed_format(self) -> int:
+        """Give 2 for a course with figures; else 1."""
+        return 2 if self.figures else 1
 
 
 def decode_course(data: bytes) -> Course:
@@ -58,6 +68,8 @@ def decode_course(data: bytes) -> Course:
         course.number, course.fence, course.seq, course.wave, course.told, course.credit, course.ran_seconds,
         course.wave_seconds or 0.0, course.soak_seconds or 0.0,
     )  # fmt: skip
+    if len(course.figures) > MAX_QUERIES or not all(map(math.isfinite, course.figures.values())):
+        raise IntegrityError(f"the course of rollout {course.rollout} has figures that mean nothing")
     if not all(figure >= 0 and math.isfinite(figure) for figure in figures) or len(course.why) > MAX_WHY:
         raise IntegrityError(f"the course of rollout {course.rollout} has a figure that means nothing")
     return course

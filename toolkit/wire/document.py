@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from toolkit.errors import IntegrityError
+from toolkit.wire.learnt import learn
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 """Largest JSON document that is taken from a link: what Azure and AWS allow for a retained message."""
@@ -99,8 +100,8 @@ def decode_json(data: bytes, kind: type[D], *, what: str, limit: int = MAX_DOCUM
     """
     _check_size(data, what, limit)
     try:
-        _check_format(msgspec.json.decode(data, type=_Numbered), kind, what)
-        return msgspec.json.decode(data, type=kind)
+        _check_format(msgspec.json.decode(data, type=learn(_Numbered)), kind, what)
+        return msgspec.json.decode(data, type=learn(kind))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(what, kind, error) from error
 
@@ -109,8 +110,8 @@ def decode_msgpack(data: bytes, kind: type[D], *, what: str, limit: int) -> D:
     """Read a MessagePack document that may come from anybody. Arguments and errors as in `decode_json`."""
     _check_size(data, what, limit)
     try:
-        _check_format(msgspec.msgpack.decode(data, type=_Numbered), kind, what)
-        return msgspec.msgpack.decode(data, type=kind)
+        _check_format(msgspec.msgpack.decode(data, type=learn(_Numbered)), kind, what)
+        return msgspec.msgpack.decode(data, type=learn(kind))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(what, kind, error) from error
 

@@ -22,6 +22,8 @@ CHECKPOINT_SECONDS_VARIABLE: Final = "TIERS_CHECKPOINT_SECONDS"
 """Seconds between two checkpoints."""
 DATA_VARIABLE: Final = "TIERS_DATA"
 """Folder with staged data."""
+READS_VARIABLE: Final = "TIERS_READS"
+"""Socket on which a worker asks for a file of its data; set where data come ahead of need."""
 
 METRICS_FILE: Final = "metrics.json"
 MODEL_FILE: Final = "model.onnx"

@@ -13,8 +13,9 @@ from toolkit.errors import IntegrityError
 from toolkit.wire.digest import digest_of
 from toolkit.wire.document import Document, decode_json
 
-Role = Literal["registry", "operator", "builder"]
-"""registry signs manifests, operator signs what devices shall run, builder signs TensorRT plans."""
+Role = Literal["registry", "operator", "builder", "receiver"]
+"""registry signs manifests, operator signs what devices shall run, builder signs TensorRT plans, receiver signs the
+answers after which a device deletes what it has sent (format 2)."""
 
 PUBLIC_KEY_BYTES = 32
 
@@ -32,8 +33,17 @@ class TrustedKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Keyring(Document, frozen=True, kw_only=True):
     """The keys that a device or a depot trusts."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1, 2)
     keys: tuple[TrustedKey, ...] = ()
+
+    def needed_format(self) -> int:
+        """Give 2 where a key has the role receiver."""
+        return 2 if self.names("receiver") else 1
+
+    def names(self, role: Role) -> bool:
+        """Say whether there is anybody who may act in this role."""
+        return any(role in key.roles for key in self.keys)
 
     def find(self, key_id: str, role: Role) -> TrustedKey | None:
         """Give the key of this id if it may act in this role."""

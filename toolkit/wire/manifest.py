@@ -7,7 +7,7 @@ first chunk is asked for. The artifact's id is the digest of the manifest's byte
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
@@ -15,6 +15,8 @@ from toolkit.errors import IntegrityError
 from toolkit.wire.digest import Digest, digest_of, parse_digest
 from toolkit.wire.document import Document, Sparse, decode_json, encode_json
 from toolkit.wire.paths import check_path
+from toolkit.wire.plan import PlanFor, check_plan_for
+from toolkit.wire.stages import NO_STAGES, Stages, check_stages
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.+_-]{0,62}[0-9A-Za-z])?")
@@ -22,6 +24,9 @@ VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.+_-]{0,62}[0-9A-Za-z])?")
 
 DOTTED = re.compile(r"[0-9]{1,9}(?:[.][0-9]{1,9}){0,7}")
 """A version of dotted numbers, such as 36.4.3."""
+
+
+LONGEST_SECONDS: Final = 3600.0
 
 
 class Range(Sparse, frozen=True, kw_only=True):
@@ -49,6 +54,8 @@ class Requires(Sparse, frozen=True, kw_only=True):
     tensorrt: Range = Range()
     compute_capabilities: tuple[str, ...] = ()
     """Of the GPU, such as 8.7; empty means any, or none."""
+    p95_seconds: float = 0.0
+    """Time in which a device answers 95 of 100 golden examples, one at a time, stages included; 0 is no such time."""
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,8 +106,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Manifest(Document, frozen=True, kw_only=True, omit_defaults=True):
     """An artifact's description; signed, retained, at most 64 KiB."""
 
-    FORMAT: ClassVar[int] = 2
-    READS: ClassVar[tuple[int, ...]] = (1, 2)
+    FORMAT: ClassVar[int] = 3
+    READS: ClassVar[tuple[int, ...]] = (1, 2, 3)
     kind: Literal["model", "plan", "patch", "config"]
     name: str
     version: str
@@ -124,10 +131,16 @@ class Manifest(Document, frozen=True, kw_only=True, omit_defaults=True):
     """Shorter ways to this artifact; a device that can use none of them fetches its chunks."""
     makes: Makes | None = None
     """Of kind patch: what it makes."""
+    stages: Stages = NO_STAGES
+    """What is done before and after the engine (kind model); golden inputs go in before them."""
+    plan: PlanFor | None = None
+    """Of kind plan: which model and which machines it is for."""
 
     def needed_format(self) -> int:
-        """Give 2 for a manifest with patches or of one, or with requirements that came with 2; else 1."""
+        """Give 3 with stages, a time to keep or of a plan, 2 with patches or requirements that came with 2; else 1."""
         requires = self.requires
+        if self.stages or requires.p95_seconds or self.plan:
+            return 3
         newer = (self.patches, self.makes, requires.compute_capabilities)
         ranges = (requires.l4t, requires.tensorrt)
         return 2 if any(newer) or any(each != Range() for each in ranges) else 1
@@ -157,15 +170,34 @@ def decode_manifest(data: bytes) -> tuple[Digest, Manifest]:
         raise IntegrityError(f"{what} has a negative number")
     if manifest.kind == "model" and not manifest.model_file:
         raise IntegrityError(f"{what} is of kind model and names no model_file")
-    for wanted in (manifest.requires.l4t, manifest.requires.tensorrt):
-        for end in (wanted.at_least, wanted.below):
-            if end and not DOTTED.fullmatch(end):
-                raise IntegrityError(f"{what} requires {end[:70]!r}, which is no version such as 36.4.3")
+    _check_requires(manifest.requires, what)
+    if manifest.stages and manifest.kind != "model":
+        raise IntegrityError(f"{what} is of kind {manifest.kind} and has stages, which only models have")
+    check_stages(manifest.stages, what)
     _check_patches(manifest, what)
+    _check_plan(manifest, what)
     for file in (manifest.model_file, manifest.golden.file if manifest.golden else ""):
         if file:
             check_path(file.encode())
     return digest_of(data), manifest
+
+
+def _check_requires(requires: Requires, what: str) -> None:
+    for wanted in (requires.l4t, requires.tensorrt):
+        for end in (wanted.at_least, wanted.below):
+            if end and not DOTTED.fullmatch(end):
+                raise IntegrityError(f"{what} requires {end[:70]!r}, which is no version such as 36.4.3")
+    if not 0 <= requires.p95_seconds <= LONGEST_SECONDS:
+        raise IntegrityError(f"{what} requires a time of {requires.p95_seconds} s")
+
+
+def _check_plan(manifest: Manifest, what: str) -> None:
+    if manifest.plan is not None:
+        if manifest.kind != "plan":
+            raise IntegrityError(f"{what} is of kind {manifest.kind} and says what plan it is")
+        check_plan_for(manifest.plan, what)
+    elif manifest.kind == "plan":
+        raise IntegrityError(f"{what} is of kind plan and does not say for which model and machines")
 
 
 def _check_patches(manifest: Manifest, what: str) -> None:

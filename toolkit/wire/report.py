@@ -54,13 +54,40 @@ class ModelReport(Sparse, frozen=True, kw_only=True):
     """Chunks that a patch made out of a version that the device had; the patch's own bytes are in `bytes_received`."""
     patch_problem: str = ""
     """Why a patch that was tried did not help; the chunks came all the same."""
+    plan_problem: str = ""
+    """Since 4. Why a plan that was announced for this machine is not used; it builds its own."""
+
+
+class Dropped(Sparse, frozen=True, kw_only=True):
+    """Records of one kind and priority that a device had no room for, since its outbox began."""
+
+    kind: str
+    priority: int
+    records: int
+    bytes: int
+    """Of their payloads."""
+
+
+class OutboxReport(Sparse, frozen=True, kw_only=True):
+    """How full a device's outbox is, see `toolkit.wire.records`."""
+
+    waiting: tuple[int, int, int] = (0, 0, 0)
+    """Records of each priority that are not known to be stored elsewhere."""
+    used_bytes: int = 0
+    cap_bytes: int = 0
+    """Above which records are dropped, lowest priority and oldest first."""
+    oldest_ms: int = 0
+    """When the oldest that waits was put down, by the device's clock; 0 when none waits."""
+    dropped: tuple[Dropped, ...] = ()
+    refused: int = 0
+    """Records that were not accepted since the daemon started: the disk did not take them."""
 
 
 class Report(Document, frozen=True, kw_only=True, omit_defaults=True):
     """A device's report."""
 
-    FORMAT: ClassVar[int] = 2
-    READS: ClassVar[tuple[int, ...]] = (1, 2)
+    FORMAT: ClassVar[int] = 4
+    READS: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
     device: str
     seq: int
     """Grows with each report of a device, across restarts."""
@@ -72,9 +99,15 @@ class Report(Document, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: Fingerprint = Fingerprint()
     untrusted_clock: bool = False
     """The device does not know what time it is, so what waits for a time of day waits."""
+    outbox: OutboxReport = OutboxReport()
+    """Since 3. Left out while nothing was dropped or refused: what merely waits is no news for the fleet."""
 
     def needed_format(self) -> int:
-        """Give 2 for a report that says something that 1 could not; else 1."""
+        """Give the lowest number that can say it all."""
+        if any(each.plan_problem for each in self.models):
+            return 4
+        if self.outbox != OutboxReport():
+            return 3
         newer = (each.served != Served() or each.chunks_patched or each.patch_problem for each in self.models)
         return 2 if self.untrusted_clock or any(newer) else 1
 

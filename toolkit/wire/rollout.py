@@ -16,6 +16,9 @@ from toolkit.wire.document import Document, Sparse, decode_json
 from toolkit.wire.states import InstallState
 from toolkit.wire.topics import check_label
 
+MAX_QUERIES = 16
+MAX_PROMQL = 4000
+"""Characters of a query."""
 ATTEMPT_MARK = "~"
 """Stands between a rollout's name and the number of an attempt; no name has it."""
 
@@ -54,6 +57,16 @@ class Measured(Sparse, frozen=True, kw_only=True):
     """The rollout fails when 99 of 100 requests take longer than this."""
     requests: int = 100
     """Nothing is judged on fewer requests than this."""
+
+
+class Query(Sparse, frozen=True, kw_only=True):
+    """A figure that whoever steers asks Prometheus for."""
+
+    name: str
+    promql: str
+    """Gives one figure; the model and version stand in it already."""
+    above: float
+    """The rollout fails when the figure is above this."""
 
 
 class Pace(Sparse, frozen=True, kw_only=True):
@@ -101,6 +114,8 @@ class RolloutSpec(Sparse, frozen=True, kw_only=True):
     limits: tuple[Limit, ...] = ()
     """Further reasons to fail, beside `max_failed`."""
     measured: Measured | None = None
+    queries: tuple[Query, ...] = ()
+    """Figures of Prometheus; no wave ends while one of them is not known."""
     on_failure: Literal["stop", "take-back"] = "stop"
     """Who has the version when it fails keeps it, or gets the one before."""
     success: float = 0.0
@@ -119,8 +134,8 @@ class RolloutSpec(Sparse, frozen=True, kw_only=True):
 class Rollout(Document, frozen=True, kw_only=True, omit_defaults=True):
     """The intent (`spec`, `action`), written by the operator."""
 
-    FORMAT: ClassVar[int] = 2
-    READS: ClassVar[tuple[int, ...]] = (1, 2)
+    FORMAT: ClassVar[int] = 3
+    READS: ClassVar[tuple[int, ...]] = (1, 2, 3)
     name: str
     number: int
     """Grows with each rollout of a site; of the rollouts of one model a driver steers only the highest."""
@@ -132,8 +147,10 @@ class Rollout(Document, frozen=True, kw_only=True, omit_defaults=True):
     """So many waves may begin, of those that need an operator's word."""
 
     def needed_format(self) -> int:
-        """Give 2 for a rollout that says something that 1 could not; else 1."""
+        """Give the lowest number that can say it all."""
         spec = self.spec
+        if spec.queries:
+            return 3
         new = (
             self.approved, spec.limits, spec.measured, spec.on_failure != "stop", spec.success,
             spec.offline_grace_seconds is not None, spec.pace, spec.retry, spec.deadline_seconds is not None, spec.now,
@@ -166,6 +183,8 @@ def decode_rollout(data: bytes) -> Rollout:
         parse_digest(rollout.spec.previous_artifact, what=f"rollout {rollout.name}: previous artifact")
     for device in (*rollout.spec.devices, *rollout.spec.followers):
         check_label(device, what=f"rollout {rollout.name}: device")
+    for query in rollout.spec.queries:
+        check_label(query.name, what=f"rollout {rollout.name}: query")
     _check_figures(rollout)
     return rollout
 
@@ -190,6 +209,14 @@ def _check_figures(rollout: Rollout) -> None:
         counts.append(spec.retry.attempts - 1)
     bad = [each for each in shares if each is not None and not 0 <= each <= 1]
     bad += [each for each in counts if each is not None and not (each >= 0 and math.isfinite(each))]
+    bad += [
+        0
+        for query in spec.queries
+        if not (math.isfinite(query.above) and 0 < len(query.promql) <= MAX_PROMQL)
+    ]
+    bad += [0] * (
+        len(spec.queries) > MAX_QUERIES or len({query.name for query in spec.queries}) < len(spec.queries)
+    )
     bad += [0 for limit in spec.limits if (limit.count is None) == (limit.share is None)]
     reach = [wave.devices for wave in spec.waves]
     if bad or reach != sorted(reach):

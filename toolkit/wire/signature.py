@@ -17,7 +17,7 @@ from toolkit.errors import IntegrityError, SignatureError
 from toolkit.wire.document import MAX_DOCUMENT_BYTES, Document, decode_json, encode_json
 from toolkit.wire.keyring import Keyring, Role, key_id_of
 
-SealedType = Literal["manifest", "desired", "rollout", "course"]
+SealedType = Literal["manifest", "desired", "rollout", "course", "plan"]
 MAX_SIGNATURES = 8
 
 _ROLE_OF: dict[SealedType, Role] = {
@@ -25,6 +25,7 @@ _ROLE_OF: dict[SealedType, Role] = {
     "desired": "operator",
     "rollout": "operator",
     "course": "operator",
+    "plan": "builder",
 }
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Literal, NamedTuple
 
+import msgspec
+
 from toolkit.errors import IntegrityError
+from toolkit.wire.digest import digest_of
 from toolkit.wire.document import Document, decode_msgpack, encode_msgpack
 
 MAX_CALL_BYTES = 1024 * 1024
@@ -109,6 +112,15 @@ def decode_call(data: bytes) -> StoreCall:
         if len(call.data) != piece_size(call.total, call.piece_bytes, call.piece):
             raise IntegrityError(f"store call: piece {call.piece} has {len(call.data)} bytes")
     return call
+
+
+def digest_of_call(call: StoreCall) -> str:
+    """Name what is asked: the same for each piece and each repetition of a call, another for any other call."""
+    asked = (
+        call.device, call.call, call.operation, call.key, call.start, call.length, call.after, call.total,
+        call.digest, call.piece_bytes,
+    )  # fmt: skip
+    return digest_of(msgspec.msgpack.encode(asked))
 
 
 def encode_answer(answer: StoreAnswer) -> bytes:

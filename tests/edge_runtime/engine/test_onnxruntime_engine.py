@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from edge_runtime.engine.onnxruntime_engine import DTYPES, OnnxRuntimeEngine
-from tests.contracts.engine import EngineContract, contract_model, save_model, scale_model
+from edge_runtime.engine.onnxruntime_engine import DTYPES, EXACT, OnnxRuntimeEngine
+from tests.contracts.engine import EngineContract, buffers, contract_model, feed, save_model, scale_model
 from toolkit.errors import EngineError
 
 DIGITS = Path(__file__).resolve().parents[3] / "examples" / "models" / "digits"
@@ -19,6 +22,14 @@ class TestOnnxRuntimeEngine(EngineContract):
     @pytest.fixture
     def engine(self, tmp_path):
         return OnnxRuntimeEngine(contract_model(tmp_path / "model.onnx"))
+
+
+class TestOnnxRuntimeEngineThatBinds(EngineContract):
+    """Large buffers are written by ONNX Runtime itself; here every one counts as large."""
+
+    @pytest.fixture
+    def engine(self, tmp_path):
+        return OnnxRuntimeEngine(contract_model(tmp_path / "model.onnx"), bind_from=0)
 
 
 @pytest.mark.parametrize("dtype", sorted(DTYPES.values(), key=lambda each: each.__name__))
@@ -43,6 +54,43 @@ def test_it_uses_one_thread_and_does_not_spin(tmp_path):
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
+def test_shortcuts_that_only_some_processors_take_are_off(tmp_path):
+    """They read back from the session that runs, so a name that ONNX Runtime does not take would show here."""
+    options = OnnxRuntimeEngine(contract_model(tmp_path / "m.onnx"))._session.get_session_options()
+    said = {key: options.get_session_config_entry(key) for key in EXACT}
+    assert said == dict(EXACT)
+    assert said["mlas.enable_gemm_fastmath_arm64_bfloat16"] == "0"
+    assert said["session.x64quantprecision"] == "1"
+    assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+
+
+def test_products_keep_the_precision_of_float32(tmp_path):
+    """1 + 2⁻²⁰ is lost in bfloat16 and in TF32, and in no product of float32."""
+    file = save_model(
+        tmp_path / "m.onnx",
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [("x", TensorProto.FLOAT, ["n", 64])],
+        [("y", TensorProto.FLOAT, ["n", 64])],
+        {"w": np.eye(64, dtype=np.float32)},
+    )
+    x = np.full((64, 64), 1 + 2.0**-20, np.float32)
+    np.testing.assert_array_equal(OnnxRuntimeEngine(file).infer({"x": x})["y"], x)
+
+
+def test_buffers_that_come_again_are_bound_once_and_inputs_are_let_go(tmp_path):
+    engine = OnnxRuntimeEngine(contract_model(tmp_path / "m.onnx"), bind_from=0)
+    out = buffers(2)
+    engine.infer(feed(2), out)
+    kept = engine._bound[1]
+    given = feed(2, start=5)
+    watch = weakref.ref(given["x"])
+    np.testing.assert_array_equal(engine.infer(given, out)["y"], given["x"] * 2)
+    assert engine._bound[1] is kept
+    del given
+    gc.collect()
+    assert watch() is None
+
+
 def test_a_model_with_several_free_axes_is_left_cold(tmp_path):
     """Warming it up with one by one would fail, though the model is sound: it halves its second axis."""
     file = save_model(
@@ -57,6 +105,29 @@ def test_a_model_with_several_free_axes_is_left_cold(tmp_path):
         engine.infer({"x": np.zeros((1, 1), np.float32)})
     engine.warm_up()
     assert engine.infer({"x": np.zeros((1, 6), np.float32)})["y"].shape == (1, 3, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"x": np.ones((1, 4), np.float64)},
+        {"x": np.ones((1, 5), np.float32)},
+        {"y": np.ones((1, 4), np.float32)},
+        {},
+    ],
+    ids=["type", "shape", "name", "nothing"],
+)
+def test_inputs_are_looked_at_again_after_others_that_fitted(tmp_path, wrong):
+    engine = OnnxRuntimeEngine(scale_model(tmp_path / "m.onnx", 2))
+    right = {"x": np.ones((1, 4), np.float32)}
+    with pytest.raises(EngineError, match=r"m\.onnx: (no )?input"):
+        engine.infer(wrong)
+    for _ in range(2):
+        np.testing.assert_array_equal(engine.infer(right)["y"], right["x"] * 2)
+        with pytest.raises(EngineError, match=r"m\.onnx: (no )?input"):
+            engine.infer(wrong)
+    assert engine.infer({"x": np.ones((3, 4), np.float32)})["y"].shape == (3, 4)
+    engine.close()
 
 
 def test_a_warm_up_that_fails_is_an_error(tmp_path):
@@ -78,7 +149,7 @@ def test_it_may_be_loaded_and_used_by_different_threads(tmp_path):
         target=lambda: found.append(engine.infer({"x": np.ones((1, 4), np.float32)})["y"])
     )
     thread.start()
-    thread.join(30)
+    thread.join(60)
     np.testing.assert_array_equal(found[0], np.full((1, 4), 3, np.float32))
 
 

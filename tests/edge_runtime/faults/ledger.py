@@ -70,7 +70,7 @@ def start_until_active(
         (model,) = depot.last.models
         return (model.state.value, model.version, model.serving_version) == ("ACTIVE", version, version)
 
-    wait_until(arrived, f"{version} is ACTIVE and serves", 60)
+    wait_until(arrived, f"{version} is ACTIVE and serves")
     assert depot.last is not None
     return depot.last.models[0]
 
@@ -126,6 +126,10 @@ class Ledger:
         self.start("--hold", point)
         assert self.device.held() == point.partition("#")[0]
         return self.kill(f"at {point}")
+
+    def missing(self) -> int:
+        """Give the number of chunks that were not durable at the last kill."""
+        return len(self.made.chunks) - (len(self._killed[1]) if self._killed else 0)
 
     def judge(self) -> list[int]:
         """Assert that no kill cost more than it may and that nothing durable was sent again; give bytes per kill."""

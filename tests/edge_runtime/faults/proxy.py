@@ -55,7 +55,7 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
         self._listener.close()
         self.cut()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _accept(self) -> None:
         while not self._ending.is_set():

@@ -27,10 +27,12 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "SIGKILL of the depot": ("faults/test_processes.py::test_a_killed_depot_is_replaced_by_another_one",),
     "a socket that stalls": (
         "faults/test_network.py::test_a_stall_of_the_connection_costs_at_most_the_window_and_a_batch",
+        "faults/test_network.py::test_a_stall_of_a_minute_costs_at_most_the_window_and_a_batch",
         "faults/test_network.py::test_a_connection_that_is_given_up_in_a_stall_costs_at_most_the_window_and_a_batch",
     ),
     "duplicated, reordered, truncated, bit-flipped frames": (
         "faults/test_network.py::test_frames_that_are_not_what_was_sent_cost_time_only",
+        "faults/test_network.py::test_one_answer_of_bad_frames_costs_at_most_the_window_and_a_batch",
         "test_faults.py::test_a_chunk_that_is_damaged_on_the_way_is_counted_and_asked_for_again",
     ),
     "wrong signature": (
@@ -52,6 +54,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     ),
     "a broker with max_queued_messages 50": (
         "faults/test_network.py::test_a_broker_that_queues_50_messages_drops_and_still_all_arrives",
+        "faults/test_network.py::test_an_overflow_of_a_queue_of_50_costs_at_most_the_window_and_a_batch_each_time",
     ),
     "a broker that speaks 3.1.1 only": (
         "faults/test_network.py::test_a_broker_that_knows_nothing_but_3_1_1_is_enough",
@@ -66,6 +69,12 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "one packet of ten lost": ("faults/test_network.py::test_one_packet_of_ten_lost_on_the_wire",),
     "the driver starts anew from what is retained": (
         "../toolkit/fleet/test_steer.py::test_another_driver_goes_on_where_one_died",
+    ),
+    "a plan of another device that is wrong, late, taken back, or fails its golden check; SIGKILL while it comes": (
+        "test_plan_fetch.py::test_a_plan_that_is_wrong_is_not_taken_and_the_reason_is_kept",
+        "test_plan_fetch.py::test_a_transfer_that_stands_still_ends_connected_or_not",
+        "test_plan_fetch.py::test_a_plan_that_is_taken_back_while_it_comes_is_dropped",
+        "test_plan_of_a_class.py::test_one_device_builds_its_class_fetches_and_a_plan_that_is_wrong_costs_a_build",
     ),
     "a wave that stops at its threshold": (
         "../toolkit/protocol/test_waves.py::test_a_refusal_stops_the_rollout_and_spares_those_who_have_not_got_it_yet",

@@ -7,7 +7,6 @@ kill has cost at most the window and one batch.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 import pytest
 
@@ -38,11 +37,12 @@ def test_twenty_kills_at_random_points_of_a_transfer(depot, device, keys, wait_u
     made = keys.make("v2", files)
     depot.offer(made)
     ledger = Ledger(device, depot, made)
-    for _ in range(KILLS):
-        chunks = source.randrange(10, 130)
+    for kills in range(KILLS, 0, -1):
+        # A slow machine makes all durable that has come, and what is left has to do for the kills that are left.
+        chunks = min(source.randrange(10, 130), ledger.missing() - 11 * kills)
         depot.pause_after(chunks)
         ledger.start()
-        assert depot.reached_limit.wait(60)
+        assert depot.reached_limit.wait(120)
         ledger.kill(f"after {chunks} more chunks")
     depot.resume()
     report = ledger.finish("v2", wait_until)
@@ -77,6 +77,8 @@ WAY = (
 )
 AFTER = ("delete:before#2", "delete:after#2", "forget:before", "forget:after")
 """What follows when a third version pushes the first one off the disk."""
+BESIDE = {"STAGED": "delete:before", "delete:before": "STAGED:done", "delete:after": "STAGED:done"}
+"""What another thread does meanwhile, and must not have done before the kill, because a later point needs it."""
 TWICE = ("SEEDING", "DOWNLOADING", "VERIFYING", "STAGED", "ACTIVATING", "PROBATION")
 
 
@@ -92,14 +94,12 @@ def test_the_way_has_both_sides_of_every_durable_write() -> None:
     }
 
 
-def hold(device: Device, point: str, wait_until: Callable[..., None]) -> None:
-    """Wait until the daemon stops at the point; where it deletes, until it serves too.
-
-    A daemon that is killed four times before it serves takes the version for the cause, and goes back.
-    """
-    assert device.held() == point.partition("#")[0]
-    if point.startswith(("delete", "forget")):
-        wait_until(lambda: device.get("/v2/health/ready")[0] == 200, "it serves", 60)
+def hold(device: Device, point: str) -> None:
+    """Wait until the daemon stops at the point, and perhaps beside it."""
+    announced = device.held()
+    if announced == BESIDE.get(point):
+        announced = device.held()
+    assert announced == point.partition("#")[0]
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(0, marks=pytest.mark.faults, id="all")])
@@ -117,8 +117,8 @@ def test_a_kill_on_both_sides_of_each_durable_write(depot, device, keys, wait_un
     depot.offer(second)
     ledger = Ledger(device, depot, second)
     for point in some_of(WAY, seed) if seed else WAY:
-        ledger.start("--hold", point)
-        hold(device, point, wait_until)
+        ledger.start("--hold", point, *(("--hold", BESIDE[point]) if point in BESIDE else ()))
+        hold(device, point)
         ledger.kill(f"at {point}")
     active = ledger.finish("v2", wait_until)
     assert device.infer([1, 0, 0, 0]) == ("v2", [0.0, 2.0, 4.0])
@@ -134,7 +134,9 @@ def test_a_kill_on_both_sides_of_each_durable_write(depot, device, keys, wait_un
     depot.offer(third)
     for point in AFTER:
         device.start("--hold", point)
-        hold(device, point, wait_until)
+        hold(device, point)
+        # A daemon that is killed four times before it serves takes the version for the cause, and goes back.
+        wait_until(lambda: device.get("/v2/health/ready")[0] == 200, "it serves")
         device.kill()
         print(f"killed at {point} in {look(device, third)[0]}")
     start_until_active(depot, device, "v3", wait_until)

@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,9 +16,12 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from edge_runtime.engine.base import Engine
+from edge_runtime.serving.ask import Answerer
+from edge_runtime.serving.desk import Desk
 from edge_runtime.serving.limits import Limits
-from edge_runtime.serving.metrics import ServingCollector, page
+from edge_runtime.serving.metrics import LadderCollector, ServingCollector, page
 from edge_runtime.serving.models import ModelTable
+from edge_runtime.serving.repository import Repository
 from edge_runtime.serving.server import OLD_TLS, Server
 from toolkit.wire.device_config import ModelConfig, ServingConfig
 
@@ -33,8 +36,12 @@ class Serving:
     limits: Limits | None
     loop: asyncio.AbstractEventLoop
     config: ServingConfig
+    repository: Callable[[ModelTable], Repository] | None = None
+    elsewhere: Mapping[str, Answerer] | None = None
     thread: threading.Thread = field(init=False)
     table: ModelTable = field(init=False)
+    desk: Desk = field(init=False)
+    """It looks at no pressure by itself."""
     server: Server = field(init=False)
 
     def start(self) -> None:
@@ -46,12 +53,20 @@ class Serving:
         self.table = ModelTable(self.models)
         registry = CollectorRegistry()
         registry.register(ServingCollector(self.table))
+        self.desk = Desk(self.models, self.table, elsewhere=self.elsewhere)
+        registry.register(LadderCollector(self.desk))
         self.server = Server(
-            self.config, self.table, lambda: page(registry), limits=self.limits, look_seconds=0.02
+            self.config,
+            self.table,
+            lambda: page(registry),
+            desk=self.desk,
+            repository=self.repository and self.repository(self.table),
+            limits=self.limits,
+            look_seconds=0.02,
         )
         await self.server.start()
 
-    def call(self, coroutine: Coroutine[object, object, object], seconds: float = 30) -> object:
+    def call(self, coroutine: Coroutine[object, object, object], seconds: float = 60) -> object:
         """Run a coroutine on the server's loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(seconds)
 
@@ -62,7 +77,7 @@ class Serving:
         self.call(self.server.stop(grace_seconds=5))
         self.call(self.table.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(30)
+        self.thread.join(60)
         self.loop.close()
 
     @property
@@ -70,11 +85,11 @@ class Serving:
         return self.server.port
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict, dict]:
         """Send one request on a connection of its own; give status, headers and the JSON of the answer."""
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             data = body if body is None or isinstance(body, bytes) else json.dumps(body)
             named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -87,7 +102,7 @@ class Serving:
 
     def scrape(self) -> dict[str, float]:
         """Read /metrics: sample with labels -> value."""
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         client.request("GET", "/metrics")
         response = client.getresponse()
         lines = response.read().decode().splitlines()
@@ -102,15 +117,19 @@ class Serving:
 
 @pytest.fixture(params=list(LOOPS))
 def serve(request) -> Iterator[Callable[..., Serving]]:
-    """Give a function that starts a server: serve(*models, limits=None, config=…) -> Serving."""
+    """Give a function that starts a server: serve(*models, limits=…, config=…, …) -> Serving."""
     running: list[Serving] = []
 
     def start(
-        *models: ModelConfig, limits: Limits | None = None, config: ServingConfig | None = None
+        *models: ModelConfig,
+        limits: Limits | None = None,
+        config: ServingConfig | None = None,
+        repository: Callable[[ModelTable], Repository] | None = None,
+        elsewhere: Mapping[str, Answerer] | None = None,
     ) -> Serving:
         config = config or ServingConfig(port=0)
         loop = "uvloop" if OLD_TLS and config.certificate_file else request.param
-        serving = Serving(models, limits, LOOPS[loop](), config)
+        serving = Serving(models, limits, LOOPS[loop](), config, repository, elsewhere)
         serving.start()
         running.append(serving)
         return serving

@@ -32,17 +32,31 @@ def test_right_files_are_read(files):
     credentials = Credentials(ServingConfig(**files))
     assert credentials.context is not None
     assert credentials.expires is not None
-    assert credentials.knows(SECRET)
-    assert credentials.knows(SECRET[::-1])
-    assert not credentials.knows(SECRET[:-1])
-    assert not credentials.knows("")
+    assert credentials.opens(SECRET)
+    assert credentials.opens(SECRET[::-1])
+    assert not credentials.opens(SECRET[:-1])
+    assert not credentials.opens("")
     assert not credentials.refresh()
+
+
+def test_a_line_may_say_what_its_token_opens(files):
+    admin, scraper = "a" * 20, "s" * 20
+    Path(files["token_file"]).write_text(
+        f"{SECRET}\nadmin,infer:{admin}\nmetrics:{scraper}\nadmin:{SECRET}\n"
+    )
+    credentials = Credentials(ServingConfig(**files))
+    assert credentials.opens(SECRET)[1] == {"infer", "metrics", "admin"}
+    assert credentials.opens(admin)[1] == {"infer", "admin"}
+    assert credentials.opens(scraper)[1] == {"metrics"}
+    assert credentials.opens(f"metrics:{scraper}") is None
+    assert len({credentials.opens(each)[0] for each in (SECRET, admin, scraper)}) == 3
+    assert scraper not in credentials.opens(scraper)[0]
 
 
 def test_without_files_there_is_nothing():
     credentials = Credentials(ServingConfig())
-    assert (credentials.context, credentials.expires, credentials.by_token) == (None, None, False)
-    assert not credentials.knows("")
+    assert (credentials.context, credentials.expires, credentials.by_token) == (None, None, frozenset())
+    assert not credentials.opens("")
 
 
 @pytest.mark.parametrize("key", ["certificate_file", "key_file", "token_file", "client_ca_file"])
@@ -63,6 +77,8 @@ def test_a_missing_file_is_named_with_its_key(files, key):
         ("token_file", " \n\n", "holds no token"),
         ("token_file", f"{SECRET}\nshort\n", ":2: a token has 16 to 512"),
         ("token_file", f"{SECRET} {SECRET}\n", ":1: a token has"),
+        ("token_file", f"root:{SECRET}", ":1: what stands before the token is no list of scopes"),
+        ("token_file", f":{SECRET}", ":1: what stands before the token is no list of scopes"),
         ("token_file", "é" * 20, ":1: a token has"),
         ("token_file", "a" * 2**20 + "b", "is longer than"),
     ],
@@ -101,8 +117,8 @@ def test_a_change_for_the_worse_is_told_once_and_the_old_stays(files):
     with pytest.raises(UsageError, match="a token has"):
         credentials.refresh()
     assert not credentials.refresh()
-    assert credentials.knows(SECRET)
+    assert credentials.opens(SECRET)
     Path(files["token_file"]).write_text("n" * 20)
     assert credentials.refresh()
-    assert credentials.knows("n" * 20)
-    assert not credentials.knows(SECRET)
+    assert credentials.opens("n" * 20)
+    assert not credentials.opens(SECRET)

@@ -34,7 +34,7 @@ def pair(authority, name):
 class Site:
     """A server on every address with a certificate of its own authority, and the clients that trust it."""
 
-    def __init__(self, serve, folder, *, tokens=True, mutual=False, limits=None):
+    def __init__(self, serve, folder, *, tokens=True, mutual=False, limits=None, batch=8):
         self.authority = Authority(folder)
         self.foreign = Authority(_made(folder / "foreign"))
         certificate, key = pair(self.authority, "server")
@@ -45,7 +45,7 @@ class Site:
         names = zip(KEYS, ("tls.crt", "tls.key", "token", "ca.crt"), strict=True)
         files = {key: self.mount.file(name) for key, name in names if name.replace(".", "_") in held}
         config = ServingConfig(host=EVERYWHERE, port=0, **files)
-        self.serving = serve(ModelConfig(name="m"), config=config, limits=limits)
+        self.serving = serve(ModelConfig(name="m", max_batch=batch), config=config, limits=limits)
         self.serving.swap("m", "1", open_engine(scale_model(folder / "m.onnx", 2)))
 
     def turn(self, **files):
@@ -56,7 +56,7 @@ class Site:
         context = ssl.create_default_context(cafile=str(trust or self.authority.ca))
         if certificate:
             context.load_cert_chain(*certificate)
-        return http.client.HTTPSConnection("127.0.0.1", self.serving.port, timeout=20, context=context)
+        return http.client.HTTPSConnection("127.0.0.1", self.serving.port, timeout=60, context=context)
 
     def ask(self, path, token=None, body=None, **client):
         connection = self.client(**client)
@@ -179,7 +179,7 @@ def test_old_tls_is_refused(serve, tmp_path):
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
-    connection = http.client.HTTPSConnection("127.0.0.1", site.serving.port, timeout=20, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", site.serving.port, timeout=60, context=context)
     with pytest.raises(ssl.SSLError):
         connection.request("GET", "/v2/health/live")
 
@@ -241,11 +241,33 @@ def test_what_is_wrong_changes_nothing_and_is_said_once(serve, tmp_path, wait_un
     assert TOKEN not in caplog.text
 
 
+def test_a_long_body_comes_whole_over_tls_and_so_does_the_answer(serve, tmp_path):
+    site = Site(serve, tmp_path, batch=200_000)
+    x = np.arange(800_000, dtype=np.float32).reshape(-1, 4)
+    tensor = {
+        "name": "x",
+        "shape": list(x.shape),
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": x.nbytes},
+    }
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    connection = site.client()
+    for _ in range(2):
+        named = {"Authorization": f"Bearer {TOKEN}", "Inference-Header-Content-Length": str(len(head))}
+        connection.request("POST", INFER, head + x.tobytes(), named)
+        response = connection.getresponse()
+        body = response.read()
+        assert response.status == 200, body[:300]
+        start = int(response.headers["Inference-Header-Content-Length"])
+        np.testing.assert_array_equal(np.frombuffer(body[start:], np.float32).reshape(x.shape), x * 2)
+    connection.close()
+
+
 def test_stopping_answers_over_tls_too(serve, tmp_path):
     site = Site(serve, tmp_path)
     idle = site.client()
     assert answer(idle, "/v2/health/live")[0] == 200
-    site.serving.call(site.serving.server.stop(grace_seconds=20), seconds=10)
+    site.serving.call(site.serving.server.stop(grace_seconds=600), seconds=60)
     assert not site.serving.server._floor.connections
     idle.close()
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.engine.choose import open_engine
+from edge_runtime.serving.ask import Ask
 from edge_runtime.serving.models import KEPT_STATS, ModelTable
 from edge_runtime.serving.refusals import NotReadyError, UnknownModelError
 from tests.contracts.engine import HeldEngine, feed, scale_model
@@ -19,7 +20,7 @@ M = ModelConfig(name="m")
 
 
 def run(main):
-    return asyncio.run(asyncio.wait_for(main, 20))
+    return asyncio.run(asyncio.wait_for(main, 100))
 
 
 class Counted:
@@ -27,7 +28,8 @@ class Counted:
 
     def __init__(self, engine):
         self._engine, self.inputs, self.outputs = engine, engine.inputs, engine.outputs
-        self.warm_up, self.infer = engine.warm_up, engine.infer
+        self.warm_up, self.infer, self.about = engine.warm_up, engine.infer, engine.about
+        self.any_thread = engine.any_thread
         self.closed = threading.Event()
 
     def close(self):
@@ -44,7 +46,7 @@ def test_twenty_swaps_under_load_lose_no_request(serve, tmp_path):
     seen = threading.Semaphore(0)
 
     def client(number):
-        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=60)
         x = [number, 1, 2, 3]
         tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": x}
         body = json.dumps({"inputs": [tensor]})
@@ -68,14 +70,14 @@ def test_twenty_swaps_under_load_lose_no_request(serve, tmp_path):
         thread.start()
     for version in range(1, 21):
         for _ in range(8):  # some answers between any two swaps
-            assert seen.acquire(timeout=20)
+            assert seen.acquire(timeout=60)
         serving.swap("m", str(version), engines[version])
     enough.set()
     for thread in clients:
-        thread.join(20)
+        thread.join(60)
     assert not failures
     assert len(set(answered)) >= 15
-    assert all(engine.closed.wait(20) for engine in engines[:20])
+    assert all(engine.closed.wait(60) for engine in engines[:20])
     assert not engines[20].closed.is_set()
     samples = serving.scrape()
     assert not [name for name in samples if "edge_inference_requests" in name and 'outcome="ok"' not in name]
@@ -86,15 +88,15 @@ def test_a_swap_does_not_wait_for_a_slow_request_which_still_gets_its_answer():
         table, old = ModelTable([M]), HeldEngine()
         await table.swap("m", "1", old)
         old.gate.clear()
-        slow = asyncio.create_task(table.find("m").infer(feed(1)))
+        slow = asyncio.create_task(table.answer(Ask("m", feed(1))))
         await asyncio.to_thread(old.entered.acquire)
         await table.swap("m", "2", HeldEngine())
         assert table.version("m") == "2"
         assert not old.closed.is_set()
-        await table.find("m").infer(feed(1))
+        await table.answer(Ask("m", feed(1)))
         old.gate.set()
-        assert (await slow)["y"].shape == (1, 4)
-        assert await asyncio.to_thread(old.closed.wait, 20)
+        assert (await slow).outputs["y"].shape == (1, 4)
+        assert await asyncio.to_thread(old.closed.wait, 60)
         await table.close()
 
     run(main())
@@ -108,8 +110,8 @@ def test_a_version_that_does_not_run_leaves_the_old_one_serving():
         with pytest.raises(EngineError, match="no memory"):
             await table.swap("m", "2", bad)
         assert table.version("m") == "1"
-        assert (await table.find("m", "1").infer(feed(1)))["y"].shape == (1, 4)
-        assert await asyncio.to_thread(bad.closed.wait, 20)
+        assert (await table.answer(Ask("m", feed(1), version="1"))).outputs["y"].shape == (1, 4)
+        assert await asyncio.to_thread(bad.closed.wait, 60)
         await table.close()
 
     run(main())
@@ -119,7 +121,7 @@ def test_a_swap_that_is_cancelled_closes_its_engine_and_changes_nothing():
     class SlowToWarm(HeldEngine):
         def warm_up(self):
             self.entered.release()
-            assert self.gate.wait(20)
+            assert self.gate.wait(60)
 
     async def main():
         table, slow = ModelTable([M]), SlowToWarm()
@@ -132,7 +134,7 @@ def test_a_swap_that_is_cancelled_closes_its_engine_and_changes_nothing():
             await swap
         assert table.version("m") == "1"
         slow.gate.set()
-        assert await asyncio.to_thread(slow.closed.wait, 20)
+        assert await asyncio.to_thread(slow.closed.wait, 60)
         await table.close()
 
     run(main())
@@ -183,14 +185,14 @@ def test_closing_waits_for_the_last_request():
         table, engine = ModelTable([M]), HeldEngine()
         await table.swap("m", "1", engine)
         engine.gate.clear()
-        last = asyncio.create_task(table.find("m").infer(feed(1)))
+        last = asyncio.create_task(table.answer(Ask("m", feed(1))))
         await asyncio.to_thread(engine.entered.acquire)
         close = asyncio.create_task(table.close())
         done, _ = await asyncio.wait([close], timeout=0.05)
         assert not done
         engine.gate.set()
         await close
-        np.testing.assert_array_equal((await last)["y"], feed(1)["x"] * 2)
+        np.testing.assert_array_equal((await last).outputs["y"], feed(1)["x"] * 2)
         assert engine.closed.is_set()
 
     run(main())

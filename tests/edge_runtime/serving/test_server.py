@@ -41,11 +41,11 @@ def held(serve):
     serving.swap("m", "1", engine)
     engine.gate.clear()
     clients = [Client(serving, request_of(**feed(1)))]
-    assert engine.entered.acquire(timeout=20)
+    assert engine.entered.acquire(timeout=60)
     yield serving, engine, clients
     engine.gate.set()
     for client in clients:
-        client.join(20)
+        client.join(60)
 
 
 def test_an_overload_is_refused_at_once_and_counted(held, wait_until):
@@ -53,14 +53,14 @@ def test_an_overload_is_refused_at_once_and_counted(held, wait_until):
     clients += [Client(serving, request_of(**feed(1))) for _ in range(2)]
     wait_until(lambda: serving.table.find("m").admission.waiting == 2, "both wait")
     status, headers, document = serving.ask("POST", INFER, request_of(**feed(1)))
-    assert (status, headers["Retry-After"]) == (503, "1")
+    assert (status, headers["Retry-After"]) == (429, "1")
     assert "2 requests are waiting" in document["error"]
     samples = serving.scrape()
     assert samples['edge_inference_requests_total{model="m",outcome="shed",version="1"}'] == 1
     assert samples['edge_inference_pending_requests{model="m",version="1"}'] == 2
     engine.gate.set()
     for client in clients:
-        client.join(20)
+        client.join(60)
     assert [client.status for client in clients] == [200] * 3
     assert engine.rows == [1, 2]
     samples = serving.scrape()
@@ -73,6 +73,15 @@ def test_an_overload_is_refused_at_once_and_counted(held, wait_until):
     assert samples[f"edge_inference_compute_seconds_count{{{labels}}}"] == 2
     assert samples[f"edge_inference_latency_seconds_count{{{labels}}}"] == 3
     assert samples['edge_model_ready{model="m"}'] == 1
+    about = 'engine="onnxruntime",engine_version="a double",model="m",plan="",reason="",version="1"'
+    assert samples[f"edge_engine_info{{{about}}}"] == 1
+    assert samples['edge_inference_batches_total{model="m",reason="idle",version="1"}'] == 1
+    assert samples['edge_inference_batches_total{model="m",reason="gathered",version="1"}'] == 1
+    assert samples['edge_inference_batches_total{model="m",reason="full",version="1"}'] == 0
+    assert samples['edge_inference_shed_total{model="m",priority="normal",reason="full",version="1"}'] == 1
+    assert (
+        samples['edge_inference_shed_total{model="m",priority="batch",reason="displaced",version="1"}'] == 0
+    )
 
 
 def test_a_time_out_of_the_request_is_a_gateway_timeout(held):
@@ -81,7 +90,7 @@ def test_a_time_out_of_the_request_is_a_gateway_timeout(held):
         "POST", INFER, {**request_of(**feed(1)), "parameters": {"timeout": 10_000}}
     )
     assert status == 504
-    assert "time-out of 0.01 s" in document["error"]
+    assert "time-out" in document["error"]
     assert not engine.gate.is_set()
     assert serving.scrape()['edge_inference_requests_total{model="m",outcome="timeout",version="1"}'] == 1
 
@@ -89,7 +98,7 @@ def test_a_time_out_of_the_request_is_a_gateway_timeout(held):
 def test_stopping_answers_what_has_come_in_and_takes_no_more(held, wait_until):
     serving, engine, clients = held
     port = serving.port
-    idle = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    idle = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     idle.request("GET", "/v2/health/live")
     idle.getresponse().read()
     half = serving.connect()
@@ -97,24 +106,24 @@ def test_stopping_answers_what_has_come_in_and_takes_no_more(held, wait_until):
     head = f"POST {INFER} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     half.sendall(head + body[:10])
     wait_until(lambda: serving.server._floor.buffered_bytes == len(body) + 10, "one body and a part of one")
-    stop = asyncio.run_coroutine_threadsafe(serving.server.stop(grace_seconds=20), serving.loop)
+    stop = asyncio.run_coroutine_threadsafe(serving.server.stop(grace_seconds=60), serving.loop)
     assert idle.sock.recv(1) == b""  # an idle connection is closed at once
     idle.close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=60)
     half.sendall(body[10:])
     engine.gate.set()
     assert half.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n")
     half.close()
-    stop.result(20)
-    clients[0].join(20)
+    stop.result(60)
+    clients[0].join(60)
     assert (clients[0].status, clients[0].headers["Connection"]) == (200, "close")
 
 
 def test_stopping_has_an_end_when_an_engine_has_none(held):
     serving, engine, clients = held
     serving.call(serving.server.stop(grace_seconds=0.05))
-    clients[0].join(20)
+    clients[0].join(60)
     assert clients[0].status == 0  # cut off without an answer
     assert not serving.server._floor.connections
     assert not engine.gate.is_set()

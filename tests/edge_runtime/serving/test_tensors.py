@@ -9,11 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from edge_runtime.serving.refusals import BadRequestError
+from edge_runtime.serving.refusals import BadRequestError, TooLongError
 from edge_runtime.serving.tensors import (
     DTYPES,
+    LONGEST_JSON,
+    MOST_ANSWERS,
+    MOST_LAYOUTS,
     InferRequest,
     WantedOutput,
+    _answers,
+    _layouts,
     check_wanted,
     decode_request,
     encode_response,
@@ -99,7 +104,7 @@ def test_responses_carry_each_output_as_it_was_asked_for(arrays, data):
     binary = {name: data.draw(st.booleans()) or array.dtype.kind == "f" for name, array in arrays.items()}
     request = InferRequest([], id="7")
     request.outputs = [WantedOutput(name, {"binary_data": flag}) for name, flag in binary.items()]
-    response = encode_response("m", "1", request, arrays, list(arrays))
+    response = encode_response("m", "1", request, arrays)
     body = b"".join(bytes(part) for part in response.body)
     size = int(response.headers.get("Inference-Header-Content-Length", len(body)))
     document, rest = json.loads(body[:size]), body[size:]
@@ -117,6 +122,29 @@ def test_responses_carry_each_output_as_it_was_asked_for(arrays, data):
         else:
             assert np.array(tensor["data"], array.dtype).tobytes() == array.tobytes()
     assert not rest
+
+
+@given(named_arrays())
+def test_an_answer_in_the_form_of_an_earlier_one_is_written_as_if_it_were_the_first(arrays):
+    request = InferRequest([], parameters={"binary_data_output": True})
+    for _ in range(2):
+        for version in ("1", "2"):
+            response = encode_response("m", version, request, arrays)
+            size = int(response.headers["Inference-Header-Content-Length"])
+            body = b"".join(bytes(part) for part in response.body)
+            document = json.loads(body[:size])
+            assert (document["model_version"], body[size:]) == (
+                version,
+                b"".join(each.tobytes() for each in arrays.values()),
+            )
+            assert [(each["name"], each["datatype"], each["shape"]) for each in document["outputs"]] == [
+                (name, datatype(array), list(array.shape)) for name, array in arrays.items()
+            ]
+        named = encode_response("m", "1", InferRequest([], "7", request.parameters), arrays)
+        assert json.loads(bytes(named.body[0]))["id"] == "7"
+        stood_in = encode_response("m", "1", request, arrays, "fallback")
+        assert json.loads(bytes(stood_in.body[0]))["parameters"] == {"tiers_served_by": "fallback"}
+    assert len(_answers) <= MOST_ANSWERS
 
 
 def one(**changes):
@@ -186,6 +214,31 @@ def test_a_header_length_that_cannot_be_is_refused(length):
         decode_request(b"{}", length)
 
 
+def test_json_that_would_make_everybody_wait_is_refused_before_it_is_read():
+    """Two bytes of JSON become a list of 56: memory that no limit of bodies counts."""
+    body = b'{"inputs": [{"name": "x", "shape": [1, 0], "datatype": "FP32", "data": [' + b"[]," * (
+        LONGEST_JSON // 3
+    )
+    with pytest.raises(TooLongError, match="send tensors in binary form") as caught:
+        decode_request(body, None)
+    assert caught.value.status == 413
+    tensors = LONGEST_JSON + 8
+    head = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "x",
+                    "shape": [tensors],
+                    "datatype": "UINT8",
+                    "parameters": {"binary_data_size": tensors},
+                }
+            ]
+        }
+    ).encode()
+    _, found = decode_request(head + bytes(tensors), str(len(head)))
+    assert found["x"].size == tensors, "binary tensors may be as long as a body"
+
+
 def test_bytes_after_the_last_tensor_are_refused():
     body, length = in_binary({"x": np.ones(2, np.float32)})
     with pytest.raises(BadRequestError, match="3 bytes follow the last tensor"):
@@ -222,7 +275,7 @@ def test_damaged_requests_are_read_or_refused(arrays, at, noise):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_json_does_not_pretend_to_carry_what_it_cannot(value):
     with pytest.raises(BadRequestError, match="ask for binary_data"):
-        encode_response("m", "1", InferRequest([]), {"y": np.array([value])}, ["y"])
+        encode_response("m", "1", InferRequest([]), {"y": np.array([value])})
 
 
 def test_unknown_or_repeated_outputs_are_refused():
@@ -236,3 +289,65 @@ def test_unknown_or_repeated_outputs_are_refused():
         check_wanted(asking({"name": "y"}, {"name": "y"}), ["y", "z"])
     with pytest.raises(BadRequestError, match="classification"):
         check_wanted(asking({"name": "y", "parameters": {"classification": 3}}), ["y"])
+
+
+# ------------------------------------------------------------ requests that were read before
+def again(tensors, data, times=2, **more):
+    """Decode one request with binary tensors some times, and give what came of each."""
+    document = {"inputs": tensors, **more}
+    text = json.dumps(document).encode()
+    return [decode_request(text + data, str(len(text))) for _ in range(times)]
+
+
+def tensor(datatype, shape, size, name="x"):
+    return {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size}}
+
+
+@pytest.mark.parametrize("padding", range(4), ids="{} bytes off".format)
+def test_a_request_that_came_before_is_read_as_the_first_time(padding):
+    x, k = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([7, 8], np.int64)
+    tensors = [tensor("FP32", [2, 3], x.nbytes), tensor("INT64", [2], k.nbytes, "k")]
+    marks = {"parameters": {"mark": "." * padding}}
+    (first, read), (second, known) = again(tensors, x.tobytes() + k.tobytes(), **marks)
+    assert second is first  # it was known
+    for found in (read, known):
+        assert list(found) == ["x", "k"]
+        np.testing.assert_array_equal(found["x"], x)
+        np.testing.assert_array_equal(found["k"], k)
+        assert all(array.flags.aligned for array in found.values())
+
+
+def test_the_numbers_of_a_request_that_came_before_are_its_own():
+    text = json.dumps({"inputs": [tensor("FP32", [2], 8)]}).encode()
+    for values in ([1, 2], [3, 4], [5, 6]):
+        body = text + np.array(values, np.float32).tobytes()
+        assert decode_request(body, str(len(text)))[1]["x"].tolist() == values
+
+
+@pytest.mark.parametrize("size", [0, 7, 9, 16])
+def test_a_body_of_another_length_is_refused_though_its_json_came_before(size):
+    text = json.dumps({"inputs": [tensor("FP32", [2], 8)]}).encode()
+    decode_request(text + bytes(8), str(len(text)))
+    with pytest.raises(BadRequestError, match="bytes"):
+        decode_request(text + bytes(size), str(len(text)))
+
+
+def test_a_truth_value_is_looked_at_each_time():
+    text = json.dumps({"inputs": [tensor("BOOL", [2], 2)]}).encode()
+    decode_request(text + b"\0\1", str(len(text)))
+    with pytest.raises(BadRequestError, match="BOOL"):
+        decode_request(text + b"\0\2", str(len(text)))
+
+
+@pytest.mark.parametrize("length", ["٣", "-1", "1e2", " 5", "", "99999999999999999999"])
+def test_a_length_that_is_none_is_none_for_what_came_before_too(length):
+    with pytest.raises(BadRequestError):
+        decode_request(b"{}", length)
+
+
+def test_requests_with_an_id_are_not_kept_and_no_more_are_than_may_be():
+    (first, _), (second, _) = again([tensor("FP32", [1], 4)], bytes(4), id="a")
+    assert first is not second
+    for number in range(MOST_LAYOUTS + 2):
+        again([tensor("FP32", [1], 4)], bytes(4), parameters={"mark": number})
+    assert len(_layouts) <= MOST_LAYOUTS

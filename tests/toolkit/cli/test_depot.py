@@ -85,7 +85,7 @@ def test_serves_steers_and_ends_in_good_order(tmp_path: Path, site: list[str], w
         assert len(got) == 2, f"{list(got)}; the depot ({process.poll()}): {log.read_text()}"
     finally:
         process.send_signal(signal.SIGTERM)
-        code = process.wait(20)
+        code = process.wait(60)
         link.close()
         broker.stop()
     assert code == 0

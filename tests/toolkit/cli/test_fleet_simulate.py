@@ -36,7 +36,7 @@ def test_names_that_exist_are_left_alone(mosquitto, capsys, wait_until):
     presence = encode_json(Presence(device="sim-00007", state="offline"))
     link.publish(topics.presence("sim-00007"), presence, qos=1, retain=True)
     link.connect()
-    wait_until(lambda: link.flush(1), "the broker has it", 30)
+    wait_until(lambda: link.flush(1), "the broker has it")
     arguments = ["fleet", "simulate", "--broker", url, "--devices", "10"]
     assert main([*arguments, "--site", "north"]) == 2
     error = capsys.readouterr().err
@@ -45,7 +45,7 @@ def test_names_that_exist_are_left_alone(mosquitto, capsys, wait_until):
     # What stood there still stands there.
     link.subscribe(topics.presence("+"), qos=1)
     wait_until(
-        lambda: any(getattr(each, "payload", b"") == presence for each in list(link.events.queue)), "it", 60
+        lambda: any(getattr(each, "payload", b"") == presence for each in list(link.events.queue)), "it"
     )
     link.close()
 
@@ -63,12 +63,10 @@ def test_a_rehearsal_on_a_broker_leaves_nothing_behind(mosquitto, capsys, wait_u
     link.subscribe("end", qos=1)
     link.connect()
     # Only when the subscriptions stand is it sure that the end comes back to us, after all that is retained.
-    wait_until(
-        lambda: any(isinstance(each, Connected) for each in list(link.events.queue)), "a connection", 60
-    )
+    wait_until(lambda: any(isinstance(each, Connected) for each in list(link.events.queue)), "a connection")
     link.publish("end", b"", qos=1)
     wait_until(
-        lambda: any(getattr(each, "topic", "") == "end" for each in list(link.events.queue)), "the end", 60
+        lambda: any(getattr(each, "topic", "") == "end" for each in list(link.events.queue)), "the end"
     )
     retained = [each.topic for each in list(link.events.queue) if getattr(each, "payload", b"")]
     link.close()

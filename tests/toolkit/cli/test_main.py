@@ -91,7 +91,7 @@ def test_an_interrupt_is_130_and_no_traceback():
         assert process.stderr is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=60) == 130
         assert "Traceback" not in process.stderr.read()
 
 
@@ -102,7 +102,7 @@ def test_a_reader_that_leaves_is_not_shouted_at():
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=30) != 0
+        assert process.wait(timeout=60) != 0
 
 
 def test_a_wrong_word_is_2_and_names_the_right_one(capsys):

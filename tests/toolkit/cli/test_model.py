@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from tests.edge_runtime.pictures import STAGES, golden_pictures, picture_model
 from tests.toolkit.registry.making import drifting, make_model
 from toolkit.cli import main
 from toolkit.registry.catalogue import open_model
@@ -174,3 +176,34 @@ def test_the_registry_of_tiers_yaml_is_taken(
     capsys.readouterr()
     assert main(["model", "list", "-f", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["name"] == "digits"
+
+
+def test_stages_are_pushed_from_a_file_and_shown(
+    keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, golden, stages = (tmp_path / name for name in ("p.onnx", "p.npz", "stages.json"))
+    model.write_bytes(picture_model())
+    golden.write_bytes(golden_pictures())
+    stages.write_bytes(msgspec.json.encode(STAGES))
+    registry = ["--registry", (tmp_path / "registry").as_uri()]
+    named = ["--golden", str(golden), "--name", "pictures", "--key", str(keys / "registry.pem"), *registry]
+    push = ["model", "push", str(model), *named, "--stages", str(stages)]
+    assert main([*push, "--version", "1", "--p95", "fast"]) == 2
+    assert "--p95" in capsys.readouterr().err
+    assert main([*push, "--version", "1", "--p95", "250ms"]) == 0
+    capsys.readouterr()
+    assert (
+        main(["model", "show", "pictures@1", *registry, "--keyring", str(keys / "keyring.json"), "--json"])
+        == 0
+    )
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["stages"]["post"] == [{"name": "argmax", "of": ["scores"], "into": ["label"], "keep": True}]
+    assert (shown["problem"], shown["requires"]["p95_seconds"]) == ("", 0.25)
+    assert main(["model", "show", "pictures@1", *registry]) == 0
+    assert "decode-image@1: image; channels 1" in capsys.readouterr().out
+    assert main(["model", "show", "pictures@2", *registry]) == 1
+    assert "tiers model list pictures" in capsys.readouterr().err
+    assert main(["model", "show", "pictures", *registry]) == 2
+    stages.write_text('{"pre": [{"name": "decode-film", "of": ["x"]}]}')
+    assert main([*push, "--version", "2"]) == 6
+    assert "decode-film@1 is not known here" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_a_cancelled_job_leaves_the_rollout_going_and_says_what_stops_it(typed: 
         stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     try:
-        wait_until(lambda: "RUNNING" in (typed.folder / "ci.log").read_text(), "it waits for the rollout", 60)
+        wait_until(lambda: "RUNNING" in (typed.folder / "ci.log").read_text(), "it waits for the rollout")
         job.send_signal(signal.SIGTERM)
         assert job.wait(60) == 130
     finally:

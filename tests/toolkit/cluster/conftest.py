@@ -129,7 +129,7 @@ def site(
             plane.api.request("DELETE", f"/apis/apps/v1/namespaces/{name}/{kind}?{labelled}")
     for name in named:  # the next test wants the machines
         wait_until(
-            lambda name=name: not plane.api.items(f"/api/v1/namespaces/{name}/pods"), f"{name} is empty", 60
+            lambda name=name: not plane.api.items(f"/api/v1/namespaces/{name}/pods"), f"{name} is empty"
         )
         plane.api.delete(f"/api/v1/namespaces/{name}")
     for one in made:

@@ -43,7 +43,7 @@ class Gangs:
         for each in site.objects:
             if each.kind == "Queue":
                 path = f"/apis/scheduling.volcano.sh/v1beta1/queues/{each.name}"
-                self.wait_until(lambda path=path: self._state(path) == "Open", f"{each.name} is open", 30)
+                self.wait_until(lambda path=path: self._state(path) == "Open", f"{each.name} is open")
 
     def _state(self, path: str) -> object:
         return self.site.api.get(path).get("status", {}).get("state")
@@ -55,7 +55,7 @@ class Gangs:
 
     def delete(self, name: str) -> None:
         self.site.api.delete(self.site.gang(name))
-        self.wait_until(lambda: not self.site.pods(name), f"{name} is gone", 60)
+        self.wait_until(lambda: not self.site.pods(name), f"{name} is gone")
 
     def placed(self, name: str, phase: str = "") -> dict[str, str]:
         """Give the machines of a job's pods that have one, are not on their way out, and are in this phase."""
@@ -110,7 +110,7 @@ class Gangs:
 
     def wait_waiting(self, name: str) -> None:
         """Wait until none of its pods has a machine and Volcano has judged it."""
-        self.wait_until(lambda: not self.placed(name) and self.judged(name), f"{name} waits", 60)
+        self.wait_until(lambda: not self.placed(name) and self.judged(name), f"{name} waits")
 
     def judged(self, name: str) -> bool:
         """Whether Volcano has said that the gang does not fit."""

@@ -71,7 +71,7 @@ def agent(folder):
         yield int(re.search(r"on port (\d+)", process.stderr.readline())[1])
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
         process.stderr.close()
 
 
@@ -90,7 +90,7 @@ def asked(device):
         yield
     finally:
         ended.set()
-        client.join(20)
+        client.join(60)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_every_panel_shows_something(require, site, plane, device, tmp_path, fre
         }
     )
     assert own.apply().failed == ()
-    wait_until(lambda: len(own.pods("digits")) == 2, "a gang runs", 60)
+    wait_until(lambda: len(own.pods("digits")) == 2, "a gang runs")
     with ExitStack() as stack:
         scheduler, controllers = plane.metrics_ports
         port_of = {
@@ -177,7 +177,7 @@ def test_every_panel_shows_something(require, site, plane, device, tmp_path, fre
         watching = stack.enter_context(
             prometheus(files / PROMETHEUS_FILE, tmp_path / "prom", free_port(), wait_until)
         )
-        wait_until(lambda: watching.query(f'up{{job="{EDGE_JOB}"}} == 1'), "the device is scraped", 20)
+        wait_until(lambda: watching.query(f'up{{job="{EDGE_JOB}"}} == 1'), "the device is scraped")
         questions = [
             (each.name, panel.title, query.expr)
             for each in DASHBOARDS
@@ -192,6 +192,6 @@ def test_every_panel_shows_something(require, site, plane, device, tmp_path, fre
             return not silent
 
         try:
-            wait_until(everything_answers, "every question has an answer", 60)
+            wait_until(everything_answers, "every question has an answer")
         except pytest.fail.Exception:
             pytest.fail(f"{len(silent)} of {len(questions)} questions have no answer: {silent}")

@@ -29,9 +29,10 @@ from toolkit.topology.topology import Topology
 
 ME = Author("nurse@ward")
 CLAIM = Claim("a test")
-BRIEF = Claim("a test", duration_seconds=3)
-LOOKS_AGAIN, SLACK = 1, 10
-"""Seconds: between two looks at a lock; and what an apply may take beside waiting."""
+BRIEF = Claim("a test", duration_seconds=10)
+"""So long that no machine is too slow to renew it."""
+LOOKS_AGAIN, SLACK = 1, 60
+"""Seconds: between two looks at a lock; and what a server that is busy may add to a wait."""
 AFTER = Claim("the next one", break_lock=True)
 SMALL = 12
 """Objects of the small topology."""
@@ -225,6 +226,15 @@ def assert_pruned(less, before: dict[tuple[str, str], str]) -> None:
 
 
 # ---------------------------------------------------------------- killed
+def kill(work: Work, site, number: int, answered: bool, *, reads: bool = False) -> bool:
+    """Kill it before or after its write of this number; with `reads`, before its request of this number.
+
+    Between two writes the server is the same at every read, so an apply alone is killed at each of them.
+    """
+    kubeconfig = site.plane.kubeconfig
+    return killed_at(work, site.topology, kubeconfig, number, answered=answered, writes_only=not reads)
+
+
 def test_killed_once_and_repeated_it_converges(small):
     number = random.Random(1).randint(1, SMALL + KINDS)
     broken = small()
@@ -239,11 +249,11 @@ def test_killed_at_every_request_and_repeated_it_converges(small, answered):
     assert clean_run(small) > SMALL
     for number in itertools.count(1):
         broken = small()
-        killed = killed_at(apply_all, broken.topology, broken.plane.kubeconfig, number, answered=answered)
+        killed = kill(apply_all, broken, number, answered, reads=not answered)
         assert_converged(broken)
         if not killed:  # it has no such request: it went through
             break
-    assert number > SMALL + KINDS
+    assert number > SMALL if answered else number > SMALL + KINDS
 
 
 @pytest.mark.faults
@@ -255,10 +265,12 @@ def test_the_hospital_killed_at_ten_points_and_repeated_converges(site):
         len(requests_of(first, apply_all).asked) - 2
     )  # a busy server is asked a request twice now and then
     assert total > len(wanted(first.topology))
+    killed = 0
     for point in chosen.sample(range(1, total + 1), POINTS):
         broken, answered = site(), chosen.random() < 0.5
-        assert killed_at(apply_all, broken.topology, broken.plane.kubeconfig, point, answered=answered)
+        killed += killed_at(apply_all, broken.topology, broken.plane.kubeconfig, point, answered=answered)
         assert_converged(broken)
+    assert killed >= POINTS - 2, "those at the end may not come where the counted one was asked more often"
 
 
 def test_killed_once_while_it_prunes_and_repeated_it_prunes_what_is_left_over(shrunk):
@@ -272,14 +284,14 @@ def test_killed_once_while_it_prunes_and_repeated_it_prunes_what_is_left_over(sh
 @pytest.mark.faults
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("answered", [False, True], ids=["before it is sent", "after the server did it"])
-def test_killed_at_every_request_of_a_prune_and_repeated_it_prunes_what_is_left_over(shrunk, answered):
+def test_killed_at_every_write_of_a_prune_and_repeated_it_prunes_what_is_left_over(shrunk, answered):
     for number in itertools.count(1):
         less, before = shrunk()
-        killed = killed_at(apply_all, less.topology, less.plane.kubeconfig, number, answered=answered)
+        killed = kill(apply_all, less, number, answered)
         assert_pruned(less, before)
         if not killed:
             break
-    assert number > KINDS + DELETIONS, "a list of each kind, and the deletions"
+    assert number > DELETIONS
 
 
 @pytest.mark.faults
@@ -288,43 +300,43 @@ def test_killed_at_every_request_and_repeated_with_less_nothing_is_forgotten(sma
     """What a killed apply wrote is known also to one that does not render its kind any more."""
     for number in itertools.count(1):
         full = small()
-        killed = killed_at(apply_all, full.topology, full.plane.kubeconfig, number, answered=True)
+        killed = kill(apply_all, full, number, answered=True)
         assert_converged(less_of(full))
         if not killed:
             break
-    assert number > SMALL + KINDS
+    assert number > SMALL
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(400)
-def test_killed_at_every_request_of_a_rollback_and_repeated_it_restores(shrunk):
+def test_killed_at_every_write_of_a_rollback_and_repeated_it_restores(shrunk):
     for number in itertools.count(1):
         less, before = shrunk()
         assert apply_all(less.connection, less.topology).failed == ()
-        killed = killed_at(go_back, less.topology, less.plane.kubeconfig, number, answered=number % 2 == 0)
+        killed = kill(go_back, less, number, number % 2 == 0)
         assert go_back(less.connection, less.topology, AFTER).failed == ()
         assert without_history(there(less)).keys() == without_history(before).keys()
         assert history(less)[-1].digest == history(less)[0].digest
         assert requests_of(less, go_back).writes == []
         if not killed:
             break
-    assert number > KINDS + DELETIONS
+    assert number > DELETIONS
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(400)
-def test_killed_at_every_request_of_a_deletion_and_repeated_all_is_gone(small):
+def test_killed_at_every_write_of_a_deletion_and_repeated_all_is_gone(small):
     for number in itertools.count(1):
         full = small()
         assert apply_all(full.connection, full.topology).failed == ()
         answered = number % 2 == 0
-        killed = killed_at(delete_everything, full.topology, full.plane.kubeconfig, number, answered=answered)
+        killed = kill(delete_everything, full, number, answered)
         applied = delete_everything(full.connection, full.topology, AFTER)
         assert [(each.label, each.message) for each in applied.failed] == []
         assert without_history(there(full)).keys() == {("Namespace", full.name)}
         if not killed:
             break
-    assert number > SMALL + KINDS
+    assert number >= SMALL
 
 
 def without_history(found: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
@@ -346,9 +358,9 @@ def test_the_lock_of_a_killed_apply_ends_by_itself(small):
         broken = small()
         assert killed_at(apply_briefly, broken.topology, broken.plane.kubeconfig, number, answered=True)
         begin = time.monotonic()
-        assert apply_all(broken.connection, broken.topology, replace(CLAIM, wait_seconds=30)).failed == ()
-        took = time.monotonic() - begin
-        assert 1 < took < BRIEF.duration_seconds + LOOKS_AGAIN + SLACK, "it is waited for, and not for long"
+        not_long = replace(CLAIM, wait_seconds=BRIEF.duration_seconds + LOOKS_AGAIN + SLACK)
+        assert apply_all(broken.connection, broken.topology, not_long).failed == ()
+        assert time.monotonic() - begin > 0.5, "it is waited for"
         assert_converged(broken)
 
 

@@ -19,9 +19,7 @@ def test_the_hospitals_gang_starts_beside_its_services(site, gangs, wait_until, 
     """Six machines of eight GPUs: the servers take one, so four of five whole ones are left for 4x8."""
     running = gangs(site({"services": {"medical-ai": {"replicas": {"min": servers}, "scale": None}}}))
     running.apply()
-    wait_until(
-        lambda: "" not in running.servers() and len(running.servers()) == servers, "all servers run", 60
-    )
+    wait_until(lambda: "" not in running.servers() and len(running.servers()) == servers, "all servers run")
     assert len(Counter(running.servers())) == 1, "servers stand beside each other"
 
     running.submit("seg3d")

@@ -25,8 +25,8 @@ def test_five_emergencies_in_a_row_and_the_gang_still_has_its_attempts(site, gan
     for number, urgent in enumerate(FIVE, 1):
         running.submit(urgent)
         running.wait_running(urgent, 4)
-        wait_until(lambda: not running.placed("seg3d"), "no part of the gang stays behind", 60)
-        wait_until(lambda number=number: running.retries("seg3d") >= number, "the attempt is counted", 60)
+        wait_until(lambda: not running.placed("seg3d"), "no part of the gang stays behind")
+        wait_until(lambda number=number: running.retries("seg3d") >= number, "the attempt is counted")
         running.delete(urgent)
         running.wait_running("seg3d", 4)
     (spec,) = [each.body["spec"] for each in running.site.objects if each.name == "seg3d"]
@@ -46,7 +46,7 @@ def test_a_gang_with_few_attempts_ends_for_good(site, gangs, wait_until):
         running.submit(urgent)
         running.wait_running(urgent, 4)
         running.delete(urgent)
-    wait_until(lambda: running.phase("few") == "Failed", "few has failed", 60)
+    wait_until(lambda: running.phase("few") == "Failed", "few has failed")
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_an_emergency_takes_nobodys_server_and_ends_nothing_in_vain(site, gangs,
     steady = {"medical-ai": {"scale": None}}  # two servers, whatever no autoscaler says here
     running = gangs(site({"jobs": {"urgent": job(6, priority="emergency")}, "services": steady}))
     running.apply()
-    wait_until(lambda: len([each for each in running.servers() if each]) == 2, "both servers run", 60)
+    wait_until(lambda: len([each for each in running.servers() if each]) == 2, "both servers run")
     before = running.servers()
     running.submit("seg3d")
     running.wait_running("seg3d", 4)
@@ -85,7 +85,7 @@ def test_the_profile_whole_gang_preempts_too(site, gangs, topology, plane, wait_
         running.wait_running("seg3d", 4)
         running.submit("urgent")
         running.wait_running("urgent", 4)
-        wait_until(lambda: running.retries("seg3d") == 1, "the attempt is counted", 60)
+        wait_until(lambda: running.retries("seg3d") == 1, "the attempt is counted")
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_the_profile_queued_keeps_jobs_beyond_the_capability_without_pods(
         running.submit("seg3d")
         running.wait_running("seg3d", 4)
         running.submit("urgent")
-        wait_until(lambda: running.group("urgent").get("phase") == "Pending", "urgent waits in its queue", 60)
+        wait_until(lambda: running.group("urgent").get("phase") == "Pending", "urgent waits in its queue")
         quota = "queue resource quota insufficient"
         path = f"/api/v1/namespaces/{running.site.name}/events"
         wait_until(

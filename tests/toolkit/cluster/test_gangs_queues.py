@@ -35,7 +35,7 @@ def test_a_queue_lends_what_it_deserves_and_takes_it_back(site, gangs, topology,
         running.submit("owner")
         running.wait_running("owner", 4)
         running.wait_waiting("borrower")
-        wait_until(lambda: running.retries("borrower") == 1, "the attempt is counted", 60)
+        wait_until(lambda: running.retries("borrower") == 1, "the attempt is counted")
         running.delete("owner")
         running.wait_running("borrower", 5)
 

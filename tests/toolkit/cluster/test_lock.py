@@ -27,11 +27,13 @@ from toolkit.cluster.request import Connection
 url, token, ca, namespace = sys.argv[1:]
 pool = urllib3.PoolManager(ca_certs=ca)
 connection = Connection("main", "hospital", url, pool, lambda: {"Authorization": f"Bearer {token}"})
-with hold(connection, "site", namespace, Claim("doomed@desk", duration_seconds=2)) as lock:
+with hold(connection, "site", namespace, Claim("doomed@desk", duration_seconds=5)) as lock:
     print(lock.identity, flush=True)
     sys.stdin.read()
 """
-ANNA, BEN = Claim("anna@desk", duration_seconds=2), Claim("ben@desk", duration_seconds=2)
+ANNA, BEN = Claim("anna@desk", duration_seconds=60), Claim("ben@desk", duration_seconds=60)
+HASTY = replace(ANNA, duration_seconds=2)
+"""Looks at its lock often. On a busy machine it may lose it, so a test with it must not say that it has it."""
 
 
 @pytest.fixture
@@ -82,20 +84,26 @@ def test_it_is_given_back_after_an_error_and_after_ctrl_c(connection, namespace,
 
 
 def test_a_holder_that_lives_keeps_it_beyond_its_duration(connection, namespace, plane):
-    with hold(connection, "site", namespace, ANNA) as lock:
-        first = plane.api.get(path(namespace))["spec"]["renewTime"]
-        with pytest.raises(LockedError), hold(connection, "site", namespace, replace(BEN, wait_seconds=4)):
-            pytest.fail("two holders")
-        assert plane.api.get(path(namespace))["spec"]["renewTime"] > first
-        assert lock.reason_to_stop() == ""
+    # A busy machine may be too slow to renew it; then its holder knows, and it is tried with a longer one.
+    for seconds in (2, 6, 20):
+        patient = replace(BEN, wait_seconds=2 * seconds)
+        with hold(connection, "site", namespace, replace(ANNA, duration_seconds=seconds)) as lock:
+            first = plane.api.get(path(namespace))["spec"]["renewTime"]
+            try:
+                with hold(connection, "site", namespace, patient):
+                    assert lock.reason_to_stop(), "two holders"
+            except LockedError:
+                assert plane.api.get(path(namespace))["spec"]["renewTime"] > first
+                return
+    pytest.fail("it was not renewed")
 
 
 def test_who_waits_gets_it_when_it_is_given_back(connection, namespace):
-    first = Lock(connection, path(namespace), replace(ANNA, duration_seconds=60))
+    first = Lock(connection, path(namespace), ANNA)
     assert first.take() is None
     giving_back, begin = threading.Timer(0.5, first.release), time.monotonic()
     giving_back.start()
-    with hold(connection, "site", namespace, replace(BEN, wait_seconds=30)) as second:
+    with hold(connection, "site", namespace, replace(BEN, wait_seconds=60)) as second:
         assert time.monotonic() - begin >= 0.5, "not before"
         assert second.reason_to_stop() == ""
     giving_back.join()
@@ -132,7 +140,7 @@ def test_a_killed_holder_leaves_nothing_that_stays(connection, namespace, plane)
     assert plane.api.get(path(namespace))["spec"]["holderIdentity"] == name, (
         "the dead one is still written there"
     )
-    with hold(connection, "site", namespace, replace(BEN, wait_seconds=10)) as lock:
+    with hold(connection, "site", namespace, replace(BEN, wait_seconds=60)) as lock:
         found = plane.api.get(path(namespace))["spec"]
         assert (found["holderIdentity"], found["leaseTransitions"]) == (lock.identity, 2)
 
@@ -160,11 +168,10 @@ def test_of_two_that_find_no_lease_one_wins(connection, namespace, plane):
 
 
 def test_a_broken_lock_stops_its_holder_and_stays_with_who_broke_it(connection, namespace, plane, wait_until):
-    lock = Lock(connection, path(namespace), ANNA)
+    lock = Lock(connection, path(namespace), HASTY)
     assert lock.take() is None
     with hold(connection, "site", namespace, replace(BEN, break_lock=True)) as second:
-        wait_until(lock.reason_to_stop, "the first holder sees it")
-        assert f"taken by {second.identity}" in lock.reason_to_stop()
+        wait_until(lambda: f"taken by {second.identity}" in lock.reason_to_stop(), "the first holder sees it")
         assert second.reason_to_stop() == ""
         lock.release()
         assert holder_of(plane.api.get(path(namespace))).name == second.identity, "not given back by another"
@@ -172,15 +179,14 @@ def test_a_broken_lock_stops_its_holder_and_stays_with_who_broke_it(connection, 
 
 
 def test_a_lease_that_is_gone_is_a_lost_lock(connection, namespace, plane, wait_until):
-    with hold(connection, "site", namespace, ANNA) as lock:
+    with hold(connection, "site", namespace, HASTY) as lock:
         plane.api.delete(path(namespace))
-        wait_until(lock.reason_to_stop, "the holder sees it")
-        assert "gone" in lock.reason_to_stop()
+        wait_until(lambda: "gone" in lock.reason_to_stop(), "the holder sees it")
 
 
 def test_a_renewal_whose_answer_was_lost_is_no_loss(connection, namespace, plane):
     """The Lease has moved on by our own hand: the next renewal meets another resourceVersion."""
-    lock = Lock(connection, path(namespace), replace(ANNA, duration_seconds=60))
+    lock = Lock(connection, path(namespace), ANNA)
     assert lock.take() is None
     plane.api.merge(path(namespace), {"metadata": {"labels": {"seen": "yes"}}})
     assert lock._renew() < 60 / 3
@@ -193,16 +199,16 @@ def test_a_renewal_whose_answer_was_lost_is_no_loss(connection, namespace, plane
 def test_silence_of_the_server_stops_the_holder_before_another_may_begin(
     connection, namespace, free_port, wait_until
 ):
-    lock = Lock(connection, path(namespace), ANNA)
+    lock = Lock(connection, path(namespace), HASTY)
     assert lock.take() is None
     lock._connection = replace(connection, host=f"http://127.0.0.1:{free_port()}")
-    wait_until(lock.reason_to_stop, "the holder gives up", 5)
+    wait_until(lock.reason_to_stop, "the holder gives up")
     assert "could not be renewed" in lock.reason_to_stop()
     lock.release()
 
 
 def test_a_broken_lock_is_not_given_back_by_who_did_not_notice(connection, namespace, plane):
-    lock = Lock(connection, path(namespace), replace(ANNA, duration_seconds=60))
+    lock = Lock(connection, path(namespace), ANNA)
     assert lock.take() is None
     with hold(connection, "site", namespace, replace(BEN, break_lock=True)) as second:
         lock.release()
@@ -211,7 +217,7 @@ def test_a_broken_lock_is_not_given_back_by_who_did_not_notice(connection, names
 
 def test_a_machine_that_slept_has_lost_its_lock(connection, namespace):
     """Its monotonic clock stood still; the time of day went on."""
-    with hold(connection, "site", namespace, replace(ANNA, duration_seconds=60)) as lock:
+    with hold(connection, "site", namespace, ANNA) as lock:
         lock._renewed = (time.monotonic(), time.time() - 55)
         assert "could not be renewed for 55 s" in lock.reason_to_stop()
 

@@ -48,7 +48,7 @@ def test_a_pool_that_is_taken_away_goes_with_exactly_its_objects(two_pools, one_
     site = two_pools()
     site.apply()
     accounts = f"/api/v1/namespaces/{site.name}/serviceaccounts"
-    wait_until(lambda: site.api.items(accounts), "the controllers have made what every namespace gets", 60)
+    wait_until(lambda: site.api.items(accounts), "the controllers have made what every namespace gets")
     before, begin = listing(site), site.requests()
     smaller = one_pool(site)
     shown = smaller.diff().differences

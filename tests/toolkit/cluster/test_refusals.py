@@ -70,10 +70,10 @@ def around(plane: Plane, wait_until: Callable[..., None]) -> Iterator[Plane]:
             made.append(f"{place(body)}/{body['metadata']['name']}")
             plane.api.create(place(body), {key: value for key, value in body.items() if key != "status"})
     close(plane, "corpus-closed", wait_until)
-    wait_until(lambda: running(plane, "corpus", "app=service") == 2, "the service runs", 60)
+    wait_until(lambda: running(plane, "corpus", "app=service") == 2, "the service runs")
     yield plane
     for path in reversed(made):
-        wait_until(partial(taken, plane, "DELETE", path), f"{path} is gone", 30)
+        wait_until(partial(taken, plane, "DELETE", path), f"{path} is gone")
     for name in NAMESPACES:
         plane.api.delete(f"/api/v1/namespaces/{name}")
 
@@ -92,7 +92,7 @@ def taken(plane: Plane, method: str, path: str, body: dict[str, Any] | None = No
 
 
 def close(plane: Plane, queue: str, wait_until: Callable[..., None]) -> None:
-    wait_until(lambda: is_open(plane, queue), f"{queue} is open", 30)
+    wait_until(lambda: is_open(plane, queue), f"{queue} is open")
     target = {
         "apiVersion": "scheduling.volcano.sh/v1beta1",
         "kind": "Queue",
@@ -102,7 +102,7 @@ def close(plane: Plane, queue: str, wait_until: Callable[..., None]) -> None:
     target["uid"] = plane.api.get(f"{QUEUES}/{queue}")["metadata"]["uid"]
     command = {"metadata": {"name": f"close-{queue}"}, "action": "CloseQueue", "target": target}
     plane.api.create(COMMANDS, {"apiVersion": "bus.volcano.sh/v1alpha1", "kind": "Command", **command})
-    wait_until(lambda: not is_open(plane, queue), f"{queue} is closed", 30)
+    wait_until(lambda: not is_open(plane, queue), f"{queue} is closed")
 
 
 def listed(plane: Plane) -> Surroundings:
@@ -198,8 +198,8 @@ def test_five_hundred_generated_jobs_are_refused_by_lint_wherever_the_webhook_re
 def test_queues_are_refused_by_lint_and_by_the_webhook(around, wait_until):
     for body in TREE:
         name = body["metadata"]["name"]
-        wait_until(partial(taken, around, "POST", QUEUES, body), f"{name} is there", 30)
-        wait_until(partial(is_open, around, name), f"{name} is open", 30)
+        wait_until(partial(taken, around, "POST", QUEUES, body), f"{name} is there")
+        wait_until(partial(is_open, around, name), f"{name} is open")
     known = listed(around)
     for code, body in WRONG_QUEUES:
         try:
@@ -214,7 +214,7 @@ def test_queues_are_refused_by_lint_and_by_the_webhook(around, wait_until):
         assert bool(answer) == bool(code), (body, answer)
     for body in reversed(TREE):
         name = body["metadata"]["name"]
-        wait_until(partial(taken, around, "DELETE", f"{QUEUES}/{name}"), f"{name} is gone", 30)
+        wait_until(partial(taken, around, "DELETE", f"{QUEUES}/{name}"), f"{name} is gone")
 
 
 # ---------------------------------------------------------------- the scheduler
@@ -237,16 +237,16 @@ def show_pending(plane: Plane, cases: list[Case], wait_until: Callable[..., None
         body = {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", "spec": {"weight": 1}}
         plane.api.create(QUEUES, {**body, "metadata": {"name": own_queue(case)}})
     for case in cases:
-        wait_until(partial(is_open, plane, own_queue(case)), f"{own_queue(case)} is open", 30)
+        wait_until(partial(is_open, plane, own_queue(case)), f"{own_queue(case)} is open")
     for case in cases:
         submit(plane, case, case.job)
     for case in cases:
-        wait_until(lambda case=case: never_starts(plane, case), f"{case.name} has been judged", 60)
+        wait_until(lambda case=case: never_starts(plane, case), f"{case.name} has been judged")
     for number in (1, 2):  # two gangs that fit: the controllers and the scheduler have gone round since
         canary = right_job(1, 1)
         canary["metadata"]["name"] = name = f"canary-{len(cases)}-{number}"  # a name is used once, see below
         plane.api.create(f"{BATCH}/corpus/jobs", canary)
-        wait_until(lambda name=name: bound(plane, "corpus", name) == 2, f"{name} runs", 60)
+        wait_until(lambda name=name: bound(plane, "corpus", name) == 2, f"{name} runs")
         remove(plane, "corpus", name, wait_until)
     for case in cases:
         name, namespace = case.job["metadata"]["name"], case.job["metadata"]["namespace"]
@@ -259,7 +259,7 @@ def show_pending(plane: Plane, cases: list[Case], wait_until: Callable[..., None
         name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
         submit(plane, case, job)
         started = partial(bound, plane, namespace, name)
-        wait_until(started, f"{case.name}, mended, starts", 60)
+        wait_until(started, f"{case.name}, mended, starts")
         remove(plane, namespace, name, wait_until)
         plane.api.delete(f"{QUEUES}/{own_queue(case)}")
 
@@ -304,5 +304,5 @@ def never_starts(plane: Plane, case: Case) -> bool:
 
 def remove(plane: Plane, namespace: str, job: str, wait_until: Callable[..., None]) -> None:
     plane.api.delete(f"{BATCH}/{namespace}/jobs/{job}")
-    wait_until(lambda: not pods_of(plane, namespace, job), f"{job} is gone", 60)
-    wait_until(lambda: plane.api.gone(f"{BATCH}/{namespace}/jobs/{job}"), f"{job} is deleted", 60)
+    wait_until(lambda: not pods_of(plane, namespace, job), f"{job} is gone")
+    wait_until(lambda: plane.api.gone(f"{BATCH}/{namespace}/jobs/{job}"), f"{job} is deleted")

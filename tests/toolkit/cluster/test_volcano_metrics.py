@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 def exported(port: int) -> dict[str, set[str]]:
     """Give the names of a page's samples, each with its labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
@@ -42,6 +42,6 @@ def test_volcano_exports_what_the_rules_read(site, plane, wait_until):
         return not missing
 
     try:
-        wait_until(all_there, "every series is there", 60)
+        wait_until(all_there, "every series is there")
     except pytest.fail.Exception:
         pytest.fail(f"not exported: {missing}")

@@ -6,7 +6,6 @@ own link never would.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import ssl
@@ -19,10 +18,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import paho.mqtt.client as paho
-import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from tests.conftest import end_mosquitto, program
+from tests.conftest import end_mosquitto, mosquitto_answers, program
 from toolkit.fleet.authority import make_authority
 from toolkit.fleet.enroll import Policy, enroll, revoke
 from toolkit.link.identity import request_identity
@@ -32,7 +30,7 @@ from toolkit.topology.load import load_texts
 from toolkit.topology.topology import Topology
 from toolkit.wire.keyring import Keyring
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 SITE_YAML = """
 version: 1
 name: ward
@@ -105,12 +103,7 @@ class Ward:
             self.process = subprocess.Popen([executable, "-c", str(config)], stdout=log, stderr=log)
 
     def answers(self) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
-            pytest.fail("Mosquitto ended: " + (self.broker / "mosquitto.log").read_text())
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
-        return False
+        return mosquitto_answers(self.process, self.broker / "mosquitto.log", ("127.0.0.1", self.port))
 
     def stop(self) -> None:
         if self.process is not None:

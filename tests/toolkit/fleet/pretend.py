@@ -9,6 +9,7 @@ from queue import Empty
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from toolkit.errors import IntegrityError
+from toolkit.fleet.prometheus import Figures
 from toolkit.fleet.reports import Watch
 from toolkit.fleet.steer import Steering
 from toolkit.link.link import Arrived, Link
@@ -175,12 +176,13 @@ class World:
         for name in names:
             self.devices[name] = Device(name, MemoryLink(self.broker)).start()
 
-    def driver(self, name: str = "steer") -> Steering:
+    def driver(self, name: str = "steer", figures: Figures | None = None) -> Steering:
         """A driver that has collected everything."""
         self.wall += 1
         driver = Steering(
-            MemoryLink(self.broker), TOPICS, KEY, KEYRING, name=name, clock=lambda: self.wall, quiet_seconds=0
-        )
+            MemoryLink(self.broker), TOPICS, KEY, KEYRING, name=name, clock=lambda: self.wall, quiet_seconds=0,
+            figures=figures,
+        )  # fmt: skip
         driver.begin()
         driver.watch.link.connect()
         return driver

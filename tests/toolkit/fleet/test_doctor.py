@@ -33,7 +33,7 @@ def ward(tmp_path: Path, free_port, wait_until, require):
     made = Ward(tmp_path / "ward", free_port())
     made.start()
     try:
-        wait_until(made.answers, "the broker answers", 30)
+        wait_until(made.answers, "the broker answers")
         yield made
     finally:
         made.stop()
@@ -86,7 +86,7 @@ def test_encrypted_and_open_to_everybody(ward: Ward, wait_until) -> None:
     lines = [line for line in text.splitlines() if not line.startswith("acl_file")]
     config.write_text("\n".join(lines) + "\n")
     ward.start(as_it_is=True)
-    wait_until(ward.answers, "the broker answers", 30)
+    wait_until(ward.answers, "the broker answers")
     assert look(operator(ward))[1] == ["D906", "D907"]
 
 
@@ -141,7 +141,7 @@ def test_nothing_stays_behind(mosquitto) -> None:
     watcher.subscribe("#")
     connected(watcher)
     watcher.publish("last", b"last", qos=1)
-    event = watcher.events.get(timeout=30)
+    event = watcher.events.get(timeout=60)
     watcher.close()
     assert isinstance(event, Arrived)
     assert event.topic == "last"

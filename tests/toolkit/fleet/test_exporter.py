@@ -42,7 +42,7 @@ def page(*collectors: Collector, listen: Listen = LOCAL) -> Iterator[str]:
 
 
 def samples(url: str, context: ssl.SSLContext | None = None) -> Samples:
-    with urllib.request.urlopen(url, timeout=20, context=context) as answer:  # noqa: S310 -- ours
+    with urllib.request.urlopen(url, timeout=60, context=context) as answer:  # noqa: S310 -- ours
         text = answer.read().decode()
     return {
         (each.name, frozenset(each.labels.items())): each.value

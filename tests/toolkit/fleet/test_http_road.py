@@ -77,7 +77,7 @@ def ask(
     if context is not None:
         made_connection = http.client.HTTPSConnection("127.0.0.1", made.port, timeout=30, context=context)
     else:
-        made_connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=30)
+        made_connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=60)
     try:
         made_connection.request(method, path, headers=names)
         answer = made_connection.getresponse()
@@ -152,7 +152,7 @@ def test_only_signed_artifacts_are_shown(site: Site, artifact: str, tmp_path: Pa
 
 def test_several_questions_use_one_connection(site: Site, artifact: str) -> None:
     with road(site) as made:
-        connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=60)
         for _ in range(3):
             connection.request("GET", f"/v1/artifacts/{artifact}/index")
             answer = connection.getresponse()
@@ -164,7 +164,7 @@ def test_several_questions_use_one_connection(site: Site, artifact: str) -> None
 
 
 def test_an_answer_ends_where_it_says(site: Site, artifact: str) -> None:
-    with road(site) as made, socket.create_connection(("127.0.0.1", made.port), timeout=30) as raw:
+    with road(site) as made, socket.create_connection(("127.0.0.1", made.port), timeout=60) as raw:
         path = f"/v1/artifacts/{artifact}/chunks"
         raw.sendall(f"GET {path} HTTP/1.1\r\nRange: bytes=10-19\r\nConnection: close\r\n\r\n".encode())
         said = b"".join(iter(lambda: raw.recv(65536), b""))
@@ -288,11 +288,11 @@ def test_too_many_connections_and_too_long_a_head_are_turned_away(
         connections=2, connections_of_one=2, head_bytes=2000, head_seconds=600, idle_seconds=600
     )
     with road(site, limits=limits) as made:
-        held = [socket.create_connection(("127.0.0.1", made.port), timeout=30) for _ in range(2)]
+        held = [socket.create_connection(("127.0.0.1", made.port), timeout=60) for _ in range(2)]
         for each in held:
             each.sendall(f"GET /v1/artifacts/{artifact}/index HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert each.recv(8).startswith(b"HTTP/1.1")
-        with socket.create_connection(("127.0.0.1", made.port), timeout=30) as third:
+        with socket.create_connection(("127.0.0.1", made.port), timeout=60) as third:
             assert third.recv(1) == b""
         assert made.counters.turned_away == 1
         held[0].sendall(b"GET / HTTP/1.1\r\n" + b"A: " + b"b" * 5000 + b"\r\n")
@@ -311,10 +311,10 @@ def test_too_many_connections_and_too_long_a_head_are_turned_away(
 
 def test_one_client_has_a_few_connections(site: Site, artifact: str) -> None:
     with road(site, limits=HttpLimits(connections_of_one=1)) as made:
-        with socket.create_connection(("127.0.0.1", made.port), timeout=30) as first:
+        with socket.create_connection(("127.0.0.1", made.port), timeout=60) as first:
             first.sendall(f"GET /v1/artifacts/{artifact}/index HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert first.recv(8).startswith(b"HTTP/1.1")
-            with socket.create_connection(("127.0.0.1", made.port), timeout=30) as second:
+            with socket.create_connection(("127.0.0.1", made.port), timeout=60) as second:
                 second.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 assert has_ended(second)
         assert made.counters.turned_away == 1
@@ -336,6 +336,6 @@ def test_a_rate_does_not_hold_up_its_end(site: Site, artifact: str) -> None:
             assert thread.is_alive()
         began = time.monotonic()
         made.close()
-        assert ended.wait(30)
+        assert ended.wait(60)
         assert time.monotonic() - began < 25
-        thread.join(30)
+        thread.join(60)

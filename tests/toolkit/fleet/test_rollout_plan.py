@@ -130,3 +130,12 @@ def test_what_is_not_written_is_strict_patient_and_takes_back() -> None:
 def test_a_number_at_the_start_beats_tiers_yaml() -> None:
     rules = settings(abort_if={"refused": ">5%"})
     assert (with_conditions(spec(), rules, 1).max_failed, with_conditions(spec(), rules, 1).limits) == (1, ())
+
+
+def test_queries_of_tiers_yaml_get_the_words_of_the_rollout_and_keep_what_else_they_say() -> None:
+    promql = 'avg(drop{model="$model", version="$version"}) - avg(drop{version="$previous", at=~".*$"})'
+    rules = settings(abort_if={"queries": {"dice-drop": {"promql": promql, "above": 0.02}}})
+    (query,) = with_conditions(spec(), rules).queries
+    assert (query.name, query.above) == ("dice-drop", 0.02)
+    assert f'model="{spec().model}", version="{spec().version}"' in query.promql
+    assert query.promql.endswith('at=~".*$"})')

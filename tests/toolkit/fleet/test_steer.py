@@ -430,6 +430,6 @@ def test_runs_as_a_process_of_its_own_until_it_is_told_to_stop(world: World, wai
 
     wait_until(done, "version 2 is everywhere")
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert not driver.watch.link.online

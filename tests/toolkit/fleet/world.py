@@ -48,14 +48,14 @@ class Asker:
         for topic in (TOPICS.data(self.name), f"{TOPICS.root}/a/+/m"):
             self.link.subscribe(topic, qos=1)
         self.link.connect()
-        assert isinstance(self.link.events.get(timeout=30), Connected)
+        assert isinstance(self.link.events.get(timeout=60), Connected)
 
     def ask(self, artifact: Digest, **fields: object) -> None:
         self.epoch += 1
         request = ChunkRequest(device=self.name, artifact=artifact, epoch=self.epoch, **fields)
         self.link.publish(TOPICS.request(self.name), encode_request(request))
 
-    def await_message(self, wanted: Callable[[Arrived], bool], seconds: float = 15.0) -> Arrived:
+    def await_message(self, wanted: Callable[[Arrived], bool], seconds: float = 60.0) -> Arrived:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -149,7 +149,7 @@ class World:
         operator = self.link(f"operator-{len(self.links)}")
         operator.connect()
         operator.publish(TOPICS.rollout(name), sealed, qos=1, retain=True)
-        assert operator.flush(10)
+        assert operator.flush(60)
 
     def end(self) -> None:
         self.stop.set()

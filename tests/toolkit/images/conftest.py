@@ -141,4 +141,4 @@ def start_registry(
     yield start
     for process in running:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

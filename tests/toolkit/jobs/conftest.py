@@ -38,7 +38,7 @@ def note(name, text):
     part.write_text(str(text))
     part.rename(output / name)
 def wait_for(*names):
-    for _ in range(3000):
+    for _ in range(12000):
         if all((output / name).exists() for name in names):
             return
         threading.Event().wait(0.01)
@@ -284,7 +284,7 @@ def ward(
                 each.api.request("DELETE", path)
     for each in made.values():  # the next test wants the machines
         pods = f"/api/v1/namespaces/{each.name}/pods"
-        wait_until(lambda pods=pods: not plane.api.items(pods), f"{each.name} is empty", 60)
+        wait_until(lambda pods=pods: not plane.api.items(pods), f"{each.name} is empty")
         for path, body in each.surroundings:
             if body["kind"] in {"Namespace", "Queue"}:  # a queue that stays would keep its guarantee
                 with suppress(Refused):

@@ -93,7 +93,7 @@ def test_sigterm_gives_a_worker_time_to_save(plan, wait_until):
     gang = Gang()
     gang.start(workers(job, attempt=1, port=1))
     wait_until(lambda: len(list(job.folder.output.glob("ready-*"))) == 2, "both workers are ready")
-    gang.stop(30)
+    gang.stop(120)
     assert len(list(job.folder.output.glob("saved-*"))) == 2
 
 

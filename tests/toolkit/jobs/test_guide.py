@@ -23,5 +23,5 @@ def test_the_guide_can_be_followed(ward, wait_until):
     for words in commands:
         assert main(site.command(*words)) == 0, words
         if words[0] in {"submit", "resume"}:
-            wait_until(lambda: site.phase("digits") == "Running", "it runs", 60)
+            wait_until(lambda: site.phase("digits") == "Running", "it runs")
     assert site.api.gone(site.path("digits"))

@@ -18,7 +18,7 @@ def test_a_pod_of_the_job_that_came_since_is_nobody_elses(ward, wait_until):
         "spec": {"containers": [{"name": "c", "image": "busybox:1"}], "schedulerName": "nobody"},
     }
     path = f"/api/v1/namespaces/{site.name}"
-    wait_until(lambda: not site.api.gone(f"{path}/serviceaccounts/default"), "pods may be made", 60)
+    wait_until(lambda: not site.api.gone(f"{path}/serviceaccounts/default"), "pods may be made")
     site.api.create(f"{path}/pods", pod)
     foreign = {**pod, "metadata": {"name": "other-worker-0", "labels": {"volcano.sh/job-name": "other"}}}
     site.api.create(f"{path}/pods", foreign)

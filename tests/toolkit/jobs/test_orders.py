@@ -27,7 +27,7 @@ def tiers(capsys):
 
 def started(site, job: str, wait_until) -> None:
     assert main(site.command("submit", job)) == 0
-    wait_until(lambda: site.phase(job) == "Running", f"{job} runs", 60)
+    wait_until(lambda: site.phase(job) == "Running", f"{job} runs")
 
 
 def test_suspend_frees_the_machines_and_resume_takes_them_again(ward, tiers, wait_until):
@@ -45,7 +45,7 @@ def test_suspend_frees_the_machines_and_resume_takes_them_again(ward, tiers, wai
     assert "somebody suspended it" in tiers(site.command("status", "seg3d"))[2]
     code, out, err = tiers(site.command("resume", "seg3d", "--json"))
     assert code == 0, err
-    wait_until(lambda: site.phase("seg3d") == "Running", "it runs again", 60)
+    wait_until(lambda: site.phase("seg3d") == "Running", "it runs again")
     live = site.live("seg3d")
     assert (live["metadata"]["uid"], live["status"]["retryCount"]) == (uid, 1)
     assert "This is retry 1 of 100" in tiers(site.command("status", "seg3d"))[2]
@@ -63,7 +63,7 @@ def test_a_resume_that_volcano_would_turn_into_a_failure_is_refused(ward, tiers,
     assert "tiers job submit digits --replace" in err
     assert site.phase("digits") == "Aborted"
     assert tiers(site.command("submit", "digits", "--replace", "--yes"))[0] == 0
-    wait_until(lambda: site.phase("digits") == "Running", "it runs by the cure", 60)
+    wait_until(lambda: site.phase("digits") == "Running", "it runs by the cure")
 
 
 def test_a_time_out_says_that_the_order_stands(ward, wait_until):
@@ -72,7 +72,7 @@ def test_a_time_out_says_that_the_order_stands(ward, wait_until):
     started(site, "digits", wait_until)
     with pytest.raises(JobError, match="not suspended yet; the order stands"):
         suspend(site.where("digits"), seconds=0)
-    wait_until(lambda: site.phase("digits") == "Aborted", "it is suspended all the same", 60)
+    wait_until(lambda: site.phase("digits") == "Aborted", "it is suspended all the same")
     assert resume(site.where("digits"), seconds=60).sent
 
 
@@ -83,7 +83,7 @@ def test_an_elastic_gang_is_scaled_between_its_bounds(ward, tiers, wait_until):
     assert (code, json.loads(out)) == (
         0, {"job": "seg3d", "before": 4, "after": 3, "lowest": 2, "highest": 4},
     ), err  # fmt: skip
-    wait_until(lambda: len(site.pods("seg3d")) == 3, "one worker goes", 60)
+    wait_until(lambda: len(site.pods("seg3d")) == 3, "one worker goes")
     spec = site.live("seg3d")["spec"]
     assert (spec["minAvailable"], spec["tasks"][0]["replicas"], spec["tasks"][0]["minAvailable"]) == (2, 3, 2)
     before = site.writes()
@@ -93,7 +93,7 @@ def test_an_elastic_gang_is_scaled_between_its_bounds(ward, tiers, wait_until):
         code, _, err = tiers(site.command("scale", "seg3d", "--workers", number))
         assert (code, "can have 2 to 4 workers" in err) == (2, True)
     assert scale(site.where("seg3d"), 4).before == 3
-    wait_until(lambda: len(site.pods("seg3d")) == 4, "it comes back", 60)
+    wait_until(lambda: len(site.pods("seg3d")) == 4, "it comes back")
     code, out, _ = tiers(site.command("submit", "seg3d", "--json"))
     assert (code, json.loads(out)["outcome"]) == (0, "runs already"), "scaling leaves no difference behind"
 

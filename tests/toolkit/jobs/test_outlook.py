@@ -24,6 +24,13 @@ def test_it_says_where_how_much_and_why(hospital):
     assert any(what == "why" and "GPUs of one kind" in value for what, value in rows(plan))
 
 
+def test_it_says_that_data_come_ahead_of_need(topology):
+    data = {"from": "warm", "path": "datasets/seg3d", "bring": "ahead", "budget": "200GiB"}
+    plan = outlook(topology({"jobs": {"seg3d": {"data": data}}}), Lock(), "seg3d")
+    assert dict(rows(plan))["data"] == "warm: datasets/seg3d, ahead of need, 200GiB at most"
+    assert plan.problems == ()
+
+
 def test_two_workers_share_a_machine(topology):
     changed = topology({"jobs": {"seg3d": {"gang": {"workers": 5, "gpus_per_worker": 4}}}})
     assert outlook(changed, Lock(), "seg3d").needs_machines == 3

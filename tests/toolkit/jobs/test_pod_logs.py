@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.plane import HERE, free_ports
+from tests.cluster.plane import HERE
 from tests.cluster.process import Process
+from tests.ports import free_ports
 from toolkit.cli import main
 from toolkit.errors import ClusterError, JobError, UsageError
 from toolkit.jobs.pod_logs import Line, logs
@@ -70,7 +71,7 @@ class Kubelet:
 def running(ward, wait_until):
     site = ward()
     assert main(site.command("submit", "digits")) == 0
-    wait_until(lambda: site.phase("digits") == "Running", "it runs", 60)
+    wait_until(lambda: site.phase("digits") == "Running", "it runs")
     return site
 
 
@@ -113,16 +114,16 @@ def test_followed_logs_come_from_all_ranks_as_they_are_written(running, kubelet,
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    wait_until(lambda: Line(0, "first") in heard, "what was there comes", 30)
+    wait_until(lambda: Line(0, "first") in heard, "what was there comes")
     kubelet.write(1, "second")
-    wait_until(lambda: Line(1, "second") in heard, "what comes later, from the other rank", 30)
+    wait_until(lambda: Line(1, "second") in heard, "what comes later, from the other rank")
     assert len(heard) == 2
 
 
 def test_the_last_words_of_a_failed_worker_stand_in_its_reason(running, kubelet, wait_until, capsys):
     kubelet.write(1, "CUDA error: out of memory")
     running.end("digits", 1, rank=1)
-    wait_until(lambda: running.phase("digits") in {"Failed", "Terminated"}, "it fails", 60)
+    wait_until(lambda: running.phase("digits") in {"Failed", "Terminated"}, "it fails")
     capsys.readouterr()
     assert main(running.command("status", "digits")) == 0
     said = capsys.readouterr().err

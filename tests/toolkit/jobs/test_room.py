@@ -47,6 +47,17 @@ def test_a_pod_asks_for_its_containers_or_for_a_larger_init_container():
     assert ask_of(TEMPLATE) == {GPU: 4, "cpu": 8, "memory": 2**30, "pods": 1}
 
 
+def test_an_init_container_that_goes_on_counts_with_all_that_come_after_it():
+    beside = {"restartPolicy": "Always", "resources": {"requests": {"cpu": "2", "memory": "512Mi"}}}
+    spec = TEMPLATE["spec"]
+    with_it = {"spec": {**spec, "initContainers": [beside]}}
+    assert ask_of(with_it) == {GPU: 4, "cpu": 4, "memory": 3 * 2**29, "pods": 1}
+    before = {"spec": {**spec, "initContainers": [beside, *spec["initContainers"]]}}
+    assert ask_of(before) == {GPU: 4, "cpu": 10, "memory": 3 * 2**29, "pods": 1}
+    after = {"spec": {**spec, "initContainers": [*spec["initContainers"], beside]}}
+    assert ask_of(after) == {GPU: 4, "cpu": 8, "memory": 3 * 2**29, "pods": 1}
+
+
 @pytest.mark.parametrize(
     ("one", "usable", "away"),
     [

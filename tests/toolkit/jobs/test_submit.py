@@ -28,7 +28,7 @@ def test_it_runs_and_the_same_job_again_sends_nothing(ward, tiers, wait_until):
     code, out, err = tiers(site.command("submit", "seg3d", "--json"))
     assert (code, json.loads(out)["outcome"]) == (0, "submitted"), err
     assert "next: tiers job status seg3d" in err
-    wait_until(lambda: site.phase("seg3d") == "Running", "it runs", 60)
+    wait_until(lambda: site.phase("seg3d") == "Running", "it runs")
     before, version = site.writes(), site.live("seg3d")["metadata"]["resourceVersion"]
     assert [verb for verb, _ in before] == ["patch"], "one server-side apply submits a job"
     for words in ((), ("--again",), ("--replace",), ("--dry-run",)):
@@ -60,7 +60,7 @@ def test_what_it_needs_is_missing(ward, tiers):
 def test_another_specification_is_shown_and_only_a_replacement_takes_it(ward, tiers, wait_until):
     site = ward()
     assert tiers(site.command("submit", "seg3d"))[0] == 0
-    wait_until(lambda: site.phase("seg3d") == "Running", "it runs", 60)
+    wait_until(lambda: site.phase("seg3d") == "Running", "it runs")
     uid, before = site.live("seg3d")["metadata"]["uid"], site.writes()
     edited = ward({"jobs": {"seg3d": {"image": "registry.example/seg3d:2.2"}}}, name=site.name)
     code, _, err = tiers(edited.command("submit", "seg3d"))
@@ -74,13 +74,13 @@ def test_another_specification_is_shown_and_only_a_replacement_takes_it(ward, ti
     code, out, err = tiers(edited.command("submit", "seg3d", "--replace", "--yes", "--json"))
     assert (code, json.loads(out)["outcome"]) == (0, "replaced"), err
     assert site.live("seg3d")["metadata"]["uid"] != uid
-    wait_until(lambda: site.phase("seg3d") == "Running", "the new one runs", 60)
+    wait_until(lambda: site.phase("seg3d") == "Running", "the new one runs")
 
 
 def test_priority_changes_in_place(ward, tiers, wait_until):
     site = ward()
     assert tiers(site.command("submit", "seg3d"))[0] == 0
-    wait_until(lambda: site.phase("seg3d") == "Running", "it runs", 60)
+    wait_until(lambda: site.phase("seg3d") == "Running", "it runs")
     uid = site.live("seg3d")["metadata"]["uid"]
     edited = ward({"jobs": {"seg3d": {"priority": "normal"}}}, name=site.name)
     code, out, err = tiers(edited.command("submit", "seg3d", "--yes", "--json"))
@@ -94,7 +94,7 @@ def test_priority_changes_in_place(ward, tiers, wait_until):
 def test_what_has_ended_runs_anew_only_when_asked(ward, tiers, wait_until):
     site = ward()
     assert tiers(site.command("submit", "digits"))[0] == 0
-    wait_until(lambda: site.phase("digits") == "Running", "it runs", 60)
+    wait_until(lambda: site.phase("digits") == "Running", "it runs")
     site.end("digits", 0)
     code, _, err = tiers(site.command("submit", "digits", "--wait"))
     assert code == 0, err
@@ -114,9 +114,9 @@ def test_what_has_ended_runs_anew_only_when_asked(ward, tiers, wait_until):
 def test_a_failed_job_is_told_with_rank_and_code_and_runs_again(ward, tiers, wait_until):
     site = ward()
     assert tiers(site.command("submit", "digits"))[0] == 0
-    wait_until(lambda: site.phase("digits") == "Running", "it runs", 60)
+    wait_until(lambda: site.phase("digits") == "Running", "it runs")
     site.end("digits", 3, rank=1)
-    wait_until(lambda: site.phase("digits") in {"Failed", "Terminated"}, "it fails", 60)
+    wait_until(lambda: site.phase("digits") in {"Failed", "Terminated"}, "it fails")
     code, _, err = tiers(site.command("submit", "digits", "--wait"))
     assert code == 1
     assert "rank 1 on a100-" in err
@@ -125,7 +125,7 @@ def test_a_failed_job_is_told_with_rank_and_code_and_runs_again(ward, tiers, wai
     code, _, err = tiers(site.command("submit", "digits"))
     assert (code, "--again" in err) == (1, True)
     assert tiers(site.command("submit", "digits", "--again"))[0] == 0
-    wait_until(lambda: site.phase("digits") == "Running", "it runs again", 60)
+    wait_until(lambda: site.phase("digits") == "Running", "it runs again")
 
 
 def test_a_job_that_tiers_did_not_submit_is_left_alone(ward, tiers):
@@ -143,7 +143,7 @@ def test_a_job_that_tiers_did_not_submit_is_left_alone(ward, tiers):
 def test_what_somebody_else_changed_is_not_taken_over(ward, tiers, wait_until):
     site = ward()
     assert tiers(site.command("submit", "digits"))[0] == 0
-    wait_until(lambda: site.phase("digits") == "Running", "it runs", 60)
+    wait_until(lambda: site.phase("digits") == "Running", "it runs")
     site.api.merge(
         site.path("digits"), {"spec": {"priorityClassName": f"{site.name}-normal"}}, manager="kubectl-edit"
     )
@@ -178,8 +178,8 @@ def test_a_user_who_may_only_submit_here_can_submit(ward, tiers, wait_until):
     def submitted() -> bool:
         return tiers(site.command("submit", "seg3d", user="guest"))[0] == 0
 
-    wait_until(submitted, "the role holds", 30)
-    wait_until(lambda: site.phase("seg3d") == "Running", "it runs", 60)
+    wait_until(submitted, "the role holds")
+    wait_until(lambda: site.phase("seg3d") == "Running", "it runs")
     code, out, err = tiers(site.command("submit", "seg3d", "--json", user="guest"))
     assert (code, json.loads(out)["outcome"]) == (0, "runs already"), err
 

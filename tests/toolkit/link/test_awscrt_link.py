@@ -39,7 +39,8 @@ class Relay:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         self._ends: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+        self._threads[0].start()
 
     def cut(self) -> None:
         for end in self._ends:
@@ -49,8 +50,14 @@ class Relay:
                 continue
 
     def close(self) -> None:
-        self._server.close()
+        """Close every socket here: left to the garbage collector it would be a warning in whichever test comes next."""
+        self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
+        self._threads[0].join(60)
         self.cut()
+        for thread in self._threads:
+            thread.join(60)
+        for end in (self._server, *self._ends):
+            end.close()
 
     def _serve(self) -> None:
         while True:
@@ -65,7 +72,8 @@ class Relay:
                 continue
             self._ends += [near, far]
             for one, other in ((near, far), (far, near)):
-                threading.Thread(target=_copy, args=(one, other), daemon=True).start()
+                self._threads.append(threading.Thread(target=_copy, args=(one, other), daemon=True))
+                self._threads[-1].start()
 
 
 def _copy(one: socket.socket, other: socket.socket) -> None:
@@ -138,7 +146,7 @@ def _first_event(settings: LinkSettings) -> Disconnected:
     link = choose.make_link(settings)
     link.connect()
     try:
-        event = link.events.get(timeout=30)
+        event = link.events.get(timeout=60)
     finally:
         link.close()
     assert isinstance(event, Disconnected)
@@ -200,7 +208,7 @@ def test_a_slow_owner_slows_the_network_and_memory_stays_small(awscrt_world: Aws
     arrival(sender, "echo")
     assert slow.events.qsize() < MAX_QUEUED_EVENTS + 64
     for _ in range(3 * MAX_QUEUED_EVENTS):
-        assert isinstance(slow.events.get(timeout=10), Arrived)
+        assert isinstance(slow.events.get(timeout=60), Arrived)
 
 
 @pytest.mark.broker
@@ -224,8 +232,8 @@ def test_a_link_that_owns_a_full_queue_closes(awscrt_world: AwscrtWorld) -> None
     connected(slow)
     for _ in range(MAX_QUEUED_EVENTS + 50):
         sender.publish("t", b"x", qos=1)
-    assert sender.flush(20)
+    assert sender.flush(60)
     before = time.monotonic()
     slow.close()
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 30
     assert slow._stopped.is_set()

@@ -154,3 +154,14 @@ def test_a_message_is_written_in_pieces_and_nothing_gets_between_them(ends: Ends
         pass
     expiry = b"\x02\x00\x00\x00\x1e"
     assert bytes(got) == publish("t", payload, properties=expiry) + publish("t", b"", properties=expiry)
+
+
+def test_a_message_with_a_letter_is_left_to_paho(ends: Ends) -> None:
+    lettered = publish("t", b"question", properties=b"\x08\x00\x06answer")
+    damaged = publish("t", b"", properties=b"")[:-1] + b"\x7f"  # properties that end beyond the packet
+    ends.take(lettered + publish("t", b"plain"))
+    assert ends.came == [("t", b"plain", False)]
+    assert ends.lane.recv(1000) == lettered
+    ends.take(damaged)
+    with pytest.raises(OSError, match="damaged"):
+        ends.lane.recv(1)

@@ -23,6 +23,7 @@ _names = count()
 class PahoWorld:
     def __init__(self, folder: Path, kind: str) -> None:
         self.folder, self.kind, self.shares = folder, kind, kind == "mosquitto"
+        self.letters = self.shares
         self.links: list[PahoLink] = []
         self.broker: LocalBroker | None = start_broker(folder, kind=kind)
         self.port = self.broker.port
@@ -90,7 +91,7 @@ def test_says_why_it_cannot_connect(free_port) -> None:
     port = free_port()
     link = PahoLink(_settings(port))
     link.connect()
-    event = link.events.get(timeout=30)
+    event = link.events.get(timeout=60)
     link.close()
     assert isinstance(event, Disconnected)
     assert f"127.0.0.1:{port}" in event.reason
@@ -101,7 +102,7 @@ def test_gives_up_on_a_server_that_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         link = PahoLink(_settings(server.getsockname()[1], connect_seconds=0.2))
         link.connect()
-        event = link.events.get(timeout=30)
+        event = link.events.get(timeout=60)
         link.close()
     assert isinstance(event, Disconnected)
     assert "does not speak MQTT" in event.reason
@@ -127,7 +128,7 @@ def test_a_refused_login_is_told(mosquitto) -> None:
     mosquitto.start()
     link = PahoLink(_settings(mosquitto.port))
     link.connect()
-    event = link.events.get(timeout=30)
+    event = link.events.get(timeout=60)
     link.close()
     assert isinstance(event, Disconnected)
     assert "Not authorized" in event.reason
@@ -151,7 +152,7 @@ def test_a_slow_owner_slows_the_network_and_memory_stays_small(
     arrival(sender, "echo")
     assert slow.events.qsize() < MAX_QUEUED_EVENTS + 64
     for _ in range(3 * MAX_QUEUED_EVENTS):
-        assert isinstance(slow.events.get(timeout=30), Arrived)
+        assert isinstance(slow.events.get(timeout=60), Arrived)
 
 
 @pytest.mark.broker
@@ -179,7 +180,7 @@ def test_large_messages_of_both_kinds_do_not_get_into_each_other(mosquitto_world
     for each in range(number):
         sender.publish("t/0", payload + b"%d" % each)
         sender.publish("t/1", payload + b"%d" % each, qos=1)
-    assert sender.flush(20)
+    assert sender.flush(60)
     got: dict[str, list[bytes]] = {}
     for _ in range(2 * number):
         event = await_event(receiver, lambda event: isinstance(event, Arrived))

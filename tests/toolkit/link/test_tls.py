@@ -116,7 +116,7 @@ def test_both_sides_show_a_certificate_and_large_messages_pass(
         link.publish("t", payload, qos=1)
     for _ in range(20):
         assert arrival(link, "t").payload == payload
-    assert link.flush(10)
+    assert link.flush(60)
     link.close()
 
 
@@ -147,7 +147,7 @@ def test_a_device_without_a_certificate_is_not_let_in(
 ) -> None:
     link = make_link(_settings(broker.port, TlsSettings(str(authority.file)), client))
     link.connect()
-    event = link.events.get(timeout=30)
+    event = link.events.get(timeout=60)
     link.close()
     assert isinstance(event, Disconnected)
     assert str(broker.port) in event.reason

@@ -76,10 +76,10 @@ class Ci:
             yield
         finally:
             over.set()
-            thread.join(20)
+            thread.join(60)
 
     def promote(self, version: str = "", **more: object) -> Promotion:
-        seconds = more.pop("seconds", 30.0)
+        seconds = more.pop("seconds", 100.0)
         request = PromoteRequest("digits", version, seconds=seconds)
         return promote(
             self.topology, self.site.store, self.connect, self.site.key, self.site.keyring, request, **more

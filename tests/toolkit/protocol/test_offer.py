@@ -26,6 +26,7 @@ from toolkit.wire.index import ChunkRef, Entry, Index, encode_index, file_entry,
 from toolkit.wire.keyring import Keyring, TrustedKey
 from toolkit.wire.manifest import Golden, Manifest, Range, Requires, decode_manifest, encode_manifest
 from toolkit.wire.signature import seal
+from toolkit.wire.stages import Stage, Stages
 
 KEY, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 KEYRING = Keyring(keys=(TrustedKey(public=KEY.public_key().public_bytes_raw(), roles=("registry",)),))
@@ -52,6 +53,7 @@ ABLE = Ability(
     l4t="36.4.3",
     tensorrt="10.3.0.post1",
     compute_capability="8.7",
+    stages=frozenset({"argmax@1", "resize@1"}),
 )
 
 
@@ -112,6 +114,9 @@ def test_a_manifest_that_the_device_can_run_is_taken() -> None:
         (changed(requires=Requires(l4t=Range(below="36.4.3"))), "wrong-l4t"),
         (changed(requires=Requires(tensorrt=Range(at_least="10.3.1"))), "wrong-tensorrt"),
         (changed(requires=Requires(compute_capabilities=("8.6", "8.9"))), "wrong-gpu"),
+        (changed(stages=Stages(post=(Stage(name="nms", of=("a", "b")),))), "unknown-stage"),
+        (changed(stages=Stages(post=(Stage(name="argmax", version=2, of=("y",)),))), "unknown-stage"),
+        (changed(stages=Stages(post=(Stage(name="argmax", of=("y",), params={"axis": 0}),))), "bad-manifest"),
         (changed(requires=Requires(disk_bytes=20_000)), "no-space"),
         (changed(total_bytes=5_001), "no-space"),
     ],
@@ -140,6 +145,18 @@ def test_a_device_that_has_none_of_it_is_refused_and_told_so() -> None:
         assert code(answer) == word
         assert "this device has no" in answer.reason
     assert judge(changed(requires=Requires()), bare, floor=0, held_bytes=0) is None
+
+
+def test_a_stage_that_a_package_would_bring_is_refused_with_that_package() -> None:
+    for stage, cure in (("decode-dicom", "install tiers[dicom]"), ("decode-film", "update tiers-edge")):
+        answer = judge(
+            changed(stages=Stages(pre=(Stage(name=stage, of=("x",)),))), ABLE, floor=0, held_bytes=0
+        )
+        assert code(answer) == "unknown-stage"
+        assert f"{stage}@1" in answer.reason
+        assert cure in answer.reason
+    known = Stages(post=(Stage(name="argmax", of=("y",)),))
+    assert judge(changed(stages=known), ABLE, floor=0, held_bytes=0) is None
 
 
 NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=4)

@@ -8,7 +8,7 @@ from tests.toolkit.protocol.test_waves import ACTIVE, DEVICES, OLD_ACTIVE, REFUS
 from toolkit.protocol.waves import Progress, RolloutState, Step, step
 from toolkit.protocol.waves_pace import rate
 from toolkit.wire.report import ModelReport, Served
-from toolkit.wire.rollout import Limit, Measured, Pace, Retry, Rollout, Wave
+from toolkit.wire.rollout import Limit, Measured, Pace, Query, Retry, Rollout, Wave
 from toolkit.wire.states import InstallState
 
 ALL = dict.fromkeys(DEVICES, True)
@@ -350,3 +350,28 @@ def test_a_clock_that_goes_back_ends_nothing_early_and_not_much_later():
     back = later(intent, told, {}, 5.0)
     assert later(intent, back, {}, 44.0).progress.state is RolloutState.RUNNING
     assert later(intent, back, {}, 45.0).progress.state is RolloutState.TIMED_OUT
+
+
+# ---------------------------------------------------------------- figures of Prometheus
+DROP = Query(name="dice-drop", promql="avg(edge_dice_drop)", above=0.02)
+
+
+def test_no_wave_ends_while_a_figure_is_not_known():
+    intent, reports = rollout(waves=TWICE, queries=(DROP,)), dict.fromkeys(DEVICES, ACTIVE)
+    blind = step(intent, reports, Progress(), 0.0)
+    assert (blind.progress.state, blind.progress.wave) == (RolloutState.SOAKING, 0)
+    assert str(blind.gates[-1]) == "query-dice-drop: no figure of Prometheus yet, limit 0.02"
+    other = later(intent, blind, reports, 9.0, figures={"another": 0.0})
+    assert other.progress.wave == 0
+    known = later(intent, other, reports, 10.0, figures={"dice-drop": 0.02})
+    assert known.progress.state is RolloutState.SUCCEEDED
+    assert not any(gate.broken for gate in known.gates), "the limit itself is still good"
+
+
+def test_a_figure_above_its_limit_fails_the_rollout_and_says_so():
+    intent, reports = rollout(waves=TWICE, queries=(DROP,)), {DEVICES[0]: ACTIVE}
+    decided = step(intent, reports, Progress(), 0.0, figures={"dice-drop": 0.0201})
+    assert decided.progress.state is RolloutState.FAILED
+    assert decided.progress.why == "query-dice-drop: 0.0201, limit 0.02"
+    gone = later(intent, decided, reports, 1.0)
+    assert gone.progress.state is RolloutState.FAILED, "a verdict stays when the figure is gone"

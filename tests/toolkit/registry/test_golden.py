@@ -10,7 +10,6 @@ import pytest
 from tests.toolkit.registry.making import make_model
 from toolkit.errors import IntegrityError, RegistryError
 from toolkit.registry.golden import GoldenNames, check_against, read_golden_names
-from toolkit.registry.onnx_header import OnnxHeader
 
 ONE = np.zeros((1, 1), dtype=np.float32)
 
@@ -65,7 +64,7 @@ def test_what_is_no_zip_or_not_there(tmp_path: Path) -> None:
     ],
 )
 def test_names_must_fit_the_model(golden: GoldenNames, message: str) -> None:
-    header = OnnxHeader(10, {"": 20}, ("x",), ("y", "other"))
-    check_against(GoldenNames(("x",), ("y",), labels=False), header, file=Path("g"))
+    model = (("x",), ("y", "other"))
+    check_against(GoldenNames(("x",), ("y",), labels=False), *model, file=Path("g"))
     with pytest.raises(IntegrityError, match=message):
-        check_against(golden, header, file=Path("g"))
+        check_against(golden, *model, file=Path("g"))

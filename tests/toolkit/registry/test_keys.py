@@ -11,7 +11,6 @@ from toolkit.errors import IntegrityError, RegistryError, SignatureError
 from toolkit.registry.keys import (
     make_key,
     make_keyring,
-    open_to_others,
     read_key,
     read_keyring,
     write_keyring,
@@ -68,18 +67,3 @@ def test_a_keyring_that_is_none(tmp_path: Path) -> None:
         read_keyring(tmp_path / "k.json")
     with pytest.raises(RegistryError, match="cannot be written"):
         write_keyring(tmp_path / "none" / "k.json", make_keyring({}))
-
-
-@pytest.mark.parametrize(
-    ("mode", "owner", "is_open"),
-    [
-        (0o600, 10, False),
-        (0o440, 10, True),
-        (0o440, 0, False),
-        (0o640, 0, False),
-        (0o444, 0, True),
-        (0o460, 0, True),
-    ],
-)
-def test_a_mounted_secret_may_be_read_by_the_group_of_the_pod(mode: int, owner: int, is_open: bool) -> None:
-    assert open_to_others(mode, owner=owner, user=10) is is_open

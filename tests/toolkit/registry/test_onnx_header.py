@@ -67,3 +67,21 @@ def test_an_empty_and_a_missing_file(tmp_path: Path) -> None:
 def test_arbitrary_bytes_give_a_header_or_our_error(data: bytes) -> None:
     with suppress(IntegrityError):
         assert parse_onnx_header(data, what="it").outputs
+
+
+def test_types_and_shapes_are_told_as_far_as_the_file_tells_them(tmp_path: Path) -> None:
+    model = onnx.load(make_model(tmp_path)[0])
+    more = [
+        helper.make_tensor_value_info("half", onnx.TensorProto.FLOAT16, [2, None, "rows"]),
+        helper.make_tensor_value_info("scalar", onnx.TensorProto.INT64, []),
+        helper.make_tensor_value_info("text", onnx.TensorProto.STRING, [2]),
+        helper.make_tensor_value_info("shapeless", onnx.TensorProto.FLOAT, None),
+    ]
+    model.graph.output.extend(more)
+    forms = parse_onnx_header(model.SerializeToString(), what="it").forms
+    assert {name: str(form) for name, form in forms.items()} == {
+        "x": "float32[?, 4]",
+        "y": "float32[?, 3]",
+        "half": "float16[2, ?, ?]",
+        "scalar": "int64[]",
+    }

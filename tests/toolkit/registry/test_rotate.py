@@ -39,6 +39,13 @@ def test_old_and_new_count_until_the_old_is_retired(keyring: Path) -> None:
     assert [key.name for key in read_keyring(keyring).keys] == ["operator", "registry-2"]
 
 
+def test_a_keyring_has_the_lowest_number_that_can_say_its_roles(keyring: Path) -> None:
+    assert read_keyring(keyring).format == 1
+    assert add_key(keyring, keyring.parent / "receiver.pem", ["receiver"]).format == 2
+    assert read_keyring(keyring).format == 2
+    assert add_key(keyring, keyring.parent / "builder.pem", ["builder"]).format == 2
+
+
 def test_the_last_of_a_role_stays(keyring: Path) -> None:
     before = keyring.read_bytes()
     with pytest.raises(GateRefusedError, match="only key that may sign as operator") as caught:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pytest
-
 from tests.cluster.certificates import Authority
-from tests.conftest import end_mosquitto, program
+from tests.conftest import end_mosquitto, mosquitto_answers, program
 from toolkit.link.paho_link import PahoLink
 from toolkit.link.settings import TlsSettings, settings_from_url
 from toolkit.render.broker import CERTIFICATE_FOLDER, CLIENTS_FOLDER, CONFIG_FOLDER, DATA_FOLDER, HEALTH_PORT
@@ -79,12 +75,7 @@ class ClinicBroker:
 
     def answers(self) -> bool:
         """Tell whether the port of everybody takes connections; fail when Mosquitto has ended."""
-        assert self.process is not None
-        if self.process.poll() is not None:
-            pytest.fail("Mosquitto ended: " + (self.folder / "mosquitto.log").read_text())
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
-        return False
+        return mosquitto_answers(self.process, self.folder / "mosquitto.log", ("127.0.0.1", self.port))
 
     def stop(self) -> None:
         """End it."""

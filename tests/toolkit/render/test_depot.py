@@ -103,14 +103,14 @@ class Pod:
         program, *words = self.container[probe]["exec"]["command"]
         assert program == "python"
         command = [sys.executable, *map(self.here, words)]
-        return subprocess.run(command, capture_output=True, check=False, timeout=20).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
 
     def figures(self, broker: ClinicBroker) -> set[str]:
         """Ask as Prometheus does: by the rendered port, and by the certificate of the Secret; give all names."""
         assert {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT} in self.container["ports"]
         trusting = ssl.create_default_context(cafile=str(broker.authority.ca))
         url = f"https://127.0.0.1:{self.metrics_port}/metrics"
-        with urllib.request.urlopen(url, timeout=20, context=trusting) as answer:
+        with urllib.request.urlopen(url, timeout=60, context=trusting) as answer:
             text = answer.read().decode()
         families = text_string_to_metric_families(text)
         return {each.name for family in families for each in family.samples}
@@ -120,7 +120,7 @@ class Pod:
         tls = broker.files_of(device)
         trusting = ssl.create_default_context(cafile=tls.ca_file)
         trusting.load_cert_chain(tls.certificate_file, tls.key_file)
-        asked = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=20, context=trusting)
+        asked = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=60, context=trusting)
         try:
             asked.request("GET", f"/v1/artifacts/{'a' * 64}/chunks", headers={"Range": "bytes=0-9"})
             return asked.getresponse().status
@@ -130,7 +130,7 @@ class Pod:
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_the_depot_answers_a_device_over_the_rendered_broker(tmp_path, broker, s
     before = sorted(registry.rglob("*"))
     pod.start()
     try:
-        wait_until(lambda: pod.passes("startupProbe"), "the depot shows a sign of life", seconds=30)
+        wait_until(lambda: pod.passes("startupProbe"), "the depot shows a sign of life")
         assert pod.passes("livenessProbe")
         device = broker.link("cart-1")
         device.subscribe(TOPICS.data("cart-1"))
@@ -192,7 +192,7 @@ def test_the_driver_takes_its_place_at_the_rendered_broker(tmp_path, broker, sec
     pod.start()
     try:
         # It shows life only after it has heard its own echo and all that is retained: the broker lets it.
-        wait_until(lambda: pod.passes("startupProbe"), "the driver shows a sign of life", seconds=30)
+        wait_until(lambda: pod.passes("startupProbe"), "the driver shows a sign of life")
         assert "tiers_driver_active" in pod.figures(broker)
     finally:
         assert pod.stop() == 0
@@ -204,7 +204,7 @@ def test_without_the_broker_there_is_no_sign_of_life_and_the_process_ends(tmp_pa
     broker.stop()
     pod.start()
     assert pod.process is not None
-    assert pod.process.wait(timeout=30) == 5, "unreachable: the kubelet tries again"
+    assert pod.process.wait(timeout=60) == 5, "unreachable: the kubelet tries again"
     assert not Path(pod.here(ALIVE_FILE)).exists()
 
 
@@ -240,6 +240,25 @@ def test_the_small_site_is_a_tiers_yaml_and_says_no_more_than_it_must():
     assert (small.name, small.registry.url) == ("clinic", "file:///srv/registry")
     assert small.broker.certificate.file == "/etc/tiers/identity/tls.crt"
     assert [*small.jobs, *small.routes, *small.models] == []
+
+
+def test_a_registry_with_a_login_is_reached_with_files_that_the_depot_sees(topology):
+    registry = {
+        "url": "sftp://models@files.example/registry",
+        "credentials": {"secret": "registry-login"},
+        "known_hosts": {"secret": "registry-login/hosts"},
+    }
+    changed = topology({"registry": registry, "depot": {"pool": "nvme", "keyring": {"secret": "site-keys"}}})
+    objects = [each.body for each in render(changed) if each.source == "depot"]
+    (config,) = [body["data"]["tiers.yaml"] for body in objects if body["kind"] == "ConfigMap"]
+    folder = "/etc/tiers/credentials/registry-login"
+    assert json.loads(config)["registry"] == {
+        "url": "sftp://models@files.example/registry",
+        "credentials": {"file": f"{folder}/ssh-privatekey"},
+        "known_hosts": {"file": f"{folder}/hosts"},
+    }
+    (pod,) = [body["spec"]["template"]["spec"] for body in objects if body["kind"] == "Deployment"]
+    assert folder in {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
 
 
 def test_a_broker_elsewhere_is_reached_at_its_own_address_with_a_login(topology):

@@ -7,13 +7,23 @@ import json
 import pytest
 
 from edge_runtime.config import read_settings
-from toolkit.errors import RenderError
+from toolkit.errors import RenderError, TopologyError
+from toolkit.render.device import device_config, service_config
 from toolkit.render.lock import Lock
 from toolkit.render.objects import render
 from toolkit.sync.task import decode_task
-from toolkit.wire.device_config import InstallWindow, decode_device_config
+from toolkit.topology.settings import Doors
+from toolkit.topology.units import Bytes
+from toolkit.wire.device_config import (
+    CacheConfig,
+    InstallWindow,
+    ServingConfig,
+    ShadowConfig,
+    decode_device_config,
+)
 from toolkit.wire.document import encode_json
 from toolkit.wire.keyring import Keyring
+from toolkit.wire.offload import OffloadConfig
 
 PINNED = Lock(images={"registry.example/tiers-edge:1.0": "sha256:" + "a" * 64})
 
@@ -62,7 +72,7 @@ def test_no_runtime_class(pod):
 
 def test_all_that_lasts_is_on_the_devices_own_disk(pod, container):
     sources = {next(key for key in volume if key != "name") for volume in pod["volumes"]}
-    assert sources == {"configMap", "emptyDir", "hostPath"}
+    assert sources == {"configMap", "emptyDir", "hostPath", "secret"}
     folders = {volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
     assert folders == {"/var/lib/tiers/state", "/var/lib/tiers/data"}
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
@@ -134,6 +144,40 @@ def test_the_configuration_is_one_that_the_daemon_reads(hospital):
         ("us-segmentation-lite", "auto", 1, 100),
     ]
     assert config.disk_budget_bytes == 8 * 2**30
+    assert config.outbox.max_bytes == 4 * 2**30
+
+
+def test_how_a_new_version_is_tried_and_what_memory_models_may_take_reach_the_device(topology):
+    serving = {
+        "load": "lazy",
+        "trial": {"share": "10%", "time": "30m"},
+        "shadow": {"requests": 50, "time": "2m", "max_difference": 0.05},
+    }
+    changed = topology(
+        {
+            "models": {"us-segmentation": {"serving": serving}},
+            "tiers": {"edge": {"settings": {"memory": "4GiB"}}},
+        }
+    )
+    config = configuration(changed, "tiers-edge-ultrasound-jetson-orin-nx")
+    model = config.models[0]
+    assert (model.load, model.trial_share, model.probation_seconds) == ("lazy", 0.1, 1800.0)
+    assert model.shadow == ShadowConfig(requests=50, seconds=120.0, max_difference=0.05)
+    assert config.memory_budget_bytes == 4 * 2**30
+
+
+def test_what_is_kept_and_who_may_ask_reaches_the_device(topology, hospital):
+    name = "tiers-edge-ultrasound-jetson-orin-nx"
+    assert not configuration(hospital, name).serving.mqtt
+    cache = {"key": "text", "follow": True, "memory": "8MiB", "disk": "0B", "prefetch": True}
+    changed = topology(
+        {"broker": {"inference": True}, "models": {"us-segmentation": {"serving": {"cache": cache}}}}
+    )
+    config = configuration(changed, name)
+    kept = CacheConfig(
+        kind="text", ttl_seconds=604800.0, follow=True, memory_bytes=8 * 2**20, disk_bytes=0, prefetch=True
+    )
+    assert (config.serving.mqtt, config.models[0].cache) == (True, kept)
 
 
 def test_routes_that_begin_on_the_device_come_with_it(hospital):
@@ -268,3 +312,57 @@ def test_a_broker_without_encryption_needs_no_certificate(topology):
         topology({"broker": {"url": "mqtt://10.0.0.1"}}), "tiers-edge-ultrasound-jetson-orin-nx"
     )
     assert (config.broker.port, config.broker.tls, config.broker.key_file) == (1883, False, "")
+
+
+# ---------------------------------------------------------------- who else answers
+def test_what_a_device_offloads_goes_to_the_service_of_that_tier(topology, schema_errors):
+    hospital = topology({})
+    name = "tiers-edge-ultrasound-jetson-orin-nx"
+    model, lite = configuration(hospital, name).models
+    folder = "/etc/tiers/offload/medical-ai"
+    assert model.offload == OffloadConfig(
+        url="https://medical-ai.medical-imaging.svc:8080",
+        ca_file=f"{folder}/ca.crt",
+        token_file=f"{folder}/token",
+    )
+    assert lite.offload is None
+    body = agents(hospital)[name]
+    pod = body["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    secret = {"secretName": "medical-ai-offload", "optional": True, "defaultMode": 0o440}
+    assert volumes["offload-0"]["secret"] == secret
+    mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    assert mounts["offload-0"] == folder
+    assert schema_errors(body) == []
+    own = topology({"services": {"medical-ai": {"url": "https://ai.hospital.example"}}})
+    assert configuration(own, name).models[0].offload.url == "https://ai.hospital.example"
+
+
+def test_a_service_offloads_nothing_and_a_pool_without_offload_mounts_nothing(topology):
+    hospital = topology({})
+    assert all(model.offload is None for model in service_config(hospital, "medical-ai").models)
+    pod = agents(hospital)["tiers-edge-endoscopy-jetson-orin-nano"]["spec"]["template"]["spec"]
+    assert not [each for each in pod["volumes"] if each["name"].startswith("offload")]
+
+
+def test_an_address_without_encryption_is_refused(topology):
+    with pytest.raises(TopologyError) as refusal:
+        topology({"services": {"medical-ai": {"url": "http://ai.hospital.example"}}})
+    assert "'url' String should match pattern '^https://'" in str(refusal.value.problems[0])
+
+
+def test_the_outbox_of_the_settings_reaches_the_device(hospital):
+    placed = hospital.pool("ultrasound")
+    settings = hospital.settings_of(placed).model_copy(update={"outbox": Bytes.parse("64MiB")})
+    config = device_config(hospital, placed, settings)
+    assert (config.outbox.max_bytes, config.format) == (64 * 2**20, 3)
+
+
+def test_the_doors_of_the_settings_open_on_the_device(hospital):
+    placed = hospital.pool("ultrasound")
+    doors = Doors(unix_socket=True, client_requests=16, client_rate=2.5, access_log=True)
+    settings = hospital.settings_of(placed).model_copy(update={"doors": doors})
+    serving = device_config(hospital, placed, settings).serving
+    assert (serving.unix_socket, serving.host) == ("/var/lib/tiers/state/serving.sock", "127.0.0.1")
+    assert (serving.client_requests, serving.client_rate, serving.access_log) == (16, 2.5, True)
+    assert device_config(hospital, placed).serving == ServingConfig()

@@ -168,7 +168,7 @@ def test_data_and_checkpoints_lie_on_the_storage_of_the_jobs_tier(topology):
 
 
 def test_a_storage_that_is_no_folder_is_named_and_not_mounted(topology):
-    changed = topology({"tiers": {"hot": {"storage": {"url": "s3://scratch/jobs/"}}}})
+    changed = topology({"tiers": {"hot": {"storage": {"url": "s3://scratch/jobs/", "layout": "packs"}}}})
     body = gang(changed, Lock(), "seg3d").body
     assert environment(body)["TIERS_DATA"] == "s3://scratch/jobs/datasets/seg3d"
     assert [volume["name"] for volume in pod(body)["volumes"]] == ["shared-memory", "tmp"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from toolkit.errors import RenderError
-from toolkit.render.job_template import stage_task
 from toolkit.render.objects import render
+from toolkit.render.staging import stage_tasks
 from toolkit.sync.task import decode_tasks
 
 NIGHTLY = {"nightly": {"steps": {"seg3d": {}, "digits": {"after": ["seg3d"]}}}}
@@ -87,21 +87,58 @@ def test_the_pod_gets_a_task_that_sync_can_read(flow, topology):
     )
     spec = pod(found, "seg3d-stage")
     (sync,) = spec["initContainers"]
-    assert sync["command"] == ["python", "-m", "cloud_jobs.sync_agent", "/etc/tiers/tasks.json", "--once"]
+    assert sync["command"] == ["python", "-m", "cloud_jobs.stage", "/etc/tiers/tasks/tasks.json"]
     mounts = {each["mountPath"]: each.get("readOnly", False) for each in sync["volumeMounts"]}
-    assert mounts["/tiers/source"] is True
+    assert mounts["/tiers/warm"] is True
     assert mounts["/tiers/storage"] is False
     outside = {each["name"]: each["hostPath"]["path"] for each in spec["volumes"] if "hostPath" in each}
-    assert outside == {"source": "/mnt/warm", "storage": "/mnt/scratch"}
+    assert outside == {"warm": "/mnt/warm", "storage": "/mnt/scratch"}
     config = found["ConfigMap", "tiers-seg3d-stage"].body["data"]["tasks.json"]
     (task,) = decode_tasks(config.encode())
     assert (task.path, task.source.url, task.targets[0].url) == (
         "datasets/seg3d",
-        "file:///tiers/source",
+        "file:///tiers/warm",
         "file:///tiers/storage",
     )
     with pytest.raises(RenderError, match="no data to stage"):
-        stage_task(topology(), "digits")
+        stage_tasks(topology(), "digits")
+
+
+def test_the_pod_sees_the_logins_of_storages_elsewhere(flow):
+    warm = {"url": "s3://warm", "credentials": {"secret": "warm-login"}, "ca": {"secret": "site-ca"}}
+    found = flow({"tiers": {"warm": {"storage": [warm, {"url": "file:///mnt/other"}]}}})
+    (task,) = decode_tasks(found["ConfigMap", "tiers-seg3d-stage"].body["data"]["tasks.json"].encode())
+    assert task.source.credentials_file == "/etc/tiers/credentials/warm-login/credentials"
+    assert task.source.ca_file == "/etc/tiers/credentials/site-ca/ca.crt"
+    spec = pod(found, "seg3d-stage")
+    mounts = {each["mountPath"]: each["name"] for each in spec["initContainers"][0]["volumeMounts"]}
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    for secret in ("warm-login", "site-ca"):
+        assert volumes[mounts[f"/etc/tiers/credentials/{secret}"]]["secret"]["secretName"] == secret
+
+
+def test_what_was_archived_is_brought_back_before_it_is_staged(flow):
+    found = flow(
+        {
+            "tiers": {"warm": {"storage": [{"url": "file:///mnt/warm"}, {"url": "file:///mnt/other"}]}},
+            "routes": {
+                "data-back": {"from": "cold", "to": "warm", "path": "datasets", "trigger": "demand"},
+                "elsewhere": {"from": "cold", "to": "hot", "path": "datasets", "trigger": "demand"},
+            },
+        }
+    )
+    tasks = decode_tasks(found["ConfigMap", "tiers-seg3d-stage"].body["data"]["tasks.json"].encode())
+    assert [(task.route, task.path, task.below) for task in tasks] == [
+        ("data-back", "datasets", "seg3d"),
+        ("seg3d-stage", "datasets/seg3d", ""),
+    ]
+    assert tasks[0].source.url.startswith("sftp://")
+    assert tasks[0].targets == (tasks[1].source,)
+    spec = pod(found, "seg3d-stage")
+    mounts = {
+        each["mountPath"]: each.get("readOnly", False) for each in spec["initContainers"][0]["volumeMounts"]
+    }
+    assert mounts["/tiers/warm"] is False, "what comes back is written there"
 
 
 def test_without_a_flow_nothing_is_added(topology):

@@ -67,7 +67,7 @@ def device(tmp_path):
         (tmp_path / "join.sh").write_text(moved)
         return subprocess.run(
             ["bash", str(tmp_path / "join.sh")], input=token, capture_output=True, text=True,
-            env=environment, check=False, timeout=20,
+            env=environment, check=False, timeout=60,
         )  # fmt: skip
 
     yield run

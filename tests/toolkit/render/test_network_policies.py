@@ -134,6 +134,7 @@ def test_the_clinic_has_exactly_the_designed_flows():
         "depot depot",
         "driver driver",
         "job seg3d",
+        "lifecycle lifecycle",
         "pool carts",
     ]
     rows = {
@@ -144,6 +145,7 @@ def test_the_clinic_has_exactly_the_designed_flows():
         ("pool carts", "depot depot"): {8443},
         ("device", "depot depot"): {8443},
         ("agent warm", "archive"): {22, 443},
+        ("lifecycle lifecycle", "archive"): {22, 443},
     }
     assert matrix(clinic()) == designed(rows, pods)
 

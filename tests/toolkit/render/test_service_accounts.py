@@ -83,6 +83,7 @@ def test_the_programs_of_the_data_plane_have_an_account_each():
         "tiers-broker": {"broker broker"},
         "tiers-depot": {"depot depot"},
         "tiers-driver": {"driver driver"},
+        "tiers-lifecycle": {"lifecycle lifecycle"},
         "tiers-sync-hot": {"agent hot"},
         "tiers-sync-warm": {"agent warm"},
     }

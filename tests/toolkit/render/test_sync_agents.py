@@ -107,8 +107,21 @@ def test_it_is_placed_with_its_tier_last_in_line_and_pinned(topology):
 
 
 def test_a_folder_is_mounted_where_its_address_says_and_a_login_only_as_files(topology):
-    storage = [{"url": "file:///mnt/warm"}, {"url": "s3://warm-b", "credentials": {"secret": "warm-b"}}]
-    changed = {"tiers": {"warm": {"storage": storage, "agent": {"pool": "nvme"}}}}
+    more = {
+        "ca": {"secret": "site-ca"},
+        "endpoint": "https://s3.example",
+        "region": "x",
+        "class": "GLACIER_IR",
+    }
+    storage = [
+        {"url": "file:///mnt/warm"},
+        {"url": "s3://warm-b", "credentials": {"secret": "warm-b"}, **more},
+        {"url": "sftp://h/d", "credentials": {"secret": "ssh/id"}, "known_hosts": {"secret": "ssh/hosts"}},
+    ]
+    changed = {
+        "tiers": {"warm": {"storage": storage, "agent": {"pool": "nvme"}}},
+        "routes": {"mirror": {"copies": 3}},
+    }
     objects = agents(topology, changed)
     pod = pod_of(one(objects, "CronJob", "tiers-sync-warm-mirror"))
     mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
@@ -117,8 +130,26 @@ def test_a_folder_is_mounted_where_its_address_says_and_a_login_only_as_files(to
     login = volumes[mounts["/etc/tiers/credentials/warm-b"]]["secret"]
     assert login["secretName"] == "warm-b"
     texts = json.dumps([each.body for each in objects if each.kind == "ConfigMap"])
-    assert "credentials" not in texts
     assert "secret" not in texts
+    (mirror,) = json.loads(one(objects, "ConfigMap", "tiers-sync-warm")["data"]["route-mirror.json"])
+    bucket, server = mirror["targets"]
+    assert bucket == {
+        "tier": "warm",
+        "url": "s3://warm-b",
+        "layout": "packs",
+        "endpoint": "https://s3.example",
+        "region": "x",
+        "object_class": "GLACIER_IR",
+        "credentials_file": "/etc/tiers/credentials/warm-b/credentials",
+        "ca_file": "/etc/tiers/credentials/site-ca/ca.crt",
+    }
+    assert server["credentials_file"] == "/etc/tiers/credentials/ssh/id"
+    assert server["known_hosts_file"] == "/etc/tiers/credentials/ssh/hosts"
+    assert volumes[mounts["/etc/tiers/credentials/ssh"]]["secret"]["items"] == [
+        {"key": "hosts", "path": "hosts"},
+        {"key": "id", "path": "id"},
+    ]
+    assert "/etc/tiers/credentials/site-ca" in mounts
 
 
 @pytest.mark.parametrize(
@@ -218,12 +249,10 @@ def test_the_one_that_stays_answers_prometheus_over_tls(topology, tmp_path, free
         return ""
 
     try:
-        wait_until(
-            lambda: 'tiers_sync_period_seconds{route="checkpoints"} 600.0' in figures(), "figures", seconds=20
-        )
+        wait_until(lambda: 'tiers_sync_period_seconds{route="checkpoints"} 600.0' in figures(), "figures")
     finally:
         process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_an_agent_of_another_tiers_pool_is_refused(topology):

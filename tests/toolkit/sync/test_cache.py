@@ -6,28 +6,37 @@ import sqlite3
 
 import pytest
 
-from toolkit.sync.cache import Facts, Known, ScanCache, has_settled
+from toolkit.sync.cache import Facts, ScanCache, has_settled
 
 NOW = 1_700_000_000_500_000_000
-OLD = Known(Facts(5, NOW - 10_000_000_001, NOW - 10_000_000_001, 7), b"chunks")
 
 
 def learned(file):
     cache = ScanCache(str(file))
-    cache.learn("data", [(b"folder", b"\xff name", OLD), (b"folder/sub", b"b", OLD)], NOW)
+    cache.remember(
+        b"k", b"state", rows=[(b"folder", b"rows"), (b"\xff", b"more")], parts=[(b"digest", b"part")]
+    )
     cache.close()
 
 
 def test_what_was_learned_is_known_later(tmp_path):
     learned(tmp_path / "c")
     cache = ScanCache(str(tmp_path / "c"))
-    assert cache.known("data", b"folder") == {b"\xff name": OLD}
-    assert cache.known("archive", b"folder") == {}
-    assert sorted(cache.folders("data", b"")) == [b"folder", b"folder/sub"]
-    assert cache.folders("data", b"folder/sub") == [b"folder/sub"]
-    cache.forget("data", [(b"folder", b"\xff name")])
-    assert cache.known("data", b"folder") == {}
+    assert (cache.state(b"k"), cache.state(b"other")) == (b"state", None)
+    assert (cache.rows(b"k", b"folder"), cache.rows(b"other", b"folder")) == (b"rows", None)
+    assert cache.folders(b"k") == [b"folder", b"\xff"]
+    assert (cache.part(b"k", b"digest"), cache.part(b"k", b"x")) == (b"part", None)
+    cache.remember(b"k", b"new", rows=[(b"a", b"1")], gone=[b"folder"], parts=[], old_parts=[b"digest"])
+    assert cache.state(b"k") == b"state", "nothing is written before the end"
+    cache.write()
+    assert (cache.state(b"k"), cache.folders(b"k"), cache.part(b"k", b"digest")) == (
+        b"new",
+        [b"a", b"\xff"],
+        None,
+    )
+    cache.forget(b"k")
     cache.close()
+    assert ScanCache(str(tmp_path / "c")).folders(b"k") == []
 
 
 @pytest.mark.parametrize(
@@ -37,17 +46,16 @@ def test_a_damaged_file_is_made_anew(tmp_path, content):
     file = tmp_path / "c"
     file.write_bytes(content)
     learned(file)
-    cache = ScanCache(str(file))
-    assert cache.known("data", b"folder") == {b"\xff name": OLD}
-    cache.close()
+    assert ScanCache(str(file)).state(b"k") == b"state"
 
 
-def test_a_cache_of_another_version_is_made_anew(tmp_path):
+@pytest.mark.parametrize("version", [1, 2, 9])
+def test_a_cache_of_another_version_is_made_anew(tmp_path, version):
     database = sqlite3.connect(tmp_path / "c")
-    database.execute("PRAGMA user_version = 9")
+    database.execute(f"PRAGMA user_version = {version}")
     database.close()
     learned(tmp_path / "c")
-    assert ScanCache(str(tmp_path / "c")).known("data", b"folder") != {}
+    assert ScanCache(str(tmp_path / "c")).state(b"k") == b"state"
 
 
 def test_a_link_in_its_place_is_not_followed(tmp_path):
@@ -64,10 +72,9 @@ def test_a_link_in_its_place_is_not_followed(tmp_path):
 
 def test_no_file_or_no_way_to_write_one_remembers_nothing(tmp_path):
     for cache in (ScanCache(None), ScanCache(str(tmp_path / "no/such/folder/c"))):
-        cache.learn("data", [(b"", b"a", OLD)], NOW)
-        assert cache.known("data", b"") == {}
-        assert cache.folders("data", b"") == []
-        cache.forget("data", [(b"", b"a")])
+        cache.remember(b"k", b"state")
+        cache.write()
+        assert (cache.state(b"k"), cache.folders(b"k"), cache.remembers) == (None, [], False)
         cache.close()
 
 
@@ -76,7 +83,7 @@ def test_a_cache_that_another_run_holds_is_done_without(tmp_path):
     other = sqlite3.connect(tmp_path / "c", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     cache = ScanCache(str(tmp_path / "c"), patience_seconds=0.01)
-    assert cache.known("data", b"folder") == {}
+    assert cache.state(b"k") is None
     cache.close()
     other.close()
 

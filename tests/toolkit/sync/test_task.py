@@ -70,3 +70,11 @@ def test_folders_take_the_place_of_storages_and_layouts_stay():
     assert [target.url for target in tried.targets] == ["file:///tmp/c"]
     assert (tried.targets[0].layout, tried.copies) == ("mirror", 0)
     assert with_folders(TASK) == TASK
+
+
+def test_what_format_1_can_say_is_said_in_format_1():
+    assert decode_task(encode_task(TASK)).format == 1
+    named = msgspec.structs.replace(TASK.source, credentials_file="/etc/tiers/secrets/warm")
+    newer = msgspec.structs.replace(TASK, source=named, format=0)
+    assert newer.format == 2
+    assert decode_task(encode_task(newer)) == newer

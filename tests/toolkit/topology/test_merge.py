@@ -100,3 +100,16 @@ def test_each_value_keeps_its_place_and_remembers_what_it_replaced():
     assert entry.replaced.node.place == Place("site.yaml", 2, 17)
     assert entry.replaced.replaced.node.place == Place("tiers.yaml", 3, 10)
     assert entry.replaced.replaced.replaced is None
+
+
+def test_where_a_secret_is_kept_is_replaced_as_one_thing():
+    base = fields({"key": {"secret": "archive-key"}, "env": {"A": "1"}})
+    merged = merge(base, fields({"key": {"file": "own.key"}, "env": {"B": "2"}}, "own.yaml"))
+    assert plain(merged) == {"key": {"file": "own.key"}, "env": {"A": "1", "B": "2"}}
+    replaced = merged.entries["key"].replaced
+    assert replaced is not None
+    assert plain(replaced.node) == {"secret": "archive-key"}
+    nested = fields({"job": {"env": {"A": "1"}}})
+    assert plain(merge(nested, fields({"job": {"env": {"B": "2"}}}))) == {
+        "job": {"env": {"A": "1", "B": "2"}}
+    }

@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,20 @@ from toolkit.wire.chunk import (
     LARGE_ARTIFACT,
     LARGE_ARTIFACT_FROM_BYTES,
     MAX_CHUNK_BYTES,
+    MIB,
     RAW,
+    WEIGHTS,
+    WEIGHTS_FROM_BYTES,
     ZSTD,
     Cutter,
     Grid,
     cut,
     grid_for,
+    grid_of,
     open_chunk,
     store_chunk,
 )
+from toolkit.wire.cuts import Sizes, reference_cuts
 from toolkit.wire.digest import Digest, digest_of
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -72,6 +78,18 @@ pieces_of_data = st.lists(
     ),
     max_size=6,
 ).map(b"".join)
+
+
+def test_weights_are_cut_in_equal_pieces_in_whatever_segments_they_arrive():
+    data = memoryview(bytes(5 * MIB + 17))
+    assert [len(piece) for piece in cut(data, WEIGHTS)] == [MIB] * 5 + [17]
+    cutter = Cutter(WEIGHTS)
+    fed = [
+        len(piece) for at in range(0, len(data), 700_001) for piece in cutter.feed(data[at : at + 700_001])
+    ]
+    assert fed + [len(piece) for piece in cutter.finish()] == [MIB] * 5 + [17]
+    assert [*reference_cuts(Sizes(*astuple(WEIGHTS)))(data)] == [MIB] * 5 + [17]
+    assert cut(b"", WEIGHTS) == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -122,10 +140,30 @@ def test_nothing_gives_no_pieces():
         ("data", 1, LARGE_ARTIFACT),
         ("scattered", 1 << 40, ARTIFACT),
         ("archive", 1, ARCHIVE),
+        ("weights", WEIGHTS_FROM_BYTES, WEIGHTS),
+        ("weights", WEIGHTS_FROM_BYTES - 1, LARGE_ARTIFACT),
     ],
 )
 def test_the_grid_follows_kind_and_size(kind, size, grid):
     assert grid_for(kind, size) == grid
+
+
+def test_the_frozen_choice_of_grids_is_made_today():
+    frozen = json.loads((VECTORS / "grids-1.json").read_text())
+    assert len({case["middle"] for case in frozen}) == 3
+    for case in frozen:
+        assert grid_for(case["kind"], case["size"], case["name"].encode()).average == case["middle"], case
+
+
+@pytest.mark.parametrize("grid", [ARTIFACT, LARGE_ARTIFACT, ARCHIVE, WEIGHTS])
+def test_a_list_of_pieces_tells_its_grid(grid):
+    assert grid_of([len(piece) for piece in cut(_writer().data("random", 10 << 20), grid)]) == grid
+
+
+def test_a_list_that_is_too_short_or_of_no_grid_tells_nothing():
+    assert grid_of([]) is None
+    assert grid_of([16384] * 3) is None
+    assert grid_of([100] * 9) is None
 
 
 @settings(max_examples=60, deadline=None)

@@ -76,3 +76,23 @@ def test_a_misspelt_key_is_refused():
     wrong = FIRST | {"serving": {"token": "x"}}
     with pytest.raises(IntegrityError, match="token"):
         decode_device_config(msgspec.json.encode(wrong), what="config.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"memory_budget_bytes": -1}, "memory_budget_bytes is below 0"),
+        ({"models": [{"name": "m", "trial_share": 1.5}]}, r"model m: trial_share is 1\.5"),
+        ({"models": [{"name": "m", "trial_share": -0.1}]}, "trial_share"),
+        (
+            {"models": [{"name": "m", "shadow": {"requests": 0}}]},
+            "model m: shadow has a value that cannot be",
+        ),
+        ({"models": [{"name": "m", "shadow": {"seconds": 0}}]}, "shadow"),
+        ({"models": [{"name": "m", "shadow": {"max_difference": -1}}]}, "shadow"),
+        ({"models": [{"name": "m", "shadow": {"max_latency_ratio": -1}}]}, "shadow"),
+    ],
+)
+def test_a_trial_and_a_budget_of_memory_have_values_that_can_be(changes, message):
+    with pytest.raises(IntegrityError, match=message):
+        decode_device_config(msgspec.json.encode(FIRST | changes), what="config.json")

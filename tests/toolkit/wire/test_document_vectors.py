@@ -12,17 +12,21 @@ from toolkit.wire.device_config import DeviceConfig
 from toolkit.wire.device_settings import DeviceSettings
 from toolkit.wire.document import decode_json, encode_json
 from toolkit.wire.enrolment import EnrolmentAnswer
+from toolkit.wire.keyring import Keyring
 from toolkit.wire.manifest import Manifest
+from toolkit.wire.plan import BuiltPlan
 from toolkit.wire.report import Report
 from toolkit.wire.rollout import Rollout
 
 VECTORS = Path(__file__).parent / "vectors"
 KINDS = {
+    "built_plan": BuiltPlan,
     "course": Course,
     "enrolment": EnrolmentAnswer,
     "desired": Desired,
     "device_config": DeviceConfig,
     "device_settings": DeviceSettings,
+    "keyring": Keyring,
     "manifest": Manifest,
     "report": Report,
     "rollout": Rollout,

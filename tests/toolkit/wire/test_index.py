@@ -113,7 +113,7 @@ def test_a_path_that_leaves_is_refused(path):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xc0", b"\x80", msgspec.msgpack.encode({"format": 1}), msgspec.msgpack.encode({"entries": [], "format": 2}),
+    [b"", b"\xc0", b"\x80", msgspec.msgpack.encode({"format": 1}), msgspec.msgpack.encode({"entries": [], "format": 3}),
      msgspec.msgpack.encode({"entries": [["a"]], "format": 1}), msgspec.msgpack.encode({"entries": 7, "format": 1}),
      msgspec.msgpack.encode({"entries": [[b"a", "device", 0, 0, 0, b"", b""]], "format": 1}),
      msgspec.msgpack.encode({"entries": [[b"a", "file", 0, 0, 0, b"", b"", b"more"]], "format": 1}),

@@ -104,6 +104,16 @@ OLDER_THAN_ITS_WORK = error(
     cure="install the newer tiers here too",
 )
 
+NO_SIDECARS = error(
+    "D111",
+    "Kubernetes is too old for data that come ahead of need.",
+    why="what brings them would have to end before the worker starts, and it never ends: the gang would hold its GPUs "
+    "and do nothing",
+    cure="move Kubernetes to 1.29 or newer, or write bring: whole",
+)
+SIDECARS_FROM: Minor = (1, 29)
+"""The first Kubernetes that lets init containers go on running without a gate being opened (SidecarContainers)."""
+
 
 def tiers_is_not_older(patient: Patient) -> Iterator[Problem]:
     """This tiers is not older than the one that applied last."""
@@ -148,6 +158,22 @@ def volcano_fits(patient: Patient) -> Iterator[Problem]:
     if volcano < OURS:
         message = f"Volcano {shown(volcano)}; what we render is written for {shown(OURS[:2])}"
         yield OLD_VOLCANO.at(scheduler.title, message)
+
+
+def sidecars_can_run(patient: Patient) -> Iterator[Problem]:
+    """Kubernetes knows init containers that go on running, where a job needs one."""
+    topology = patient.topology
+    jobs = [
+        f"job {name}"
+        for name, job in topology.jobs.items()
+        if job.data is not None
+        and job.data.bring == "ahead"
+        and topology.cluster_of(topology.pool(job.pool)) == patient.connection.cluster
+    ]
+    server = version_of(patient.kubernetes)
+    if jobs and server is not None and server[:2] < SIDECARS_FROM:
+        message = f"this is {patient.kubernetes}, and {some(jobs)} would wait for what never ends"
+        yield NO_SIDECARS.at("Kubernetes", message)
 
 
 def kubelets_fit(patient: Patient) -> Iterator[Problem]:
@@ -228,5 +254,12 @@ def _skew(kubelet: Version, server: Version) -> Ailment | None:
     return OLD_KUBELET if kubelet[0] < server[0] or server[1] - kubelet[1] > MOST_OLDER else None
 
 
-CHECKS = (tiers_is_not_older, volcano_is_there, volcano_fits, kubelets_fit, kubeedge_fits)
+CHECKS = (
+    tiers_is_not_older,
+    volcano_is_there,
+    volcano_fits,
+    sidecars_can_run,
+    kubelets_fit,
+    kubeedge_fits,
+)
 """Every check of this subject."""

@@ -47,7 +47,7 @@ def lay_in(
     index = Index(entries=(file_entry(MODEL_FILE.encode(), [ref for ref, _ in pieces]),))
     digest, data = encode_index(index)
     store.add(StoredChunk(ref.digest, ref.size, store_chunk(piece)) for ref, piece in pieces)
-    store.put_index(index)
+    store.put_whole_index(index)
     manifest = Manifest(
         kind="model",
         name=name,

@@ -39,6 +39,7 @@ from toolkit.protocol.installation import (
     Withdrawn,
 )
 from toolkit.protocol.offer import Ability, Refused, judge, read_index, read_manifest
+from toolkit.protocol.stages import known_keys
 from toolkit.wire.desired import Desired, decode_desired
 from toolkit.wire.digest import Digest
 from toolkit.wire.document import encode_json
@@ -53,7 +54,9 @@ TICK_SECONDS = 1.0
 BUSY_TICK_SECONDS = 0.05
 """As the daemon's: how often time passes for a device, and how often while it fetches."""
 EVENTS_A_TURN = 16
-_PLENTY = 1 << 40
+ABLE = Ability(
+    "x86_64", 10, free_memory_bytes=1 << 40, free_disk_bytes=1 << 40, stages=frozenset(known_keys())
+)
 
 
 @dataclass(frozen=True)
@@ -301,8 +304,7 @@ class SimulatedDevice:
         if isinstance(manifest, Refused):
             self._end(held, Event.REFUSE, manifest.code, manifest.reason)
             return
-        ability = Ability("x86_64", onnx_ir=10, free_memory_bytes=_PLENTY, free_disk_bytes=_PLENTY)
-        refused = judge(manifest, ability, floor=held.floor, held_bytes=0)
+        refused = judge(manifest, ABLE, floor=held.floor, held_bytes=0)
         if refused is not None:
             self._end(held, Event.REFUSE, refused.code, refused.reason)
             return

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from toolkit.fleet.simulate.journal import Entry, Journal
 from toolkit.fleet.steer import EVENTS_PER_TICK, Steering
-from toolkit.link.link import Arrived, Link, LinkEvent
+from toolkit.link.link import Arrived, Letter, Link, LinkEvent
 from toolkit.wire.keyring import Keyring
 from toolkit.wire.topics import Topics
 
@@ -93,9 +93,17 @@ class _NotingLink:
     def unsubscribe(self, topic_filter: str) -> None:
         self._link.unsubscribe(topic_filter)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        letter: Letter | None = None,
+    ) -> None:
         self._note(topic, payload)
-        self._link.publish(topic, payload, qos=qos, retain=retain)
+        self._link.publish(topic, payload, qos=qos, retain=retain, letter=letter)
 
     def flush(self, seconds: float) -> bool:
         return self._link.flush(seconds)

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from toolkit.errors import IntegrityError
+from toolkit.wire.learnt import learn
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,7 +46,7 @@ def load_journal(file: Path) -> list[Entry]:
     entries = []
     for number, line in enumerate(file.read_bytes().splitlines(), start=1):
         try:
-            entries.append(msgspec.json.decode(line, type=Entry))
+            entries.append(msgspec.json.decode(line, type=learn(Entry)))
         except msgspec.DecodeError as error:
             raise IntegrityError(f"{file}:{number} is no line of a journal: {error}") from error
     return entries

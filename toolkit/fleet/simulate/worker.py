@@ -16,6 +16,7 @@ import msgspec
 
 from toolkit.fleet.simulate.crowd import Crowd, CrowdPlan
 from toolkit.fleet.simulate.process import ask_for_files
+from toolkit.wire.learnt import learn
 
 _STACK_BYTES = 256 * 1024
 """For the thread of each link; a thousand of the usual 8 MiB would look like a lot to who counts."""
@@ -29,7 +30,7 @@ def main() -> None:
     ask_for_files()
     # Read without a buffer of Python's, which would hide lines from `select`.
     unread, words = _plan()
-    crowd = Crowd(msgspec.json.decode(words, type=CrowdPlan))
+    crowd = Crowd(msgspec.json.decode(words, type=learn(CrowdPlan)))
     ended = False
     while not ended:
         busy = crowd.turn()

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from toolkit.errors import TiersError
 from toolkit.fleet.simulate.crowd import CrowdPlan, Traffic
+from toolkit.wire.learnt import learn
 
 _END_SECONDS = 60.0
 
@@ -73,7 +74,7 @@ class Workers:
                     f"a process of simulated devices has ended by itself (exit code {process.poll()})",
                     hint="look at its messages above; fewer --devices need less memory and fewer open files",
                 )
-            part = msgspec.json.decode(line, type=Traffic)
+            part = msgspec.json.decode(line, type=learn(Traffic))
             total.sent += part.sent
             total.heard += part.heard
             total.outages += part.outages

@@ -25,7 +25,6 @@ _MODEL = ("model", "version")
 _CARD = ("gpu", "UUID", "modelName", "pod", "namespace")
 _QUEUE = ("queue_name",)
 _CRON_JOB = ("namespace", "cronjob")
-_LATER = "no source on main yet: the outbox comes with the edge daemon's landing"
 _ROUTES = "an agent that stays (not a CronJob's); devices with the edge daemon's landing"
 _DEPOT = "--metrics, or depot.certificate in tiers.yaml"
 _DRIVER = "--metrics, or driver.certificate in tiers.yaml; also of tiers depot --steer"
@@ -35,16 +34,30 @@ _OPERATOR = "the Prometheus operator's chart (kube-prometheus-stack)"
 
 SERIES: Final = (
     # ------------------------------------------------------------------ the daemon, on devices and in services
-    Series("edge_inference_requests_total", "counter", DAEMON, (*_MODEL, "outcome"), "Requests by what became of them: ok, invalid, not_ready, shed (queue full), timeout, failed, cancelled."),
+    Series("edge_inference_requests_total", "counter", DAEMON, (*_MODEL, "outcome"), "Requests by what became of them: ok, invalid, not_ready, shed (429), timeout, failed, cancelled."),
     Series("edge_inference_pending_requests", "gauge", DAEMON, _MODEL, "Requests that wait for the engine now; at most the model's serving.queue."),
     Series("edge_inference_latency_seconds", "histogram", DAEMON, _MODEL, "From a complete request to its answer, ok ones only; bounds from 0.5 ms to 10 s."),
     Series("edge_inference_queue_seconds", "histogram", DAEMON, _MODEL, "From admission to the engine."),
     Series("edge_inference_compute_seconds", "histogram", DAEMON, _MODEL, "One call of the engine."),
+    Series("edge_inference_stages_seconds", "histogram", DAEMON, _MODEL, "Stages before or after the engine."),
     Series("edge_inference_batch_size", "histogram", DAEMON, _MODEL, "Rows of one call of the engine."),
+    Series("edge_inference_batches_total", "counter", DAEMON, (*_MODEL, "reason"), "Calls of the engine by why they left: idle, gathered, loop, full, urgent, other_shape, delay, deadline, stop, repeated."),
+    Series("edge_inference_shed_total", "counter", DAEMON, (*_MODEL, "reason", "priority"), "Requests that got no turn: full (refused at the door), displaced (a more urgent one took its place), deadline (over before its turn), ladder (refused while the machine is under pressure)."),
+    Series("edge_ladder_rung", "gauge", DAEMON, ("model",), "How far a model's service is cut back: 0 full, 1 fallback, 2 larger batches, 3 offload, 4 batch requests shed, 5 normal ones too."),
+    Series("edge_ladder_steps_total", "counter", DAEMON, ("model", "rung", "reason"), "Steps to this rung (full, fallback, larger, offload, shed_batch, shed_normal) and why: queue, deadlines, temperature, throttled, calm; start is the daemon's."),
+    Series("edge_offload_requests_total", "counter", DAEMON, ("model", "outcome"), "Questions that went to another machine: ok, or failed (then they were answered here, if they could be)."),
+    Series("edge_cache_requests_total", "counter", DAEMON, ("model", "result"), "Requests by where their answer came from: hit, disk_hit, shared (another asked the same), refused (the model failed for it a moment ago), miss.", "a model that keeps answers"),
+    Series("edge_cache_bytes", "gauge", DAEMON, ("model", "store"), "Bytes of kept answers, in memory and on the disk.", "a model that keeps answers"),
+    Series("edge_cache_evictions_total", "counter", DAEMON, ("model", "store"), "Answers that went because there was no room.", "a model that keeps answers"),
+    Series("edge_cache_forgets_total", "counter", DAEMON, ("model",), "Messages to forget that were obeyed.", "a model that keeps answers"),
+    Series("edge_cache_prefetches_total", "counter", DAEMON, ("model",), "Answers brought into memory before they were asked for.", "a model that keeps answers"),
     Series("edge_model_ready", "gauge", DAEMON, ("model",), "1 when a version is served."),
+    Series("edge_engine_info", "gauge", DAEMON, (*_MODEL, "engine", "engine_version", "reason", "plan"), "Always 1; which engine runs a version, and why it is ONNX Runtime: configured, no-plans, no-gpu, no-tensorrt, unsuitable (TensorRT cannot have the model), failed (the log says why). plan: built or fetched."),
     Series("edge_model_loads_total", "counter", DAEMON, ("model", "result"), "Times that a version was opened, by a check before the switch or to serve: ok or failed."),
+    Series("edge_model_loaded", "gauge", DAEMON, ("model",), "1 when a version is in memory; a lazy one is not before somebody asks."),
+    Series("edge_first_request_seconds", "gauge", DAEMON, _MODEL, "How long the first answer of a version took, loading included; above 2 s is logged as a fault."),
     Series("edge_install_state", "gauge", DAEMON, ("model", "state"), "1 for the state that a model's installation is in; states of toolkit/wire/states.py, in capitals."),
-    Series("edge_info", "gauge", DAEMON, ("tiers", "onnxruntime", "tensorrt", "architecture", "device_model", "l4t"), "Always 1; what this device is."),
+    Series("edge_info", "gauge", DAEMON, ("tiers", "onnxruntime", "tensorrt", "architecture", "device_model", "l4t", "jetpack", "sm", "power_mode"), "Always 1; what this device is."),
     Series("edge_connected", "gauge", DAEMON, (), "1 while the broker is reached."),
     Series("edge_documents_refused_total", "counter", DAEMON, (), "Documents from the network that were not obeyed."),
     Series("edge_disk_free_bytes", "gauge", DAEMON, (), "Bytes that the daemon may still write beside its state folder."),
@@ -54,9 +67,16 @@ SERIES: Final = (
     Series("edge_gpu_memory_total_bytes", "gauge", DAEMON, ("gpu",), "Memory that the GPU shares with the processor.", "a Jetson"),
     Series("edge_gpu_utilization_ratio", "gauge", DAEMON, ("gpu",), "Share of time that the GPU worked, 0 to 1.", "a Jetson"),
     Series("edge_gpu_temperature_celsius", "gauge", DAEMON, ("gpu",), "Temperature of the GPU.", "a Jetson"),
+    Series("edge_gpu_clock_hertz", "gauge", DAEMON, ("gpu",), "Clock of the GPU.", "a Jetson"),
+    Series("edge_temperature_celsius", "gauge", DAEMON, ("zone",), "Temperature of each thermal zone.", "a machine that has thermal zones"),
+    Series("edge_power_watts", "gauge", DAEMON, ("rail",), "What each power rail carries.", "a Jetson"),
+    Series("edge_throttled", "gauge", DAEMON, (), "1 while heat or current slows the machine down.", "a Jetson"),
     Series("edge_gpu_throttle_events_total", "counter", DAEMON, ("gpu",), "Times that too much current slowed the machine down.", "a Jetson with JetPack 6"),
-    Series("edge_outbox_bytes", "gauge", DAEMON, (), "Bytes that wait to be sent.", _LATER),
-    Series("edge_outbox_budget_bytes", "gauge", DAEMON, (), "Bytes that may wait before the oldest are dropped.", _LATER),
+    Series("edge_outbox_bytes", "gauge", DAEMON, (), "Bytes of records that wait to be sent."),
+    Series("edge_outbox_budget_bytes", "gauge", DAEMON, (), "Bytes that may wait before the oldest are dropped; the rest of the budget is for the log and what one write brings."),
+    Series("edge_outbox_records", "gauge", DAEMON, ("priority",), "Records that wait to be sent: 1 emergency, 2 normal, 3 batch."),
+    Series("edge_outbox_dropped_total", "counter", DAEMON, ("kind", "priority"), "Records that there was no room for, since the outbox began; restarts do not reset it."),
+    Series("edge_outbox_refused_total", "counter", DAEMON, ("kind",), "Records that were not accepted: too many at once, or the disk did not take them."),
     # ------------------------------------------------------------------ routes, by an agent in the cluster or the daemon
     Series("tiers_sync_last_success_timestamp_seconds", "gauge", AGENT, ("route",), "When the last run ended well, in Unix time; at the start of the agent, before there was one.", _ROUTES),
     Series("tiers_sync_period_seconds", "gauge", AGENT, ("route",), "Time between two runs.", _ROUTES),

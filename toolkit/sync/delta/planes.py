@@ -116,4 +116,4 @@ def _numpy() -> ModuleType:
     try:
         return import_module("numpy")
     except ImportError as error:
-        raise MissingExtraError("a patch of weights", extra="edge") from error
+        raise MissingExtraError("what is stored as differences of weights", extra="edge") from error

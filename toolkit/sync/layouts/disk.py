@@ -1,4 +1,4 @@
-"""What lies in a mirror right now, as far as names and facts tell. Before `layouts.plan`."""
+"""What lies at a path of a mirror right now, as far as facts tell. `layouts.sight` looks, `layouts.plan` asks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import stat
 from typing import Literal, NamedTuple
 
-from toolkit.sync.folder import Folder
-from toolkit.sync.read import join
 from toolkit.wire.index import Entry
 
 SIDECAR = b".tiers"
@@ -24,6 +22,8 @@ class Found(NamedTuple):
     mode: int
     mtime_ns: int
     target: bytes = b""
+    inode: int = 0
+    """Of a file that has more than one name, here or elsewhere; 0 otherwise."""
 
     def is_still(self, entry: Entry) -> bool:
         """Whether it is what the entry says, as far as can be told without reading it; modes do not count."""
@@ -45,40 +45,13 @@ def same_time(on_disk_ns: int, wanted_ns: int) -> bool:
     return any(on_disk_ns == wanted_ns - wanted_ns % unit for unit in (1_000, 1_000_000_000))
 
 
-def look(folder: Folder, root: bytes) -> dict[bytes, Found]:
-    """List everything below a path of a storage; links are not followed. Nothing when the path is not there.
-
-    Raises:
-        OSError: a folder cannot be read.
-        UnsafePathError: the path itself goes through a link.
-    """
-    found: dict[bytes, Found] = {}
-    below = [b""]
-    while below:
-        at = below.pop()
-        whole = join(root, at)
-        try:
-            with folder.folder(whole) as descriptor, os.scandir(descriptor) as items:
-                for item in items:
-                    name = os.fsencode(item.name)
-                    if not whole and name == SIDECAR:
-                        continue
-                    status = item.stat(follow_symlinks=False)
-                    path = join(at, name)
-                    found[path] = _found(status, name, descriptor)
-                    if found[path].kind == "folder":
-                        below.append(path)
-        except FileNotFoundError:
-            continue  # not there yet, or gone since
-    return found
-
-
-def _found(status: os.stat_result, name: bytes, descriptor: int) -> Found:
+def found_of(status: os.stat_result, target: bytes = b"") -> Found:
+    """Take out of what the operating system says what a plan asks for; `target` is that of a link."""
     mode = status.st_mode & MODE_BITS
     if stat.S_ISREG(status.st_mode):
-        return Found("file", status.st_size, mode, status.st_mtime_ns)
+        inode = status.st_ino if status.st_nlink > 1 else 0
+        return Found("file", status.st_size, mode, status.st_mtime_ns, inode=inode)
     if stat.S_ISDIR(status.st_mode):
         return Found("folder", 0, mode, status.st_mtime_ns)
-    if stat.S_ISLNK(status.st_mode):
-        return Found("link", 0, mode, status.st_mtime_ns, os.readlink(name, dir_fd=descriptor))
-    return Found("other", 0, mode, status.st_mtime_ns)
+    kind: Literal["link", "other"] = "link" if stat.S_ISLNK(status.st_mode) else "other"
+    return Found(kind, 0, mode, status.st_mtime_ns, target)

@@ -2,7 +2,7 @@
 
     .tiers/indexes/DIGEST               what a route wrote, as an index
     .tiers/refs/routes/ROUTE/head       which index; written last
-    .tiers/refs/routes/ROUTE/next       the same, while files are being put in place
+    .tiers/refs/routes/ROUTE/next       the same, while files are being put in place; then it becomes the head
     .tiers/partial/ROUTE/…              files that are being built (`layouts.drafts`)
     .tiers/scan.sqlite                  what `scan` remembers of this storage
 
@@ -12,30 +12,48 @@ reading. `layouts.disk` looks, `layouts.plan` decides, `layouts.drafts` builds, 
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
-from toolkit.errors import MissingObjectError, RemoteUnavailableError, SyncError, UnsafePathError
-from toolkit.sync.chunk_source import ChunkSource
-from toolkit.sync.events import Listener, file_problem
-from toolkit.sync.folder import Cursor, Folder, unavailable
-from toolkit.sync.layouts.disk import SIDECAR, Found, look
+import msgspec
+
+from toolkit.errors import (
+    SyncError,
+    UnsafePathError,
+)
+from toolkit.sync.chunk_source import ChunkSource, FolderSource, PackSource
+from toolkit.sync.entry_log import EntryLog
+from toolkit.sync.events import Listener, Moved, file_problem
+from toolkit.sync.extras import TooManyXattrsError, read_xattrs, xattrs_in
+from toolkit.sync.folder import READ_FLAGS, Cursor, Folder, unavailable
+from toolkit.sync.hard_links import as_altered, first_name, is_later_name
+from toolkit.sync.layouts.disk import SIDECAR
 from toolkit.sync.layouts.documents import Documents
-from toolkit.sync.layouts.drafts import Drafts, Lacks, Place, lacking
+from toolkit.sync.layouts.drafts import Drafts
+from toolkit.sync.layouts.early import EarlyDrafts
+from toolkit.sync.layouts.needs import Needs
+from toolkit.sync.layouts.pieces import Place
 from toolkit.sync.layouts.plan import MirrorPlan, make_plan
-from toolkit.sync.layouts.settle import Settler, finish_drafts
+from toolkit.sync.layouts.settle import Settler
+from toolkit.sync.layouts.sight import Sight
+from toolkit.sync.layouts.states import NOTHING, drop_state, index_laid_out, lock_route, read_tree_if_whole
+from toolkit.sync.layouts.work import Work, all_of_it, suspects, touched, what_changed
 from toolkit.sync.merge import merged, placed, without
 from toolkit.sync.pace import Pace
-from toolkit.sync.read import join
+from toolkit.sync.read import Tap, join
 from toolkit.sync.ref import Ref
 from toolkit.sync.remotes.directory import DirectoryRemote
 from toolkit.sync.route_refs import ref_root
 from toolkit.sync.target import Committed, Filled, Plan, Wish
 from toolkit.sync.task import SyncTask
 from toolkit.wire.digest import Digest
-from toolkit.wire.index import Entry, Index, encode_index
+from toolkit.wire.index import Entry, Index, Listing
+from toolkit.wire.tree import Tree, as_tree
 
 _FREELY_DELETED = 10
 """So few files may go without a word, whatever share they are."""
@@ -43,6 +61,9 @@ _FREELY_DELETED = 10
 
 class MirrorTarget:
     """A folder with browsable files as the target of a route."""
+
+    WINDOW_PIECES = 32_768
+    """So many chunks are sorted out at a time: some 40 MB of memory."""
 
     def __init__(self, path: str, task: SyncTask, *, dry_run: bool = False) -> None:
         """Open the folder and keep other runs of the same route out.
@@ -61,26 +82,44 @@ class MirrorTarget:
         self._task = task
         self._root = join(task.path.encode(), task.origin.encode())
         self._refs = ref_root(task)
-        self._guard = -1 if dry_run else self._lock()
+        self._guard = -1 if dry_run else lock_route(self._folder, task.route, self._refs)
         sidecar = Path(path) / os.fsdecode(SIDECAR)
-        self._documents = (
-            Documents(DirectoryRemote(str(sidecar))) if not dry_run or sidecar.is_dir() else None
-        )
+        self._sidecar = DirectoryRemote(str(sidecar)) if not dry_run or sidecar.is_dir() else None
+        self._documents = Documents(self._sidecar) if self._sidecar is not None else None
         self._drafts = Drafts(self._folder, join(SIDECAR, b"partial/" + self._refs.encode()), self.url)
         self._wish = Wish(Index())
         self._head: Ref | None = None
         self._next: Ref | None = None
-        self._old = Index()
-        self._disk: dict[bytes, Found] = {}
+        self._old = NOTHING
+        self._sight = Sight(
+            self._folder,
+            self._root,
+            None if dry_run else str(sidecar / "seen.sqlite"),
+            self._refs,
+            self._guard,
+        )
+        self._work = Work()
         self._plan = MirrorPlan()
-        self._lacks = Lacks([], [], {})
+        self._needs: Needs | None = None
+        self._told: set[bytes] = set()
+        """Files whose drafts were written early and have been counted."""
 
     @property
     def url(self) -> str:
         """Where it is."""
         return Path(self._path).absolute().as_uri()
 
-    def held(self) -> Index:
+    def tap(self) -> Tap | None:
+        """Give who takes large files while they are scanned; nobody once the route has brought something here."""
+        if self._guard < 0 or self._read_state("head")[0] is not None:
+            return None
+        return EarlyDrafts(self._folder, self._root, self._drafts)
+
+    def begin_look(self) -> None:
+        """Begin to look at what is here, while the source is scanned."""
+        self._sight.begin()
+
+    def held(self) -> Listing:
         """Give what the route has written here.
 
         Raises:
@@ -95,52 +134,88 @@ class MirrorTarget:
     def plan(self, wish: Wish) -> Plan:
         """Compare the mirror with what it shall hold; see `Target.plan`."""
         self._wish = wish
-        if not self._root and any(entry.path.partition(b"/")[0] == SIDECAR for entry in wish.new.entries):
+        new = as_tree(wish.new)
+        if not self._root and any(entry.path.partition(b"/")[0] == SIDECAR for entry in new.near(SIDECAR)):
             raise UnsafePathError(
                 f"{self._path}: the source has a {SIDECAR.decode()} folder, which is ours alone"
             )
         self._head, self._old = self._read_state("head")
         self._next, unfinished = self._read_state("next")
-        owned: dict[bytes, tuple[Entry, ...]] = {entry.path: (entry,) for entry in self._old.entries}
-        for entry in unfinished.entries:
-            owned[entry.path] = (*owned.get(entry.path, ()), entry)
         try:
-            self._disk = look(self._folder, self._root)
+            self._sight.look()
         except OSError as error:
             raise unavailable(error, self._path) from error
-        after = merged(wish.new, self._old, left_out=wish.left_out, keep_all=wish.keep_all)
-        staying = {entry.path for entry in after.entries}
+        self._work = work = self._find_work(new, unfinished)
+        staying: set[bytes] = set()
+        if work.owned:
+            after = merged(work.new, work.old, left_out=wish.left_out, keep_all=wish.keep_all)
+            staying = {entry.path for entry in after.entries}
         self._plan = make_plan(
-            wish.new, owned, self._disk, staying=staying, keep_all=wish.keep_all, check=wish.check
+            work.new, work.owned, work.disk, staying=staying, keep_all=wish.keep_all, check=wish.check
         )
         deletions = len(self._plan.remove) + sum(
-            self._disk[path].kind != "folder" for path in self._plan.clear
+            work.disk[path].kind != "folder" for path in self._plan.clear
         )
         self._guard_deletions(deletions)
-        have = self._examine(owned)
-        self._lacks = self._find_lacks(owned, have)
+        have = self._examine(work.owned)
+        self._needs = Needs(
+            self._folder,
+            self._root,
+            self._drafts,
+            entries=self._plan.drafts,
+            work=work,
+            old=self._old,
+            have=have,
+            window_pieces=self.WINDOW_PIECES,
+        )
+        chunks, total_bytes = self._needs.count()
+        early = self._came_early()
         return Plan(
-            len(self._lacks.moving), sum(self._lacks.moving.values()), len(self._plan.drafts), deletions
+            chunks + len(early),
+            total_bytes + sum(early.values()),
+            len(self._plan.drafts) + len(self._plan.names),
+            deletions,
         )
 
     def fill(self, source: ChunkSource, pace: Pace, listen: Listener) -> Filled:
         """Build the files that change; see `Target.fill`."""
-        if not self._plan.drafts:
+        needs = self._needs
+        if needs is None or not self._plan.drafts:
             return Filled()
-        source.expect({ref.digest for entry in self._plan.drafts for ref in entry.refs()})
         try:
             with self._folder.folder(join(SIDECAR, b"partial/" + self._refs.encode()), create=True):
-                self._check_space()
-            return self._drafts.fill(self._lacks, source, pace, listen)
+                needs.check_space()
+            filled = Filled()
+            for window in needs.windows():
+                digests = {ref.digest for entry in window for ref in entry.refs()}
+                if isinstance(source, FolderSource):
+                    source.expect(digests, files=window)
+                else:
+                    source.expect(digests)
+                lacks = needs.of(window)
+                if isinstance(source, PackSource) and not pace.may_limit:
+                    source.read_ahead(lacks.moving)
+                filled += self._drafts.fill(lacks, source, pace, listen)
         except OSError as error:
             raise unavailable(error, self._path) from error
+        if early := self._came_early():
+            self._told.update(self._drafts.early)
+            came = sum(early.values())
+            listen(Moved(self.url, len(early), came, came))
+            filled = replace(
+                filled,
+                chunks=filled.chunks + len(early),
+                total_bytes=filled.total_bytes + came,
+                stored_bytes=filled.stored_bytes + came,
+            )
+        return filled
 
     def commit(self, torn: Collection[bytes]) -> Committed:
         """Put files in place, delete what is to go, write the Ref; see `Target.commit`."""
         undone = self._plan.blocked | set(torn)
-        new = without(self._wish.new, undone)
-        index = merged(new, self._old, left_out=self._wish.left_out | undone, keep_all=self._wish.keep_all)
-        digest, _ = encode_index(index)
+        undone |= {entry.path for entry in self._plan.names if first_name(entry) in undone}
+        index = self._laid(undone)
+        digest = index.digest
         problems = tuple(self._plan.problems)
         if (
             self._plan.is_idle
@@ -148,33 +223,59 @@ class MirrorTarget:
             and self._head is not None
             and self._head.digest == digest
         ):
+            self._sight.remember(index, (), suspects(index, self._work, self._sight))
             return Committed(problems=problems)
-        done = [entry for entry in self._plan.drafts if entry.path not in undone]
+        drafts = self._plan.drafts
+        done = EntryLog(entry for entry in drafts if entry.path not in undone) if undone else drafts
         ref = Ref(
             kind="index",
             digest=digest,
             path=self._task.path,
             sequence=self._head.sequence + 1 if self._head else 1,
         )
-        documents = self._documents
-        if documents is None:
+        documents, sidecar = self._documents, self._sidecar
+        if documents is None or sidecar is None:
             raise ValueError("a dry run cannot be committed")
         try:
-            documents.put_index(index)
-            documents.write_ref(f"{self._refs}/next", ref)
-            finish_drafts(self._folder, self._drafts, done)
-            deleted = Settler(self._folder, self._root, self._drafts, self._disk, new).settle(
-                self._plan, done
-            )
+            self._plan.names = [entry for entry in self._plan.names if entry.path not in undone]
+            new = without(self._work.new, undone)
+            settler = Settler(self._folder, self._root, self._drafts, self._work.disk, new)
+            settler.finish_drafts(done)
+            with index_laid_out(documents, sidecar, index, f"{self._refs}/next", ref) as parts:
+                settler.flush_drafts(done, [join(SIDECAR, part) for part in parts])
+            # From here on a run that dies leaves files of two states; the two Refs say what is ours of both.
+            deleted = settler.settle(self._plan, done)
         except OSError as error:
             raise unavailable(error, self._path) from error
-        documents.write_ref(f"{self._refs}/head", ref)
-        self._tidy(
-            documents,
-            digest,
-            {self._drafts.path_of(entry) for entry in self._plan.drafts if entry.path in torn},
-        )
-        return Committed(len(done), deleted, changed=True, problems=problems)
+        planned, layer = digest, settler.layer
+        left: str | None = None
+        if layer.refused or layer.altered:
+            # The Ref says what stands there, so that what is missing is tried, and named, again.
+            left = f"{self._refs}/next"
+            digest = documents.put_index(self._laid(undone | layer.refused, layer.altered))
+            if self._head is None or digest != self._head.digest:
+                documents.write_ref(f"{self._refs}/head", msgspec.structs.replace(ref, digest=digest))
+        else:
+            sidecar.move(f"refs/{self._refs}/next", f"refs/{self._refs}/head")
+        stay = {self._drafts.path_of(entry) for entry in self._plan.drafts if entry.path in torn}
+        self._drafts.discard(self._drafts.names() - {path.rpartition(b"/")[2] for path in stay})
+        known = {planned, *(ref.digest for ref in (self._head, self._next) if ref is not None)}
+        drop_state(documents, sidecar, left, known - {digest})
+        if not layer.refused and not layer.altered:
+            self._sight.remember(
+                index, touched(self._plan, done, layer.touched), suspects(index, self._work, self._sight)
+            )
+        written = sum(entry.path not in layer.refused for entry in chain(done, self._plan.names))
+        return Committed(written, deleted, changed=True, problems=(*problems, *layer.problems))
+
+    def _laid(self, undone: Collection[bytes], altered: Mapping[bytes, Entry] = MappingProxyType({})) -> Tree:
+        """Give what the mirror holds when all of the wish is done but some paths, and some entries are others."""
+        wished = self._wish.new
+        if altered:
+            wished = Index(entries=tuple(as_altered(entry, altered) for entry in wished.entries))
+        left_out = self._wish.left_out | frozenset(undone)
+        new = without(wished, undone)
+        return as_tree(merged(new, self._old, left_out=left_out, keep_all=self._wish.keep_all))
 
     def read_back(self, entries: Collection[Entry]) -> frozenset[bytes]:
         """Read files again; see `Target.read_back`."""
@@ -187,39 +288,44 @@ class MirrorTarget:
 
     def close(self) -> None:
         """Let other runs of the route in."""
+        self._sight.close()
+        with suppress(OSError):  # of a run that broke off, which has said why
+            self._drafts.flushing.wait()
         if self._guard >= 0:
             os.close(self._guard)
             self._guard = -1
         self._folder.close()
 
-    def _lock(self) -> int:
-        name = self._refs.replace("/", "+").encode()
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            with self._folder.folder(SIDECAR + b"/locks", create=True) as locks:
-                descriptor = os.open(name, flags, 0o644, dir_fd=locks)
-        except OSError as error:
-            raise unavailable(error, self._path) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            message = f"another run of route {self._task.route} is writing to {self._path}"
-            raise SyncError(message, hint="wait for it, or end it") from error
-        return descriptor
+    def _came_early(self) -> dict[Digest, int]:
+        """Give the chunks that were written while the source was scanned and have not been counted: name to size."""
+        early = self._drafts.early
+        if not early:
+            return {}
+        return {
+            ref.digest: ref.size
+            for entry in self._plan.drafts
+            if entry.path not in self._told and early.get(entry.path) == entry.chunks
+            for ref in entry.refs()
+        }
 
-    def _read_state(self, which: str) -> tuple[Ref | None, Index]:
+    def _read_state(self, which: str) -> tuple[Ref | None, Tree]:
         ref = self._documents.read_ref(f"{self._refs}/{which}") if self._documents else None
         if ref is None or self._documents is None:
-            return None, Index()
-        try:
-            return ref, self._documents.get_index(ref.digest)
-        except MissingObjectError:
-            # Removed by hand: nothing is known to be ours then; files that are right are found by reading them.
-            return ref, Index()
+            return None, NOTHING
+        return ref, read_tree_if_whole(self._documents, ref.digest)
+
+    def _find_work(self, new: Tree, unfinished: Tree) -> Work:
+        """Find what has to be compared: what changed on either side since the last run, or everything."""
+        is_plain = self._head is not None and self._next is None and not self._wish.check
+        if is_plain and self._head is not None and self._sight.index == self._head.digest:
+            work = what_changed(new, self._old, self._sight)
+            if work is not None:
+                return work
+        self._sight.forget()
+        return all_of_it(new, self._old, unfinished, self._sight)
 
     def _guard_deletions(self, deletions: int) -> None:
-        have = sum(entry.kind != "folder" for entry in self._old.entries)
+        have = self._old.leaves
         limit = max(_FREELY_DELETED, have // 2) if self._wish.max_delete is None else self._wish.max_delete
         if deletions > limit:
             raise SyncError(
@@ -228,7 +334,7 @@ class MirrorTarget:
                 hint=f"look whether the source is complete; if it is: --max-delete {deletions}",
             )
 
-    def _examine(self, owned: dict[bytes, tuple[Entry, ...]]) -> dict[Digest, Place]:
+    def _examine(self, owned: Mapping[bytes, tuple[Entry, ...]]) -> dict[Digest, Place]:
         """Read the files of unknown content and decide about them; give the right chunks that they hold."""
         have: dict[Digest, Place] = {}
         with Cursor(self._folder) as cursor:
@@ -236,11 +342,19 @@ class MirrorTarget:
                 path = join(self._root, entry.path)
                 right = self._drafts.right_chunks(path, entry, cursor)
                 places = list(placed(entry))
-                if len(right) == len(places) and self._disk[entry.path].size == entry.size:
-                    if not self._disk[entry.path].looks_like(entry):
+                is_right = len(right) == len(places) and self._work.disk[entry.path].size == entry.size
+                if is_right and is_later_name(entry):
+                    self._plan.right.add(entry.path)
+                if is_right and entry.path not in self._plan.shared:
+                    if is_later_name(entry):
+                        self._plan.names.append(entry)
+                    elif not self._looks_like(entry, path, cursor):
                         self._plan.retouch.append(entry)
-                elif entry.path in owned:
-                    self._plan.drafts.append(entry)
+                elif is_right or entry.path in owned:
+                    if is_later_name(entry):
+                        self._plan.names.append(entry)
+                    else:
+                        self._plan.drafts.append(entry)
                     have.update(
                         {ref.digest: Place(path, offset) for offset, ref in places if offset in right}
                     )
@@ -249,45 +363,21 @@ class MirrorTarget:
                     self._plan.blocked.add(entry.path)
                     self._plan.problems.append(file_problem(entry.path, "in-the-way", reason))
         self._plan.examine.clear()
+        self._plan.sort_out_names(self._work.disk)
         return have
 
-    def _find_lacks(self, owned: dict[bytes, tuple[Entry, ...]], have: dict[Digest, Place]) -> Lacks:
-        """Find out which chunks of the drafts the mirror has, by its indexes and by drafts of an earlier run."""
-        wanted = {ref.digest for entry in self._plan.drafts for ref in entry.refs()}
-        for path, entries in owned.items() if wanted else ():
-            found = self._disk.get(path)
-            for entry in entries:
-                if found is None or entry.kind != "file" or not found.is_still(entry):
-                    continue
-                for offset, ref in placed(entry):
-                    if ref.digest in wanted:
-                        have.setdefault(ref.digest, Place(join(self._root, path), offset))
-        names = self._drafts.names() if wanted else set()
-        drafts: list[tuple[Entry, Place, set[int]]] = []
-        with Cursor(self._folder) as cursor:
-            for entry in self._plan.drafts:
-                path = self._drafts.path_of(entry)
-                left = path.rpartition(b"/")[2] in names
-                drafts.append(
-                    (entry, Place(path, 0), self._drafts.left_over(entry, cursor) if left else set())
-                )
-        return lacking(drafts, have)
-
-    def _check_space(self) -> None:
-        """Refuse before the disk is full, as far as that can be foreseen."""
-        facts = os.fstatvfs(self._folder.descriptor)
-        free = facts.f_bavail * facts.f_frsize
-        need = sum(
-            piece.ref.size
-            for stage in (self._lacks.first, self._lacks.then)
-            for _, pieces in stage
-            for piece in pieces
-        )
-        if need > free:
-            raise RemoteUnavailableError(
-                f"{self._path}: {need} bytes are to be written and {free} are free",
-                hint="free some space there and run it again",
+    def _looks_like(self, entry: Entry, path: bytes, cursor: Cursor) -> bool:
+        """Say whether a file that has its content has the rest too."""
+        way, name = cursor.at(path)
+        descriptor = os.open(name, READ_FLAGS, dir_fd=way)
+        try:
+            return self._work.disk[entry.path].looks_like(entry) and read_xattrs(descriptor) == xattrs_in(
+                entry
             )
+        except TooManyXattrsError:
+            return False
+        finally:
+            os.close(descriptor)
 
     def _is_whole(self, entry: Entry, cursor: Cursor) -> bool:
         path = join(self._root, entry.path)
@@ -299,15 +389,3 @@ class MirrorTarget:
         return size == entry.size and len(self._drafts.right_chunks(path, entry, cursor)) == len(
             list(entry.refs())
         )
-
-    def _tidy(self, documents: Documents, digest: Digest, torn: set[bytes]) -> None:
-        """Remove what only mattered until the Ref was written."""
-        documents.delete_ref(f"{self._refs}/next")
-        stay = {path.rpartition(b"/")[2] for path in torn}
-        self._drafts.discard(self._drafts.names() - stay)
-        for old in {
-            ref.digest for ref in (self._head, self._next) if ref is not None and ref.digest != digest
-        }:
-            names = documents.list_refs()
-            if all(ref.digest != old for name in names if (ref := documents.read_ref(name)) is not None):
-                documents.remote.delete(f"indexes/{old}")

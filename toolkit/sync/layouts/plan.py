@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from toolkit.sync.entry_log import EntryLog
 from toolkit.sync.events import FileProblem, file_problem
-from toolkit.sync.layouts.disk import Found
+from toolkit.sync.extras import xattrs_in
+from toolkit.sync.hard_links import first_name, is_later_name
+from toolkit.sync.layouts.disk import Found, same_time
 from toolkit.sync.merge import parents_of
-from toolkit.wire.index import Entry, Index
+from toolkit.wire.index import Entry, Listing
 
 Owned = Mapping[bytes, tuple[Entry, ...]]
 """What runs of this route wrote at each path: the last state, and one that a run died over."""
@@ -23,16 +26,18 @@ Owned = Mapping[bytes, tuple[Entry, ...]]
 class MirrorPlan:
     """Work on a mirror, in the order in which it is done."""
 
-    examine: list[Entry] = field(default_factory=list)
+    examine: EntryLog = field(default_factory=EntryLog)
     """Files whose place holds something of unknown content; they become drafts or are fine as they are."""
-    drafts: list[Entry] = field(default_factory=list)
+    drafts: EntryLog = field(default_factory=EntryLog)
     """Files to build."""
     clear: list[bytes] = field(default_factory=list)
     """Paths of ours that make room for another kind, the deepest first."""
     folders: list[Entry] = field(default_factory=list)
+    names: list[Entry] = field(default_factory=list)
+    """Later names of files with several; linked when the first one is in its place."""
     links: list[Entry] = field(default_factory=list)
     retouch: list[Entry] = field(default_factory=list)
-    """Files whose content is there; their mode or time changes."""
+    """Files whose content is there; their mode, time or extended attributes change."""
     remove: list[bytes] = field(default_factory=list)
     """Files and links that the source has no more."""
     remove_folders: list[bytes] = field(default_factory=list)
@@ -40,16 +45,33 @@ class MirrorPlan:
     blocked: set[bytes] = field(default_factory=set)
     """Paths of new entries that stay undone."""
     problems: list[FileProblem] = field(default_factory=list)
+    right: set[bytes] = field(default_factory=set)
+    """Of `names`, those whose place holds the right content, though maybe in another file."""
+    shared: set[bytes] = field(default_factory=set)
+    """Files that have one inode with another file that they shall not be one with; they are built anew."""
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
         work = (self.examine, self.drafts, self.clear, self.folders, self.links, self.retouch, self.remove)
-        return not any(work) and not self.remove_folders
+        return not any(work) and not self.remove_folders and not self.names
+
+    def sort_out_names(self, disk: Mapping[bytes, Found]) -> None:
+        """Leave out names that are what they shall be; to be done when everything else is decided."""
+        names, self.names = self.names, []
+        drafted = {entry.path for entry in self.drafts} if names else set()
+        for entry in names:
+            first = first_name(entry)
+            if first in self.blocked:
+                # Nothing can be linked to then: it becomes a file of its own.
+                if entry.path not in self.right:
+                    self.drafts.append(entry)
+            elif first in drafted or not _are_one(disk.get(first), disk.get(entry.path)):
+                self.names.append(entry)
 
 
 def make_plan(
-    new: Index,
+    new: Listing,
     owned: Owned,
     disk: Mapping[bytes, Found],
     *,
@@ -72,16 +94,17 @@ def make_plan(
 
 class _Planner:
     def __init__(
-        self, new: Index, owned: Owned, disk: Mapping[bytes, Found], *, keep_all: bool, check: bool
+        self, new: Listing, owned: Owned, disk: Mapping[bytes, Found], *, keep_all: bool, check: bool
     ) -> None:
         self._new = new
-        self._wanted = {entry.path: entry for entry in new.entries}
         self._owned = owned
         self._disk = disk
         self._keep_all = keep_all
         self._check = check
         self._clear: set[bytes] = set()
         self._way: dict[bytes, bytes | None] = {}
+        self._inodes: dict[int, bytes] = {}
+        """To which file of the index an inode on disk belongs, by its first name."""
         self._plan = MirrorPlan()
 
     def plan(self, staying: Collection[bytes]) -> MirrorPlan:
@@ -102,29 +125,49 @@ class _Planner:
     def _file(self, entry: Entry) -> None:
         found = self._disk.get(entry.path)
         if found is None:
-            self._plan.drafts.append(entry)
+            self._build(entry)
         elif found.kind != "file":
             if self._makes_room(entry):
-                self._plan.drafts.append(entry)
-        elif not self._check and (written := self._as_written(entry.path)):
-            if written.chunks != entry.chunks:
-                self._plan.drafts.append(entry)
-            elif not found.looks_like(entry):
-                self._plan.retouch.append(entry)
+                self._build(entry)
         else:
+            self._file_over(entry, found)
+
+    def _file_over(self, entry: Entry, found: Found) -> None:
+        name = first_name(entry) or entry.path
+        if found.inode and self._inodes.setdefault(found.inode, name) != name:
+            self._plan.shared.add(entry.path)
+        written = None if self._check else self._as_written(entry.path)
+        if written is None:
             self._plan.examine.append(entry)
+        elif written.chunks != entry.chunks or entry.path in self._plan.shared:
+            self._build(entry)
+        elif is_later_name(entry):
+            self._plan.right.add(entry.path)
+            self._plan.names.append(entry)
+        elif not found.looks_like(entry) or xattrs_in(written) != xattrs_in(entry):
+            self._plan.retouch.append(entry)
+
+    def _build(self, entry: Entry) -> None:
+        if is_later_name(entry):
+            self._plan.names.append(entry)
+        else:
+            self._plan.drafts.append(entry)
 
     def _link(self, entry: Entry) -> None:
         found = self._disk.get(entry.path)
         if found is not None and found.kind == "link" and found.target == entry.target:
-            return
+            ours = entry.path in self._owned
+            if not ours or not entry.mtime_ns or same_time(found.mtime_ns, entry.mtime_ns):
+                return
         if found is None or (found.kind == "link" and entry.path in self._owned) or self._makes_room(entry):
             self._plan.links.append(entry)
 
     def _folder(self, entry: Entry) -> None:
         found = self._disk.get(entry.path)
         if found is not None and found.kind == "folder":
-            if not found.looks_like(entry):
+            written = self._as_written(entry.path)
+            has = xattrs_in(written) if written else ()
+            if not found.looks_like(entry) or has != xattrs_in(entry):
                 self._plan.folders.append(entry)
         elif found is None or self._makes_room(entry):
             self._plan.folders.append(entry)
@@ -185,6 +228,10 @@ class _Planner:
 
     def _below(self, path: bytes) -> Iterable[bytes]:
         return [other for other in self._disk if other.startswith(path + b"/")]
+
+
+def _are_one(first: Found | None, other: Found | None) -> bool:
+    return first is not None and other is not None and first.inode == other.inode != 0
 
 
 def _depth(path: bytes) -> tuple[int, bytes]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from toolkit.errors import IntegrityError, MissingObjectError, TiersError
@@ -74,12 +73,8 @@ class DirectoryRemote:
 
     def write(self, key: str, data: bytes) -> None:
         """Store an object whole; see `Remote.write`."""
-        with (
-            self._draft(key, data) as (drafts, draft),
-            self._folder.parent(key.encode(), create=True) as (folder, name),
-        ):
-            os.rename(draft, name, src_dir_fd=drafts, dst_dir_fd=folder)
-            os.fsync(folder)
+        with self._draft(key, data) as (drafts, draft):
+            self._put(drafts, draft, key)
 
     def write_new(self, key: str, data: bytes) -> bool:
         """Store an object unless it is there; see `Remote.write_new`."""
@@ -118,8 +113,81 @@ class DirectoryRemote:
             return False
         return True
 
+    @contextmanager
+    def laid_out(
+        self, objects: Iterable[tuple[str, bytes]], *, last: tuple[str, bytes] | None = None
+    ) -> Iterator[tuple[bytes, ...]]:
+        """Store new objects together, so that the disk is waited for once, by whoever uses this in a `with`.
+
+        Inside of it their bytes lie in drafts that are given as paths below the folder and must be brought to the disk
+        there (`Folder.flush`); at its end they get their keys, durably. When it is left by an error nothing is stored.
+
+        Args:
+            objects: keys, of which each is new or has the same bytes as what is there, and bytes; at most some dozens,
+                because each keeps a file open.
+            last: an object that names the others. It gets its key when they have theirs on the disk, in one step, in
+                the place of what may be there.
+        """
+        with ExitStack() as stack:
+            with self._explained("objects", reading=False):
+                drafts = [
+                    (key, *stack.enter_context(self._draft(key, data, flush=False))) for key, data in objects
+                ]
+            final = () if last is None else (stack.enter_context(self._draft(*last, flush=False)),)
+            yield tuple(_DRAFTS + b"/" + name for _, name in (*(each[1:] for each in drafts), *final))
+            folders: dict[bytes, int] = {}
+            with self._explained("objects", reading=False):
+                for key, way, draft in drafts:
+                    at, _, name = key.encode().rpartition(b"/")
+                    if at not in folders:
+                        folders[at] = stack.enter_context(self._folder.folder(at, create=True))
+                    with suppress(FileExistsError):
+                        os.link(draft, name, src_dir_fd=way, dst_dir_fd=folders[at], follow_symlinks=False)
+                for folder in folders.values():
+                    os.fsync(folder)
+            for way, draft in final:
+                self._put(way, draft, last[0] if last else "")
+
+    def move(self, key: str, onto: str) -> None:
+        """Give an object another key, durably and in one step, in the place of what may be there.
+
+        Raises:
+            MissingObjectError: there is none.
+            RemoteUnavailableError: the disk refuses.
+        """
+        with self._explained(key), self._folder.parent(check_key(key).encode()) as (way, name):
+            self._put(way, name, onto)
+
+    def _put(self, way: int, draft: bytes, key: str) -> None:
+        """Rename what has been brought to the disk to its key, durably."""
+        with (
+            self._explained(key, reading=False),
+            self._folder.parent(check_key(key).encode(), create=True) as (folder, name),
+        ):
+            os.rename(draft, name, src_dir_fd=way, dst_dir_fd=folder)
+            os.fsync(folder)
+
+    def flush(self, paths: Collection[bytes]) -> None:
+        """Bring what was laid out to the disk; see `laid_out`."""
+        with self._explained("objects", reading=False):
+            self._folder.flush(paths)
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Remove objects, those that are there; the disk is waited for once."""
+        folders: dict[bytes, int] = {}
+        with ExitStack() as stack:
+            for key in keys:
+                at, _, name = check_key(key).encode().rpartition(b"/")
+                with suppress(MissingObjectError), self._explained(key):
+                    if at not in folders:
+                        folders[at] = stack.enter_context(self._folder.folder(at))
+                    os.unlink(name, dir_fd=folders[at])
+            with self._explained("objects", reading=False):
+                for folder in folders.values():
+                    os.fsync(folder)
+
     def _walk(self, prefix: str) -> Iterator[Found]:
-        found: list[tuple[str, int | None]] = []
+        found: list[tuple[str, os.stat_result | None]] = []
         try:
             with (
                 self._explained(prefix),
@@ -134,20 +202,20 @@ class DirectoryRemote:
                     elif entry.is_file(follow_symlinks=False):
                         # An object that is deleted while we list was not there.
                         with suppress(FileNotFoundError):
-                            found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
+                            found.append((entry.name, entry.stat(follow_symlinks=False)))
         except MissingObjectError:
             return
-        for name, size in sorted(found):
-            if size is None:
+        for name, facts in sorted(found, key=lambda each: each[0]):
+            if facts is None:
                 yield from self._walk(prefix + name)
             else:
-                yield Found(prefix + name, size)
+                yield Found(prefix + name, facts.st_size, facts.st_mtime_ns // 1_000_000)
 
     @contextmanager
-    def _draft(self, key: str, data: bytes) -> Iterator[tuple[int, bytes]]:
+    def _draft(self, key: str, data: bytes, *, flush: bool = True) -> Iterator[tuple[int, bytes]]:
         """Write the bytes beside their place and flush them; remove what is left of it whatever happens."""
         check_key(key)
-        name = f"{os.getpid()}-{secrets.token_hex(8)}".encode()
+        name = f"{os.getpid()}-{os.urandom(8).hex()}".encode()
         with self._explained(key, reading=False), self._folder.folder(_DRAFTS, create=True) as drafts:
             self._clean(drafts)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -155,7 +223,8 @@ class DirectoryRemote:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 _write_all(descriptor, data)
-                os.fsync(descriptor)
+                if flush:
+                    os.fsync(descriptor)
                 yield drafts, name
             finally:
                 with suppress(FileNotFoundError):  # `write` has renamed it

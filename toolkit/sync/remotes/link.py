@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -30,18 +31,23 @@ from toolkit.link.link import Arrived, Connected, Disconnected, Link
 from toolkit.protocol.bitmap import Bitmap
 from toolkit.protocol.parcel import Sending
 from toolkit.sync.remotes.remote import MAX_OBJECT_BYTES, Found, check_key, check_prefix
+from toolkit.wire.answer_seal import receive_answer
 from toolkit.wire.digest import digest_of
+from toolkit.wire.keyring import Keyring
 from toolkit.wire.store_call import (
+    MAX_CALL_BYTES,
     PIECE_OVERHEAD,
     StoreAnswer,
     StoreCall,
     decode_answer,
+    digest_of_call,
     encode_call,
     piece_size,
 )
 from toolkit.wire.topics import Topics
 
 log = logging.getLogger(__name__)
+NOBODY: Final = Keyring()
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class LinkRemote:
         *,
         address: str,
         frame_bytes: int,
+        keyring: Keyring = NOBODY,
         patience: Patience | None = None,
     ) -> None:
         """Connect and find the inbox.
@@ -78,18 +85,20 @@ class LinkRemote:
             device: whose store it is; the broker's access rules see to it that nobody else's can be reached.
             address: of the broker, for people.
             frame_bytes: largest payload that the broker takes.
+            keyring: whom the device trusts; where that names a receiver, only its answers count.
             patience: how long to wait.
 
         Raises:
             RemoteUnavailableError: no broker, or no inbox answers.
         """
         self._link, self._topics, self._device = link, topics, device
-        self._address = address
+        self._address, self._keyring = address, keyring
         self._piece_bytes = frame_bytes - PIECE_OVERHEAD
         self._patience = patience or Patience()
         self._name = secrets.token_hex(8)
         self._number = 0
-        self._waiting: dict[str, SimpleQueue[StoreAnswer]] = {}
+        self._waiting: dict[str, tuple[str, SimpleQueue[StoreAnswer]]] = {}
+        """By name of a call: the digest of what it asks, and where its answers go."""
         self._lock = threading.Lock()
         self._connected, self._ending = threading.Event(), threading.Event()
         self._reason = "no answer"
@@ -248,7 +257,7 @@ class LinkRemote:
     def _register(self, call: StoreCall) -> SimpleQueue[StoreAnswer]:
         answers: SimpleQueue[StoreAnswer] = SimpleQueue()
         with self._lock:
-            self._waiting[call.call] = answers
+            self._waiting[call.call] = digest_of_call(call), answers
         return answers
 
     def _forget(self, call: StoreCall) -> None:
@@ -307,11 +316,16 @@ class LinkRemote:
 
     def _arrived(self, payload: bytes) -> None:
         try:
-            answer = decode_answer(payload)
+            received = receive_answer(payload, limit=MAX_CALL_BYTES)
+            answer = decode_answer(received.payload)
+            with self._lock:
+                waiting = self._waiting.get(answer.call)
+            if waiting is None:
+                return
+            about, answers = waiting
+            received.check(self._topics.given(self._device), about, self._keyring)
         except IntegrityError as error:
+            self._reason = error.message
             log.warning("an answer of the inbox does not count: %s", error.message)
             return
-        with self._lock:
-            answers = self._waiting.get(answer.call)
-        if answers is not None:
-            answers.put(answer)
+        answers.put(answer)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from toolkit.errors import UnsafePathError
 
@@ -19,11 +20,14 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@=-]{0,199}")
 _MAX_PARTS = 12
 
 
-class Found(NamedTuple):
-    """An object in a listing: its key and its size in bytes."""
+@dataclass(frozen=True, order=True)
+class Found:
+    """An object in a listing: its key, its size in bytes, and when it was stored by the clock of the store."""
 
     key: str
     size: int
+    modified_ms: int = field(default=0, compare=False)
+    """Milliseconds since 1970, as the other side tells it; 0 when it does not."""
 
 
 class Remote(Protocol):
@@ -74,6 +78,11 @@ class Remote(Protocol):
     def delete(self, key: str) -> bool:
         """Remove an object; say whether it was there."""
         ...
+
+
+def is_key(part: str) -> bool:
+    """Tell whether a name may be one part of a key; what else lies in a store is not ours."""
+    return _PART.fullmatch(part) is not None
 
 
 def check_key(key: str) -> str:

@@ -25,7 +25,7 @@ def agents_stand_in_their_tier(site: Site) -> None:
 
 
 def agents_can_log_in(site: Site) -> None:
-    """E0907: an agent's certificate, and the logins of the storages that it works on, are Secrets of the cluster."""
+    """E0907: an agent's certificate, and the logins and keys of storages that pods open, are Secrets of the cluster."""
     tiers = site.topology.tiers
     for tier_name, tier in tiers.items():
         if tier.agent is not None:
@@ -36,9 +36,16 @@ def agents_can_log_in(site: Site) -> None:
             for _, route in site.sound("routes", site.topology.routes)
             if route.target == tier_name
         }
-        if not any(tiers[name].agent for name in used if name in tiers):
+        by_rules = site.topology.lifecycle.pool is not None and tier_name != "edge"
+        if not by_rules and not any(tiers[name].agent for name in used if name in tiers):
             continue
         path: Path = ("tiers", tier_name, "storage")
         single = isinstance(find(site.root, path), Fields)
         for position, storage in enumerate(tier.storage):
-            in_cluster(site, (*(path if single else (*path, position)), "credentials"), storage.credentials)
+            here: Path = path if single else (*path, position)
+            in_cluster(site, (*here, "credentials"), storage.credentials)
+            for name, each in (("known_hosts", storage.known_hosts), ("ca", storage.ca)):
+                if each and not each.env:  # a variable is E0922
+                    in_cluster(site, (*here, name), each)
+            if storage.key and not storage.key.env:  # a variable is E0922
+                in_cluster(site, (*here, "encryption", "key"), storage.key)

@@ -83,8 +83,8 @@ def flows_stay_in_one_cluster(site: Site) -> None:
 
 
 def is_staged(job: Job, tier: TierName | None) -> bool:
-    """Tell whether a job's data comes from another tier than the one that it runs in."""
-    return job.data is not None and job.data.source != tier
+    """Tell whether a job's data comes from another tier than the one that it runs in, and before it runs."""
+    return job.data is not None and job.data.source != tier and job.data.bring == "whole"
 
 
 def _known(site: Site, flow: Flow) -> Iterator[tuple[str, Job]]:

@@ -3,8 +3,10 @@
 Called by `load` through checks.every.
 """
 
+from zoneinfo import available_timezones
+
 from toolkit.topology.checks.site import Site
-from toolkit.topology.findings import counted
+from toolkit.topology.findings import counted, did_you_mean
 from toolkit.topology.names import TierName
 from toolkit.topology.nodes import Path
 
@@ -52,6 +54,22 @@ def copies_have_places(site: Site) -> None:
             site.report("E0511", ("routes", name, "copies"), message)
 
 
+def weights_go_to_packs(site: Site) -> None:
+    """E0534: only packs keep how far weights moved."""
+    for name, route in site.sound("routes", site.topology.routes):
+        tier = site.topology.tiers.get(route.target)
+        if (
+            route.content != "weights"
+            or tier is None
+            or not site.shaped.is_sound("tiers", route.target, "storage")
+        ):
+            continue
+        places = tier.storage[1:] if route.source == route.target else tier.storage[:1]
+        if places and not any(place.kept_as == "packs" for place in places):
+            message = f"{', '.join(place.url for place in places)} keeps files as they are"
+            site.report("E0534", ("routes", name, "content"), message)
+
+
 def triggers_agree(site: Site) -> None:
     """E0206: a route that runs on demand has no clock."""
     for name, route in site.sound("routes", site.topology.routes):
@@ -59,3 +77,16 @@ def triggers_agree(site: Site) -> None:
             site.report(
                 "E0206", ("routes", name, "every"), "the route has both every and trigger: demand", key=True
             )
+
+
+def hours_can_be_told(site: Site) -> None:
+    """E0528: hours have a length; E0308: a time zone of the IANA database, where this machine has a copy of it."""
+    for name, route in site.sound("routes", site.topology.routes):
+        for position, hours in enumerate(route.hours):
+            if hours.opens == hours.closes:
+                message = f"'to' is {hours.closes}, the same as 'from'"
+                site.report("E0528", ("routes", name, "hours", position, "to"), message)
+        known = available_timezones() if route.timezone != "UTC" else set()
+        if known and route.timezone not in known:
+            message = f"'{route.timezone}' is not a time zone{did_you_mean(route.timezone, known)}"
+            site.report("E0308", ("routes", name, "timezone"), message)

@@ -10,9 +10,10 @@ from toolkit.topology.checks.site import Site
 from toolkit.topology.findings import did_you_mean
 from toolkit.topology.nodes import Path
 from toolkit.topology.settings import Settings
-from toolkit.topology.units import Duration
+from toolkit.topology.units import Bytes, Duration
 
 _SHORTEST_REPORT = Duration.parse("1s")
+_SMALLEST_OUTBOX = Bytes.parse("2MiB")
 
 
 def windows_have_a_time_zone(site: Site) -> None:
@@ -30,6 +31,13 @@ def reports_leave_a_pause(site: Site) -> None:
     for path, settings in _settings(site):
         if "report" in settings.model_fields_set and settings.report < _SHORTEST_REPORT:
             site.report("E0309", (*path, "report"), f"{settings.report} is shorter than {_SHORTEST_REPORT}")
+
+
+def outboxes_have_room(site: Site) -> None:
+    """E0309: what one transaction and the log take leaves nothing of a smaller outbox."""
+    for path, settings in _settings(site):
+        if settings.outbox < _SMALLEST_OUTBOX:
+            site.report("E0309", (*path, "outbox"), f"{settings.outbox} is less than {_SMALLEST_OUTBOX}")
 
 
 def _settings(site: Site) -> Iterator[tuple[Path, Settings]]:

@@ -6,13 +6,26 @@ Called by `load` through checks.every.
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from toolkit.topology.checks.site import Site
 from toolkit.topology.findings import listed
+from toolkit.topology.job import Job
 from toolkit.topology.nodes import Fields, Path, find
+from toolkit.topology.secret import SecretReference
 from toolkit.topology.storage import Claim, Storage
 
 _SOURCES = ("local", "provisioner", "installed")
+_ONLY_FOR = (
+    ("known_hosts", "known_hosts", "sftp"),
+    ("endpoint", "endpoint", "s3"),
+    ("region", "region", "s3"),
+    ("ca", "ca", "s3"),
+    ("class", "object_class", "s3"),
+)
+_THAWED_FIRST = {"GLACIER", "DEEP_ARCHIVE"}
+"""Classes of S3 whose objects cannot be read before somebody has asked for them, hours before."""
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,76 @@ def claims_can_be_mounted(site: Site) -> None:
             site.report("E0903", place, f"{message}, the claim says ReadWriteMany")
 
 
+def mirrors_are_folders(site: Site) -> None:
+    """E0910: files lie as files only in a folder."""
+    for kept in _storages(site):
+        if kept.storage.layout == "mirror" and not kept.storage.url.startswith("file:"):
+            site.report("E0910", (*kept.path, "layout"), f"{kept.storage.url} is not a folder")
+
+
+def archives_are_encrypted(site: Site) -> None:
+    """E0920: what rests on other people's machines is encrypted, or says aloud that it is not."""
+    for kept in _storages(site):
+        if (
+            kept.home == "cold"
+            and not kept.storage.url.startswith("file:")
+            and kept.storage.encryption is None
+        ):
+            site.report("E0920", kept.path, f"{kept.storage.url} leaves this site and has no key", key=True)
+
+
+def keys_have_something_to_encrypt(site: Site) -> None:
+    """E0921: only packs are encrypted; E0922: a key is read from a file."""
+    for kept in _storages(site):
+        key = kept.storage.key
+        if key is None:
+            continue
+        if kept.home == "registry":
+            message = "devices and depots read the registry as it is; what is in it is signed, not secret"
+            site.report("E0921", (*kept.path, "encryption"), message, key=True)
+        elif kept.storage.kept_as == "mirror":
+            site.report("E0921", (*kept.path, "encryption"), f"{kept.storage.url} is a mirror", key=True)
+        if key.env:
+            site.report("E0922", (*kept.path, "encryption", "key"), f"the variable {key.env} is no file")
+
+
+def keys_fit_the_address(site: Site) -> None:
+    """E0925: host keys are SSH's, regions and classes are S3's, and both are read from files."""
+    for kept in _storages(site):
+        scheme = kept.storage.url.partition(":")[0]
+        for name, field, used_by in _ONLY_FOR:
+            given = getattr(kept.storage, field)
+            if given is not None and scheme != used_by:
+                site.report("E0925", (*kept.path, name), f"{name} is for {used_by}:// only", key=True)
+            elif isinstance(given, SecretReference) and given.env:
+                site.report("E0922", (*kept.path, name), f"the variable {given.env} is no file")
+
+
+def servers_are_known(site: Site) -> None:
+    """E0926: a pod has no host keys but those that it is given."""
+    for kept in _storages(site):
+        storage = kept.storage
+        in_pods = storage.credentials is not None and storage.credentials.secret is not None
+        if storage.url.startswith("sftp:") and in_pods and storage.known_hosts is None:
+            site.report("E0926", kept.path, f"{storage.url} has credentials and no known_hosts", key=True)
+
+
+def nobody_reads_on_the_way(site: Site) -> None:
+    """E0927: over plain http everybody on the way could read the data."""
+    for kept in _storages(site):
+        endpoint, where = kept.storage.endpoint or "", urlsplit(kept.storage.endpoint or "").hostname
+        if endpoint.startswith("http:") and kept.storage.key is None and where not in _LOOPBACK:
+            site.report("E0927", (*kept.path, "endpoint"), f"{endpoint} has no certificate")
+
+
+def packs_can_be_read(site: Site) -> None:
+    """E0928: packs are read at any time: their trailers by each run, their chunks by verify and recall."""
+    for kept in _storages(site):
+        if kept.storage.object_class in _THAWED_FIRST:
+            message = f"objects of {kept.storage.object_class} cannot be read when they are needed"
+            site.report("E0928", (*kept.path, "class"), message)
+
+
 def volumes_reach_who_needs_them(site: Site) -> None:
     """E0902: one machine at a time for ReadWriteOnce; E0905: one cluster for every claim."""
     for kept in _storages(site):
@@ -106,7 +189,7 @@ def _storages(site: Site) -> Iterator[_Kept]:
 
 
 def _users(site: Site, kept: _Kept) -> Iterator[_User]:
-    """Give who mounts a storage: the depot, agents whose routes begin or end there, and gangs of the tier."""
+    """Give who mounts a storage: the depot, agents whose routes touch it, the rules, and gangs of the tier."""
     topology = site.topology
     if kept.home == "registry" and topology.depot is not None:
         yield _User("the depot", topology.depot.pool, topology.depot.replicas)
@@ -120,10 +203,20 @@ def _users(site: Site, kept: _Kept) -> Iterator[_User]:
         ]
         if touching:
             yield _User(f"the agent of {tier_name}", tier.agent.pool, len(touching))
+    if topology.lifecycle.pool is not None and kept.home in {"hot", "warm", "cold"}:
+        yield _User("the rules of lifecycle", topology.lifecycle.pool, 1)
     homes = {name: placed.tier_name for name, placed in site.pools().items()}
     in_flows = {step for flow in topology.flows.values() for step in flow.steps}
     for name, job in site.sound("jobs", topology.jobs):
         if kept.first and homes.get(job.pool) == kept.home:
             yield _User(f"the job {name}", job.pool, job.gang.workers)
-        elif kept.first and name in in_flows and job.data is not None and job.data.source == kept.home:
-            yield _User(f"staging for the job {name}", job.pool, 1)
+        elif kept.first and job.data is not None and job.data.source == kept.home:
+            yield from _bringing(name, job, in_flow=name in in_flows)
+
+
+def _bringing(name: str, job: Job, *, in_flow: bool) -> Iterator[_User]:
+    """Give the pods that read a job's data where they come from."""
+    if job.data is not None and job.data.bring == "ahead":
+        yield _User(f"the job {name}", job.pool, job.gang.workers)
+    elif in_flow:
+        yield _User(f"staging for the job {name}", job.pool, 1)

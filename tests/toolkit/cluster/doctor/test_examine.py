@@ -124,10 +124,19 @@ def test_a_kubernetes_that_the_others_do_not_fit(ward):
     )
 
 
+def test_a_kubernetes_that_lets_nothing_run_beside_a_worker(ward):
+    data = {"from": "warm", "path": "datasets/seg3d", "bring": "ahead", "budget": "1GiB"}
+    ahead = {"jobs": {"seg3d": {"data": data}}}
+    (problem,) = [each for each in ward.examine(ahead, version="v1.28.9").problems if each.code == "D111"]
+    assert "job seg3d" in problem.message
+    assert "D111" not in ward.codes(ahead, version="v1.29.0")
+    assert "D111" not in ward.codes(version="v1.28.9")
+
+
 def test_a_kind_that_is_not_installed(ward, wait_until):
     path = f"{CRDS}/nodegroups.apps.kubeedge.io"
     ward.api.delete(path)
-    wait_until(lambda: ward.api.gone(path), "the CRD is gone", 30)
+    wait_until(lambda: ward.api.gone(path), "the CRD is gone")
     try:
         found = ward.examine()
     finally:
@@ -178,7 +187,7 @@ def test_a_crd_whose_names_are_taken(ward, wait_until):
     )
     made.append(ward.api.create(CRDS, _custom("things", "Thing"))["metadata"]["name"])
     wait_until(
-        lambda: "conditions" in ward.api.get(f"{CRDS}/{made[1]}").get("status", {}), "the second is seen", 30
+        lambda: "conditions" in ward.api.get(f"{CRDS}/{made[1]}").get("status", {}), "the second is seen"
     )
     body = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}}
     try:

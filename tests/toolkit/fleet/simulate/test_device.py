@@ -109,7 +109,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path / "registry")
     yield made
     made.stop.set()
-    made.thread.join(30)
+    made.thread.join(60)
 
 
 def until(world: World, wait_until, state: str, version: str) -> None:
@@ -118,7 +118,7 @@ def until(world: World, wait_until, state: str, version: str) -> None:
         last = world.reports[-1] if world.reports else None
         return last is not None and (last.state.value, last.version) == (state, version)
 
-    wait_until(there, f"{version} is {state}", 60)
+    wait_until(there, f"{version} is {state}")
 
 
 def test_it_passes_the_states_of_a_device_and_reports_each(world, wait_until):
@@ -178,7 +178,7 @@ def test_what_came_before_the_network_went_is_not_fetched_again(world, wait_unti
     world.at_frame = cut
     world.device._fetch._max_frame_bytes = 32 * 1024
     world.want("1", 1)
-    wait_until(lambda: world.turn() or held.is_set(), "the depot holds a frame back", 60)
+    wait_until(lambda: world.turn() or held.is_set(), "the depot holds a frame back")
     for _ in range(20):
         world.turn()
     world.device.close()

@@ -1,80 +1,184 @@
-"""Where each piece of a draft comes from, and how the work is shared out; both without a disk."""
+"""A draft gets what it lacks block by block, and may begin as a copy of the old file that costs nothing."""
 
 from __future__ import annotations
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import errno
+import os
+import random
+from pathlib import Path
 
-from toolkit.sync.layouts.drafts import Place, _tasks, lacking
-from toolkit.wire.digest import digest_of
-from toolkit.wire.index import ChunkRef, file_entry
+import pytest
 
-CHUNKS = [ChunkRef(digest_of(bytes([number])), 3_000_000 + number) for number in range(5)]
-A, B, C, D, E = CHUNKS
+from tests.toolkit.sync.trees import photograph, task_of
+from toolkit.sync.chunk_source import FolderSource
+from toolkit.sync.events import unheard
+from toolkit.sync.folder import Folder
+from toolkit.sync.layouts.drafts import Drafts
+from toolkit.sync.layouts.pieces import Place, lacking
+from toolkit.sync.merge import placed
+from toolkit.sync.pace import Pace
+from toolkit.sync.run import run_task
+from toolkit.sync.scan import scan
 
-
-def sources(drafts, have):
-    """For each piece: where from, in order: a path, 'source', or later:path."""
-    lacks = lacking(drafts, have)
-    told = {
-        entry.path: [(piece.offset, piece.place.path if piece.place else b"source") for piece in pieces]
-        for entry, pieces in lacks.first
-    }
-    for entry, pieces in lacks.then:
-        told[entry.path] += [(piece.offset, b"later:" + piece.place.path) for piece in pieces]
-    return told, lacks.moving
-
-
-def test_each_chunk_moves_once_and_copies_come_from_the_first_place():
-    drafts = [
-        (file_entry(b"1", [A, B, A]), Place(b"p1", 0), set()),
-        (file_entry(b"2", [B, C]), Place(b"p2", 0), set()),
-    ]
-    told, moving = sources(drafts, {C.digest: Place(b"old", 7)})
-    assert moving == {A.digest: A.size, B.digest: B.size}
-    assert told[b"1"] == [(0, b"source"), (A.size, b"source"), (A.size + B.size, b"later:p1")]
-    assert told[b"2"] == [(B.size, b"old"), (0, b"later:p1")]
+OLD = random.Random(3).randbytes(3_000_000)
+BLOCK = 4096
 
 
-def test_what_a_draft_holds_already_is_neither_moved_nor_copied_and_serves_others():
-    drafts = [
-        (file_entry(b"1", [A, B]), Place(b"p1", 0), set()),
-        (file_entry(b"2", [C, A]), Place(b"p2", 0), {C.size}),
-    ]
-    told, moving = sources(drafts, {})
-    assert moving == {B.digest: B.size, C.digest: C.size}
-    assert told[b"1"] == [(0, b"p2"), (A.size, b"source")]
-    assert told[b"2"] == [(0, b"source")]
+def scattered(data, blocks, seed):
+    """Overwrite so many blocks here and there; give what comes out."""
+    draw = random.Random(seed)
+    changed = bytearray(data)
+    for block in draw.sample(range(len(data) // BLOCK), blocks):
+        changed[block * BLOCK : (block + 1) * BLOCK] = draw.randbytes(BLOCK)
+    return bytes(changed)
 
 
-def test_an_empty_file_is_work_too():
-    lacks = lacking([(file_entry(b"1", []), Place(b"p1", 0), set())], {})
-    assert [[entry.path for entry, _ in task] for task in _tasks(lacks.first)] == [[b"1"]]
+def test_of_a_chunk_that_changed_only_the_blocks_that_differ_move(tmp_path):
+    task = task_of(tmp_path)
+    file = tmp_path / "edge/frames/a"
+    file.write_bytes(OLD)
+    run_task(task)
+    file.write_bytes(scattered(OLD, 12, seed=4))
+    result = run_task(task)
+    assert photograph(tmp_path / "hot/frames") == photograph(tmp_path / "edge/frames")
+    assert result.bytes_moved == 12 * BLOCK
+    assert result.targets[0].bytes_unpacked > 5 * 12 * BLOCK  # so much was in the chunks that changed
+    assert not run_task(task).targets[0].changed
 
 
-files = st.lists(st.lists(st.sampled_from(CHUNKS), max_size=6), max_size=150)
+def test_blocks_are_compared_with_what_the_target_holds_and_not_with_what_it_should(tmp_path):
+    task = task_of(tmp_path)
+    file, copy = tmp_path / "edge/frames/a", tmp_path / "hot/frames/a"
+    file.write_bytes(OLD)
+    run_task(task)
+    facts = copy.stat()
+    new = scattered(OLD, 12, seed=4)
+    at = next(number for number in range(0, len(OLD), BLOCK) if OLD[number] != new[number]) + BLOCK
+    rotten = bytearray(OLD)
+    rotten[at + 100] ^= 1  # beside a block that changes, so in a chunk that moves
+    copy.write_bytes(rotten)
+    os.utime(copy, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    file.write_bytes(new)
+    result = run_task(task)
+    assert copy.read_bytes() == new
+    assert result.bytes_moved == 13 * BLOCK
 
 
-@settings(deadline=None)
-@given(files=files, known=st.sets(st.sampled_from(CHUNKS)))
-def test_every_piece_has_one_origin_and_every_task_its_share(files, known):
-    drafts = [
-        (file_entry(b"%d" % number, refs), Place(b"p%d" % number, 0), set())
-        for number, refs in enumerate(files)
-    ]
-    lacks = lacking(drafts, {ref.digest: Place(b"old", 0) for ref in known})
-    pieces = [
-        (entry.path, piece.offset)
-        for stage in (lacks.first, lacks.then)
-        for entry, ps in stage
-        for piece in ps
-    ]
-    assert len(pieces) == len(set(pieces)) == sum(len(refs) for refs in files)
-    assert lacks.moving.keys() == {ref.digest for refs in files for ref in refs} - {
-        ref.digest for ref in known
-    }
-    tasks = list(_tasks(lacks.first))
-    shared = [(entry.path, piece.offset) for task in tasks for entry, ps in task for piece in ps]
-    assert sorted(shared) == sorted((entry.path, piece.offset) for entry, ps in lacks.first for piece in ps)
-    assert {entry.path for task in tasks for entry, _ in task} == {entry.path for entry, _, _ in drafts}
-    assert all(len(task) <= 64 for task in tasks)
+class Pretended:
+    """Stands for a file system that shares blocks: copies them. `flip` is the offset of a bit that has turned."""
+
+    def __init__(self, flip=None):
+        self.flip = flip
+        self.calls = 0
+
+    def __call__(self, descriptor, old):
+        self.calls += 1
+        if self.flip is not None:
+            rot(old, self.flip)
+        os.pwrite(descriptor, os.pread(old, 1 << 24, 0), 0)
+
+
+def rot(old, offset):
+    """Turn a bit of a file and give it back its time, as a disk does it."""
+    path, facts = Path(f"/proc/self/fd/{old}"), os.fstat(old)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        (byte,) = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def build(tmp_path, new, share, touch=bool):
+    """Build the draft of a file whose old version is OLD; give its bytes and what moved."""
+    for name, data in (("edge", new), ("hot", OLD)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_bytes(data)
+    edge, hot = Folder(str(tmp_path / "edge")), Folder(str(tmp_path / "hot"))
+    index = scan(edge).index
+    (entry,), (before,) = index.entries, scan(hot).index.entries
+    hot.open_folder(b".tiers/partial", create=True)
+    drafts = Drafts(hot, b".tiers/partial", "file:///hot", share)
+    path = drafts.path_of(entry)
+    lacks = lacking(
+        [(entry, Place(path, 0), set())],
+        {ref.digest: Place(b"a", offset) for offset, ref in placed(before)},
+    )
+    facts = (tmp_path / "hot/a").stat()
+    lacks.bases[b"a"], lacks.seen[b"a"] = b"a", (facts.st_size, facts.st_mtime_ns)
+    touch(tmp_path / "hot/a")
+    source = FolderSource(edge, b"", index)
+    source.expect({ref.digest for ref in entry.refs()})
+    filled = drafts.fill(lacks, source, Pace(0), unheard)
+    source.close()
+    return (tmp_path / "hot" / os.fsdecode(path)).read_bytes()[: entry.size], filled
+
+
+SHORTER = OLD[:1_000_000] + OLD[1_200_000:]
+
+
+@pytest.mark.parametrize(
+    "new", [scattered(OLD, 9, seed=5), SHORTER, OLD + b"more"], ids=["in place", "cut", "grown"]
+)
+def test_a_draft_that_begins_as_a_copy_ends_as_what_it_shall_be(tmp_path, new):
+    share = Pretended()
+    built, _ = build(tmp_path, new, share)
+    assert share.calls == 1
+    assert built == new
+
+
+def test_what_stays_in_shared_blocks_counts_as_what_it_was_and_what_moves_is_proven(tmp_path):
+    for flip, same in ((5, False), (2_345_678, True)):
+        (tmp_path / str(flip)).mkdir()
+        built, _ = build(tmp_path / str(flip), SHORTER, Pretended(flip))
+        assert (built == SHORTER) == same
+
+
+def test_blocks_of_a_last_version_that_is_not_what_was_seen_are_not_shared(tmp_path):
+    share, new = Pretended(), scattered(OLD, 9, seed=5)
+
+    def touch(file):
+        file.write_bytes(b"not any more" + OLD[12:])
+        os.utime(file, ns=(7, 7))
+
+    built, _ = build(tmp_path, new, share, touch)
+    assert built == new
+    assert share.calls == 0
+
+
+def test_a_last_version_that_is_written_to_meanwhile_is_torn(tmp_path):
+    def share(descriptor, old):
+        os.pwrite(descriptor, os.pread(old, 1 << 24, 0)[:-1], 0)  # its last byte came after this
+        os.utime(f"/proc/self/fd/{old}", ns=(1, 1))
+
+    _, filled = build(tmp_path, scattered(OLD, 9, seed=5), share)
+    assert filled.torn_paths == {b"a"}
+    assert "was changed while the new one was built" in filled.torn[0].reason
+
+
+def test_a_file_of_which_nearly_all_moves_is_written_anew(tmp_path):
+    share = Pretended()
+    new = b"x" * 5_000 + OLD
+    built, filled = build(tmp_path, new, share)
+    assert built == new
+    assert share.calls == 0
+    assert filled.chunks < 5
+
+
+def test_into_a_copy_only_blocks_that_differ_are_brought(tmp_path):
+    _, filled = build(tmp_path, scattered(OLD, 9, seed=5), Pretended())
+    assert filled.stored_bytes == 9 * BLOCK
+
+
+def test_a_file_system_that_cannot_share_is_asked_once_and_copied_on(tmp_path):
+    asked = []
+
+    def cannot(descriptor, old):
+        asked.append((descriptor, old))
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    new = scattered(OLD, 9, seed=5)
+    built, filled = build(tmp_path, new, cannot)
+    assert built == new
+    assert filled.stored_bytes == 9 * BLOCK
+    assert len(asked) == 1

@@ -60,7 +60,8 @@ def test_the_dicom_files_of_pydicom_arrive_and_the_second_run_moves_nothing(task
     result, moved = run(task)
     assert photograph(target) == photograph(source)
     assert result.files == moved.files_written == files
-    assert 0 < moved.bytes_moved < 0.7 * result.total_bytes
+    # Between two folders the files' own bytes move, each chunk once; only packs and links have them compressed.
+    assert 0 < moved.bytes_moved == moved.bytes_unpacked < result.total_bytes
     assert moved.bytes_saved == result.total_bytes - moved.bytes_moved
     assert unchanged(task)
 
@@ -433,7 +434,7 @@ def test_bits_that_turned_in_the_target_are_found_and_mended(task, source, targe
     assert unchanged(task)  # size and time look right
     found = verify_target(task, task.targets[0])
     assert (found.exit_code, [damage.what for damage in found.damage]) == (6, ["a"])
-    assert "--check" in found.damage[0].reason
+    assert "--check" in found.damage[0].cure
     _, moved = run(task, check=True)
     assert (moved.chunks_moved, moved.files_written) == (1, 1)
     assert verify_target(task, task.targets[0]).damage == ()
@@ -534,7 +535,7 @@ def test_an_index_that_unpacks_to_more_than_the_disk_is_refused_before_a_byte_is
     zeros = bytes(MAX_CHUNK_BYTES)
     name = ChunkRef(digest_of(zeros), len(zeros))
     store.add([StoredChunk(*name, store_chunk(zeros))])
-    times = shutil.disk_usage(tmp_path).free // len(zeros) + 1
+    times = 2 * shutil.disk_usage(tmp_path).total // len(zeros)  # what is free changes while the test runs
     bomb = Index(entries=(file_entry(b"bomb", [name] * times),))
     store.write_ref("routes/archive/head", Ref(kind="index", digest=store.put_index(bomb), path="frames"))
     task = task_of(tmp_path, route="recall", source=Storage(tier="cold", url="memory://test", layout="packs"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -263,3 +264,26 @@ def test_what_comes_before_a_damaged_chunk_is_given_first(remote):
     with pytest.raises(MissingObjectError):
         given.extend(store.read_run([mine[0].digest, digest_of(b"nobody has it")]))
     assert given == [mine[0].stored]
+
+
+class Gathering(MemoryRemote):
+    """A Remote that answers reads only when eight are asked at once: a line on which each of them is a wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together = threading.Barrier(8)
+
+    def read(self, key, **words):
+        self.together.wait(timeout=60)
+        return super().read(key, **words)
+
+
+def test_the_trailers_of_many_packs_are_read_together():
+    remote = Gathering()
+    for number in range(16):
+        data = b"%d" % number
+        pack, packed = encode_pack([StoredChunk(digest_of(data), len(data), b"\0" + data)])
+        remote.write(f"packs/{pack}", packed)
+    store = PackStore(remote)
+    store.refresh()
+    assert sorted(store.digests()) == sorted(digest_of(b"%d" % number) for number in range(16))

@@ -127,3 +127,40 @@ def test_when_the_disk_takes_no_more_the_old_state_stays_and_no_draft(tmp_path):
     assert "refs/a" in done.stdout
     assert DirectoryRemote(str(tmp_path)).read("refs/a") == b"the old one"
     assert list((tmp_path / ".incoming").iterdir()) == []
+
+
+def test_objects_that_are_laid_out_together_get_their_keys_at_the_end(tmp_path):
+    remote = DirectoryRemote(str(tmp_path / "store"), create=True)
+    remote.write("indexes/b", b"two")
+    objects = {"indexes/a": b"one", "indexes/b": b"two", "refs/deep/c": b""}
+    with remote.laid_out(objects.items()) as drafts:
+        remote.flush(drafts)
+        assert [(tmp_path / "store" / os.fsdecode(path)).read_bytes() for path in drafts] == [
+            b"one",
+            b"two",
+            b"",
+        ]
+        assert [found.key for found in remote.list()] == ["indexes/b"]
+    assert {found.key: remote.read(found.key) for found in remote.list()} == objects
+    with pytest.raises(KeyboardInterrupt), remote.laid_out([("indexes/d", b"four")]):
+        raise KeyboardInterrupt
+    assert not remote.exists("indexes/d")
+    assert list((tmp_path / "store/.incoming").iterdir()) == []
+    remote.delete_all(["indexes/b", "refs/deep/c", "refs/none", "nothing/at/all"])
+    assert [found.key for found in remote.list()] == ["indexes/a"]
+
+
+def test_nothing_is_laid_out_or_removed_through_a_link_to_a_folder(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"not ours")
+    remote = DirectoryRemote(str(tmp_path / "store"), create=True)
+    (tmp_path / "store" / "refs").symlink_to(outside)
+    with (
+        pytest.raises(UnsafePathError, match="'refs' on the way is a link"),
+        remote.laid_out([("refs/a", b"x")]),
+    ):
+        pass
+    with pytest.raises(UnsafePathError, match="'refs' on the way is a link"):
+        remote.delete_all(["refs/secret"])
+    assert [path.name for path in outside.iterdir()] == ["secret"]

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from tests.conftest import Mosquitto
@@ -21,10 +22,11 @@ from toolkit.link.paho_link import PahoLink
 from toolkit.link.settings import settings_from_url
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.sync.remotes.directory import DirectoryRemote
-from toolkit.sync.remotes.link import LinkRemote, Patience
+from toolkit.sync.remotes.link import NOBODY, LinkRemote, Patience
 from toolkit.sync.run import run_task
 from toolkit.sync.task import Storage, SyncTask
 from toolkit.wire.digest import digest_of
+from toolkit.wire.keyring import Keyring, TrustedKey
 from toolkit.wire.store_call import StoreCall, decode_call, encode_call
 from toolkit.wire.topics import Topics
 
@@ -47,9 +49,12 @@ class Post:
         url = f"mqtt://127.0.0.1:{self.mosquitto.port}"
         return PahoLink(settings_from_url(url, f"client-{self._number}"))
 
-    def start(self, *, rule=lambda *_: None, limits: InboxLimits | None = None, storage_of=None) -> Inbox:
+    def start(
+        self, *, rule=lambda *_: None, limits: InboxLimits | None = None, storage_of=None, key=None
+    ) -> Inbox:
         opened = storage_of or (lambda device: DirectoryRemote(str(self.folder / device), create=True))
-        inbox, stop = Inbox(self.link(), TOPICS, opened, rule=rule, limits=limits), threading.Event()
+        inbox = Inbox(self.link(), TOPICS, opened, rule=rule, key=key, limits=limits)
+        stop = threading.Event()
         thread = threading.Thread(target=inbox.run, args=(stop,))
         thread.start()
         self.inboxes.append((inbox, stop, thread))
@@ -61,13 +66,16 @@ class Post:
             thread.join(60)
         self.inboxes.clear()
 
-    def remote(self, device: str = "us-001", link=None, patience: Patience = QUICK) -> LinkRemote:
+    def remote(
+        self, device: str = "us-001", link=None, patience: Patience = QUICK, keyring: Keyring = NOBODY
+    ) -> LinkRemote:
         made = LinkRemote(
             link or self.link(),
             TOPICS,
             device,
             address="127.0.0.1",
             frame_bytes=64 * KIB,
+            keyring=keyring,
             patience=patience,
         )
         self._stack.callback(made.close)
@@ -151,9 +159,25 @@ def test_what_gets_lost_doubled_and_mixed_up_arrives(post, seed):
     assert inbox.counters.objects == 1, "repetitions were told apart"
 
 
+class Halting:
+    """A link that sends so many messages, and no more before it may."""
+
+    def __init__(self, inner: PahoLink, most: int) -> None:
+        self._inner, self._left, self.go_on = inner, most, threading.Event()
+
+    def __getattr__(self, name: str):
+        return getattr(self._inner, name)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        self._left -= 1
+        assert self._left >= 0 or self.go_on.wait(60), "it may not go on"
+        self._inner.publish(topic, payload, qos=qos, retain=retain)
+
+
 def test_an_inbox_that_dies_in_the_middle_gets_all_of_it_again(post, wait_until):
     first = post.start()
-    remote = post.remote()
+    link = Halting(post.link(), 60)  # of more than 600
+    remote = post.remote(link=link)
     data = random.Random(3).randbytes(40_000_000)
     written = threading.Thread(target=remote.write, args=("packs/large", data))
     written.start()
@@ -161,6 +185,7 @@ def test_an_inbox_that_dies_in_the_middle_gets_all_of_it_again(post, wait_until)
     post.stop()
     assert first.counters.objects == 0, "it died before it had all of it"
     post.start()
+    link.go_on.set()
     written.join(60)
     assert not written.is_alive()
     assert DirectoryRemote(str(post.folder / "us-001")).read("packs/large") == data
@@ -176,6 +201,55 @@ def test_without_a_broker_it_is_said_soon(post):
     post.mosquitto.stop()
     with pytest.raises(RemoteUnavailableError, match=r"cannot be reached: .*refused"):
         post.remote(patience=changed(QUICK, connect=1.0))
+
+
+# ---------------------------------------------------------------- answers that are sealed, or not
+KEY = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
+TRUSTED = Keyring(keys=(TrustedKey(public=KEY.public_key().public_bytes_raw(), roles=("receiver",)),))
+IMPATIENT = changed(QUICK, give_up=1.0)
+
+
+def test_data_goes_to_an_inbox_that_seals_and_whom_the_device_trusts(post):
+    post.start(key=KEY)
+    remote, data = post.remote(keyring=TRUSTED), random.Random(5).randbytes(300_000)
+    remote.write("packs/a", data)
+    assert remote.read("packs/a") == data
+    assert not remote.write_new("refs/a", b"1") or remote.read("refs/a") == b"1"
+    assert [found.key for found in remote.list()] == ["packs/a", "refs/a"]
+    assert remote.delete("refs/a")
+    assert not remote.exists("refs/a")
+    untold = post.remote("us-002")  # its keyring names no receiver yet
+    untold.write("packs/a", b"x")
+
+
+def test_an_inbox_that_does_not_seal_is_told_from_none(post):
+    post.start()
+    with pytest.raises(RemoteUnavailableError, match="the answer is not sealed"):
+        post.remote(patience=IMPATIENT, keyring=TRUSTED)
+
+
+class Liar(Trouble):
+    """A broker that hands over another object than the one that was sent, once it is told to."""
+
+    lies = False
+
+    def publish(self, topic, payload, *, qos=0, retain=False):
+        call = decode_call(payload)
+        if self.lies and call.operation in {"new", "write"}:
+            junk = b"junk"
+            changes = {"total": len(junk), "digest": digest_of(junk), "piece_bytes": len(junk), "piece": 0}
+            payload = encode_call(replace(call, data=junk, **changes))
+        self._inner.publish(topic, payload, qos=qos, retain=retain)
+
+
+def test_what_a_broker_changed_on_its_way_does_not_count_as_stored(post):
+    inbox = post.start(key=KEY)
+    link = Liar(post.link(), 0)
+    remote = post.remote(link=link, patience=IMPATIENT, keyring=TRUSTED)
+    link.lies = True
+    with pytest.raises(RemoteUnavailableError, match="does not hold for this answer"):
+        remote.write_new("packs/a", b"what was sent")
+    assert inbox.counters.objects == 1, "it took something else"
 
 
 # ---------------------------------------------------------------- what an inbox does not take

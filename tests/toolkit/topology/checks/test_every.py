@@ -22,6 +22,7 @@ def test_every_rule_of_the_folder_is_held():
 
 
 JOB = "jobs:\n  t: {pool: gpu, run: x, gang: {%s}%s}\n"
+WEIGHTS = "tiers: {hot: {storage: {url: 'file:///hot', layout: %s}}}\nroutes:\n  r: {from: warm, to: %s, path: p, content: weights%s}\n"
 SERVICE = "services:\n  s: {pool: gpu, models: [detector], replicas: {max: %s}, gpus_per_replica: %s}\n"
 SCALED = "services:\n  s: {pool: gpu, models: [detector], replicas: {max: 4}, scale: {%s}}\n"
 TWO_QUEUES = "queues:\n  a: {tier: hot, guarantee: {gpus: %s}, deserved: {gpus: 16}}\n  b: {tier: hot, guarantee: {gpus: 8}, deserved: {gpus: 8}}\n"
@@ -31,6 +32,10 @@ WAVES = "models:\n  detector: {rollout: {waves: [%s], abort_if: {p99: '>1s'}}}\n
 @pytest.mark.parametrize(
     ("text", "codes"),
     [
+        # the first storage of the target counts, and of copies those besides the source
+        (WEIGHTS % ("packs", "hot", ""), []),
+        (WEIGHTS % ("mirror", "hot", ""), ["E0534"]),
+        (WEIGHTS % ("packs", "warm", ", copies: 2"), ["E0534"]),
         # a worker never spans machines: 3 GPUs fit twice into 8
         (JOB % ("workers: 4, gpus_per_worker: 3", ""), []),
         (JOB % ("workers: 5, gpus_per_worker: 3", ""), ["E0503"]),

@@ -77,3 +77,48 @@ def test_a_volume_is_where_its_depot_is_not_in_two_clusters(problems_of):
         "routes": {"back": {"from": "warm", "to": "hot", "path": "x"}},
     }
     assert codes(problems_of, site(**changes)) == ["E0905"]
+
+
+KEY = {"key": {"secret": "archive-key"}}
+EVERYWHERE = {"main": {"tiers": ["edge", "hot", "warm", "cold"]}}
+
+
+@pytest.mark.parametrize(
+    ("tier", "storage", "expected"),
+    [
+        ("cold", {"url": "s3://archive"}, ["E0920"]),
+        ("cold", {"url": "sftp://archive.example/data", "encryption": KEY}, []),
+        ("cold", {"url": "s3://archive", "encryption": "none"}, []),
+        ("cold", {"url": "file:///srv/archive", "layout": "packs"}, []),
+        ("warm", {"url": "s3://warm"}, []),
+        ("warm", {"url": "s3://warm", "encryption": KEY}, []),
+        ("warm", {"url": "file:///srv/warm", "encryption": KEY}, ["E0921"]),
+        ("warm", {"url": "file:///srv/warm", "layout": "packs", "encryption": KEY}, []),
+        ("warm", {"url": "s3://warm", "encryption": {"key": {"env": "KEY"}}}, ["E0922"]),
+    ],
+)
+def test_what_is_encrypted_and_what_must_be(problems_of, over_site, tier, storage, expected):
+    clusters = EVERYWHERE if tier == "cold" else {}
+    text = site(clusters=clusters, tiers={tier: {"storage": [storage]}})
+    if expected:
+        assert codes(problems_of, text) == expected
+    else:
+        assert over_site(text).warnings == ()
+
+
+def test_a_second_storage_of_the_archive_is_looked_at_too(problems_of):
+    storages = [{"url": "file:///srv/archive"}, {"url": "s3://archive"}]
+    assert codes(problems_of, site(clusters=EVERYWHERE, tiers={"cold": {"storage": storages}})) == ["E0920"]
+
+
+def test_a_registry_is_signed_and_not_secret(problems_of):
+    registry = {"url": "s3://models", "encryption": KEY}
+    assert codes(problems_of, site(registry=registry)) == ["E0921"]
+
+
+def test_a_key_that_an_agent_needs_is_a_secret_of_the_cluster(problems_of):
+    cold = {"storage": [{"url": "s3://archive", "encryption": {"key": {"file": "/etc/archive.key"}}}]}
+    warm = {"storage": [{"url": "file:///srv/warm"}], "agent": {"pool": "disks"}}
+    route = {"from": "warm", "to": "cold", "path": "x"}
+    text = site(clusters=EVERYWHERE, tiers={"cold": cold, "warm": warm}, routes={"archive": route})
+    assert codes(problems_of, text) == ["E0907"]

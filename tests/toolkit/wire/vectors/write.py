@@ -13,7 +13,10 @@ from pathlib import Path
 from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from toolkit.wire.chunk import ARCHIVE, ARTIFACT, LARGE_ARTIFACT, Grid, cut, store_chunk
+from toolkit.wire.chunk import ARCHIVE, ARTIFACT, LARGE_ARTIFACT, Grid, cut, grid_for, store_chunk
+from toolkit.wire.cipher import encrypt_object
+from toolkit.wire.cipher_keys import CipherKey, encode_key
+from toolkit.wire.cipher_names import CipherNames
 from toolkit.wire.digest import digest_of
 from toolkit.wire.index import ChunkRef, Entry, Index, encode_index, file_entry
 from toolkit.wire.manifest import Golden, Lineage, Manifest, Requires, encode_manifest
@@ -51,6 +54,28 @@ def cuts() -> dict[str, object]:
     return cases
 
 
+def grids() -> list[dict[str, object]]:
+    """Which grid files get, by kind, size and name."""
+    names = (
+        "",
+        "a",
+        "scan.dcm",
+        "w.safetensors",
+        "W.PT",
+        "model.bin",
+        "pt",
+        "a.pt.txt",
+        "x.zip",
+        "image.nii.gz",
+    )
+    return [
+        {"kind": kind, "size": size, "name": name, "middle": grid_for(kind, size, name.encode()).average}
+        for kind in ("artifact", "data", "scattered", "archive")
+        for size in (1, 64 << 20, (64 << 20) + 1)
+        for name in names
+    ]
+
+
 def index() -> Index:
     """An index with each kind of entry and a name that is not UTF-8."""
     small, large = data("text", 5000), data("random", 60000)
@@ -78,6 +103,36 @@ def manifest() -> Manifest:
     )  # fmt: skip
 
 
+def cipher() -> dict[str, object]:
+    """Encrypted names, and encrypted objects: small ones whole, others as the digest of their bytes."""
+    key, salt = CipherKey(SEED), bytes(range(32, 64))
+    names = (
+        "a",
+        "packs/" + digest_of(b"a pack"),
+        "refs/routes/frames/from/endo-01/head",
+        "refs/" + "n" * 200,
+    )
+    objects: list[dict[str, object]] = []
+    for name, size in (
+        ("refs/a", 0),
+        ("refs/a", 20),
+        ("packs/b", 65536),
+        ("packs/b", 65537),
+        ("packs/b", 200000),
+    ):
+        sealed = encrypt_object(data("random", size), key, name, salt)
+        case: dict[str, object] = {"name": name, "size": size, "digest": digest_of(sealed)}
+        if size < 100:
+            case["sealed"] = base64.b64encode(sealed).decode()
+        objects.append(case)
+    return {
+        "key": encode_key(key),
+        "salt": salt.hex(),
+        "names": {name: CipherNames(key).encrypt(name) for name in names},
+        "objects": objects,
+    }
+
+
 def main() -> None:
     """Write the files that are not there."""
     compressible = data("text", 5000)
@@ -91,10 +146,12 @@ def main() -> None:
     sealed = seal(manifest_bytes, "manifest", key)
     files = {
         "cuts-1.json": json.dumps(cuts(), indent=0).encode(),
+        "grids-1.json": json.dumps(grids(), indent=0).encode(),
         "stored-1.json": json.dumps(stored).encode(),
         "index-1.json": json.dumps(
             {"digest": index_digest, "bytes": base64.b64encode(index_bytes).decode()}
         ).encode(),
+        "cipher-1.json": json.dumps(cipher(), indent=1).encode(),
         "sealed-1.json": json.dumps(
             {
                 "artifact": artifact,
