@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from tests.conftest import Mosquitto
 from tests.edge_runtime.conftest import Depot, Device, Keys, golden_file, linear_model
 from tests.edge_runtime.faults.ledger import BOUND, assert_whole, make, paced, sent_again
 from tests.edge_runtime.faults.proxy import Proxy
+from toolkit.errors import IntegrityError
 from toolkit.fleet.broker import start_broker
-from toolkit.protocol.transfer import COMMIT_BYTES
-from toolkit.wire.frame import FRAME_OVERHEAD, PIECE_OVERHEAD
+from toolkit.protocol.transfer import COMMIT_BYTES, MAX_BAD
+from toolkit.wire.frame import FRAME_OVERHEAD, PIECE_OVERHEAD, decode_frame
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 MIB = 1024 * 1024
@@ -228,6 +230,36 @@ def all_of_it(frames: list[bytes], source: random.Random) -> list[bytes]:
     return frames
 
 
+def named(frame: bytes) -> set[int]:
+    """The chunks that a frame says it brings, which is to whom a device lays its damage; none if it says nothing."""
+    try:
+        return {piece.number for piece in decode_frame(frame).pieces}
+    except IntegrityError:
+        return set()
+
+
+def short_of_giving_up(
+    what: Callable[[list[bytes], random.Random], list[bytes]], source: random.Random
+) -> Callable[[list[bytes]], list[bytes]]:
+    """Let `what` befall all answers, but lose a frame that would damage a chunk as often as a device gives up after.
+
+    Three bad copies of one chunk in a row end a transfer, as `test_documents` shows; chance brings them too, once in
+    some ten runs of all seeds.
+    """
+    bad: Counter[int] = Counter()
+
+    def all_answers(frames: list[bytes]) -> list[bytes]:
+        whole, kept = set(frames), []
+        for frame in what(frames, source):
+            chunks = named(frame) if frame not in whole else set()
+            if all(bad[number] < MAX_BAD - 1 for number in chunks):
+                bad.update(chunks)
+                kept.append(frame)
+        return kept
+
+    return all_answers
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_frames_that_are_not_what_was_sent_cost_time_only(depot, device, keys, seed: int) -> None:
     source = random.Random(seed)
@@ -237,7 +269,7 @@ def test_frames_that_are_not_what_was_sent_cost_time_only(depot, device, keys, s
         ballast = source.randbytes(2 * MIB)
         files = {"model.onnx": linear_model(number, ballast=ballast), "golden.npz": golden_file(number)}
         made = keys.make(f"v{number}", files)
-        depot.tamper = lambda frames, what=what: what(frames, source)
+        depot.tamper = short_of_giving_up(what, source)
         depot.offer(made)
         report = depot.wait_for_state("ACTIVE", f"v{number}")
         assert_whole(device, made, files)
