@@ -137,6 +137,7 @@ def transport(bench: Bench, size: Size) -> None:
             target = {"paho": 1.6, "awscrt": 0.6}.get(road) if devices == 1 else None
             bench.row(f"{case}: {road}, device", cpu, None, "CPU s/GB", target, most=True)
     _memory(bench, "transport, 1 devices")
+    _broker_as_it_comes(bench, size)
     one = bench.median("transport, 1 devices", "paho", _depot_cpu)
     many = bench.median(f"transport, {size.sixteen} devices", "paho", _depot_cpu)
     if one and many:
@@ -145,6 +146,18 @@ def transport(bench: Bench, size: Size) -> None:
 
 def _depot_cpu(used: Used) -> float:
     return used.depot_cpu / (used.size / GB)
+
+
+def _broker_as_it_comes(bench: Bench, size: Size) -> None:
+    """The same to one device over a Mosquitto that is not told to keep the memory of large messages."""
+    site, scratch, case = bench.site, bench.scratch, "transport, a broker as it comes"
+    roads = {
+        "paho": lambda: runs.ours(site, scratch, "paho", as_it_comes=True),
+        "push": lambda: runs.push(site, scratch, as_it_comes=True),
+    }
+    bench.measure(case, roads, size.repeat)
+    ours, push = bench.median(case, "paho", rate), bench.median(case, "push", rate)
+    bench.row(f"{case}: paho, push at QoS 1", ours, push, "MB/s")
 
 
 def _roads(bench: Bench, devices: int) -> dict[str, Callable[[], Used]]:

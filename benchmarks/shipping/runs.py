@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.shipping.place import MIB, peak_bytes
 from benchmarks.shipping.site import Site
 from toolkit.fleet.broker import find_mosquitto
+from toolkit.link.buffers import BROKER_ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -89,8 +90,10 @@ def go(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def broker(folder: Path, *settings: str, host: str = "127.0.0.1") -> Iterator[tuple[int, int]]:
-    """Run Mosquitto; give its port and its process."""
+def broker(
+    folder: Path, *settings: str, host: str = "127.0.0.1", as_it_comes: bool = False
+) -> Iterator[tuple[int, int]]:
+    """Run Mosquitto with the environment that `tiers` gives it, or as it comes; give its port and its process."""
     with socket.create_server((host, 0)) as probe:
         port = int(probe.getsockname()[1])
     lines = [
@@ -105,7 +108,10 @@ def broker(folder: Path, *settings: str, host: str = "127.0.0.1") -> Iterator[tu
     program = find_mosquitto()
     assert program, "mosquitto is missing; to bring it: apt-get install mosquitto"
     process = subprocess.Popen(
-        [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [program, "-c", str(config)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **({} if as_it_comes else BROKER_ENVIRONMENT)},
     )
     try:
         wait_for_port(port, host)
@@ -147,6 +153,7 @@ def ours(  # noqa: PLR0913  # what a run is made of
     room: str = "",
     host: str = "127.0.0.1",
     keep: str = "",
+    as_it_comes: bool = False,
 ) -> Used:
     """Ship with the depot and devices of this project.
 
@@ -161,10 +168,11 @@ def ours(  # noqa: PLR0913  # what a run is made of
         room: network namespace of the devices.
         host: where they find the broker.
         keep: folder for the state of the one device; else it is thrown away.
+        as_it_comes: with a Mosquitto that has nothing of ours in its environment.
     """
     plan = replace(site.plan, client=client)
     with ExitStack() as stack:
-        port, broker_pid = stack.enter_context(broker(scratch, host=host))
+        port, broker_pid = stack.enter_context(broker(scratch, host=host, as_it_comes=as_it_comes))
         depot = stack.enter_context(
             child("benchmarks.shipping.depot", replace(plan, port=port, host=host).text())
         )
@@ -187,11 +195,13 @@ def ours(  # noqa: PLR0913  # what a run is made of
         return _measure(site, boxes, depot, broker_pid, during=(lambda: during(port)) if during else None)
 
 
-def push(site: Site, scratch: Path, devices: int = 1, *, durable: bool = False) -> Used:
-    """Push at QoS 1 with paho."""
+def push(
+    site: Site, scratch: Path, devices: int = 1, *, durable: bool = False, as_it_comes: bool = False
+) -> Used:
+    """Push at QoS 1 with paho; the arguments are those of `ours`."""
     plan = replace(site.plan, size=site.size)
     with ExitStack() as stack:
-        port, broker_pid = stack.enter_context(broker(scratch, *UNLIMITED))
+        port, broker_pid = stack.enter_context(broker(scratch, *UNLIMITED, as_it_comes=as_it_comes))
         states = [stack.enter_context(folder_of(scratch)) if durable else "" for _ in range(devices)]
         boxes = [
             stack.enter_context(

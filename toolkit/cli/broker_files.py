@@ -17,7 +17,13 @@ def write_broker(topology: Topology, folder: Path, *, as_json: bool) -> None:
     Raises:
         RenderError: the broker of tiers.yaml is no Mosquitto with encryption, or the folder cannot be written.
     """
-    from toolkit.render.broker import ACL_FILE, CONFIG_FILE, STANDALONE_DATA, standalone_configuration
+    from toolkit.render.broker import (
+        ACL_FILE,
+        CONFIG_FILE,
+        SERVICE_FILE,
+        STANDALONE_DATA,
+        standalone_configuration,
+    )
     from toolkit.render.write import write_files
 
     there = folder.resolve()
@@ -35,3 +41,4 @@ def write_broker(topology: Topology, folder: Path, *, as_json: bool) -> None:
     if missing:
         say(f"{folder} needs also {', '.join(missing)}: tiers device authority, tiers device enroll")
     say(f"next: mosquitto -c {there / CONFIG_FILE}")
+    say(f"as a service: install -D {there / SERVICE_FILE} /etc/systemd/system/mosquitto.service.d/tiers.conf")

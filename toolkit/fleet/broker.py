@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from toolkit.errors import MissingExtraError, UnreachableError
+from toolkit.link.buffers import BROKER_ENVIRONMENT
 
 WARNING = "this broker is for demos and laptops only: loopback, no passwords, nothing kept on disk"
 
@@ -139,8 +140,9 @@ def _start(kind: Literal["mosquitto", "amqtt"], port: int, folder: Path, command
         raise UnreachableError(
             f"somebody else uses 127.0.0.1:{port}", hint="take another port, or 0 for a free one"
         )
+    environment = {**os.environ, **BROKER_ENVIRONMENT}
     with log_file.open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
     broker = LocalBroker(kind, port, process, log_file, tuple(command))
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(port):

@@ -1,6 +1,7 @@
 """The broker in the cluster: a Mosquitto with its configuration, its volume, and a Service that devices reach.
 
-Between topology.broker, `broker_topics` and the templates edge/{mosquitto.conf,topics.acl,health.acl} and kubernetes/*.
+Between topology.broker, `broker_topics` and the templates edge/{mosquitto.conf,topics.acl,health.acl} and kubernetes/*;
+without Kubernetes edge/mosquitto.service.conf too.
 One replica, because Mosquitto knows no cluster; Recreate, because two of them over one volume would spoil it. While it
 is away nothing is lost that counts: devices go on serving, and they ask again for what did not arrive.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from toolkit.errors import RenderError
+from toolkit.link.buffers import BROKER_ENVIRONMENT
 from toolkit.link.presets import PRESETS
 from toolkit.placement import Placement, cluster_wide_name, place_pool
 from toolkit.render.broker_topics import (
@@ -58,6 +60,7 @@ CONFIG_FOLDER, DATA_FOLDER = "/mosquitto/config", "/mosquitto/data"
 CERTIFICATE_FOLDER, CLIENTS_FOLDER = "/mosquitto/certificate", "/mosquitto/clients"
 REVOKED_FOLDER, DEFAULT_REVOKED_KEY = "/mosquitto/revoked", "ca.crl"
 CONFIG_FILE, ACL_FILE = "mosquitto.conf", "topics.acl"
+SERVICE_FILE = "mosquitto.service.conf"
 STANDALONE_DATA = "data"
 PACKET_BYTES = 2 * PRESETS["default"].max_payload_bytes
 """Largest packet; room for a frame, its topic and what comes later."""
@@ -101,6 +104,13 @@ class MosquittoView:
     roles: tuple[Role, ...]
     hidden: tuple[str, ...]
     """What no role gets, even one that may read all that lies above: questions and answers are patients' data."""
+
+
+@dataclass(frozen=True)
+class MallocView:
+    """What edge/mosquitto.service.conf.j2 names."""
+
+    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -176,7 +186,11 @@ def standalone_configuration(topology: Topology, folder: Path) -> dict[str, str]
     )
     memory = broker.deploy.memory if broker.deploy else Deploy.model_fields["memory"].default
     view = _view(topology, places, memory.count, 0)
-    return {name: fill_lines(f"edge/{name}.j2", broker=view) for name in (CONFIG_FILE, ACL_FILE)}
+    return {
+        CONFIG_FILE: fill_lines(f"edge/{CONFIG_FILE}.j2", broker=view),
+        ACL_FILE: fill_lines(f"edge/{ACL_FILE}.j2", broker=view),
+        SERVICE_FILE: fill_lines(f"edge/{SERVICE_FILE}.j2", broker=MallocView(BROKER_ENVIRONMENT)),
+    }
 
 
 def _view(topology: Topology, places: Places, memory: int, health_port: int) -> MosquittoView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import subprocess
@@ -192,6 +193,10 @@ def test_the_files_of_a_broker_without_kubernetes(tiers, tmp_path):
         assert line in conf
     assert "allow_anonymous true" not in conf
     assert "needs also ca.crt, ca.crl, broker.crt, broker.key" in done.stderr
+    assert "/etc/systemd/system/mosquitto.service.d/tiers.conf" in done.stderr
+    service = configparser.ConfigParser(strict=False, interpolation=None)
+    service.read(tmp_path / "broker" / "mosquitto.service.conf")
+    assert service["Service"]["Environment"].startswith("MALLOC_")
     assert (tmp_path / "broker" / "data").is_dir()
     assert tiers("render", "--broker-config", "broker", "--json").returncode == 0
     (tmp_path / "broker" / "topics.acl").write_text("mine")

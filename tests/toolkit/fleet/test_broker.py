@@ -83,6 +83,16 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path, require, kind: str) -> Non
         first.stop()
 
 
+def test_a_mosquitto_keeps_the_memory_of_large_messages(tmp_path: Path, require) -> None:
+    require("mosquitto")
+    broker = start_broker(tmp_path, kind="mosquitto")
+    try:
+        environment = Path(f"/proc/{broker.process.pid}/environ").read_bytes().split(b"\0")
+    finally:
+        broker.stop()
+    assert {b"MALLOC_MMAP_THRESHOLD_=4194304", b"MALLOC_TRIM_THRESHOLD_=67108864"} <= set(environment)
+
+
 @KINDS
 def test_a_port_that_was_taken_meanwhile_is_not_the_last_word(
     tmp_path: Path, require, free_port, kind: str
