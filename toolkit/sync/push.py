@@ -7,6 +7,7 @@ durable pack by pack; a run that was interrupted finds them in the packs and sen
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from toolkit.errors import IntegrityError, MissingObjectError
@@ -51,16 +52,28 @@ class PackTarget:
         self._wish = Wish(Index())
         self._missing = DigestTable()
         """Chunks that are to be sent, until they are."""
+        self._looking: Future[tuple[Ref | None, Tree]] | None = None
+
+    def begin_look(self) -> None:
+        """Begin to look at the store while the source is looked at: over a network that is many round trips."""
+        one = ThreadPoolExecutor(1, "look")
+        self._looking = one.submit(self._look)
+        one.shutdown(wait=False)  # it takes nothing more, and ends with this
+
+    def _look(self) -> tuple[Ref | None, Tree]:
+        head = self._store.read_ref(f"{self._refs}/head")
+        old = self._store.get_tree(head.digest) if head else tree_of(())
+        self._store.look_to_write()
+        return head, old
 
     def plan(self, wish: Wish) -> Plan:
         """Find the chunks that the store lacks; see `Target.plan`."""
         self._wish = wish
         self._new = as_tree(wish.new)
-        self._head = self._store.read_ref(f"{self._refs}/head")
-        self._old = self._store.get_tree(self._head.digest) if self._head else tree_of(())
+        looking, self._looking = self._looking, None  # a second plan looks again
+        self._head, self._old = looking.result() if looking else self._look()
         if wish.keep_all:
             self._old.prove()  # parts of it go into the new index unread
-        self._store.look_to_write()
         self._missing = DigestTable()
         total_bytes = 0
         for entry in self._new.entries:
@@ -160,7 +173,9 @@ class PackTarget:
         return frozenset(bad)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Wait for a look that nobody came back for; nothing else is open."""
+        if self._looking is not None:
+            self._looking.exception()
 
 
 def _counted(old: Tree, new: Tree) -> tuple[int, int]:

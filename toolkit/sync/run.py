@@ -140,7 +140,7 @@ class _Run:
     only: Collection[bytes] | None = None
     clock: Callable[[], int] = time.time_ns
     _held: frozenset[Entry] | None = None
-    _ahead: MirrorTarget | None = None
+    _ahead: MirrorTarget | PackTarget | None = None
     """The first target, when it was opened before the source was looked at."""
 
     @property
@@ -157,19 +157,24 @@ class _Run:
         return StoreTree(PackStore(self.remotes(place)), self.task, selection)
 
     def open_ahead(self) -> Tap | None:
-        """Open the first target if it is a mirror, so that it is looked at while the source is.
+        """Open the first target, so that it is looked at while the source is.
 
-        One that has nothing yet can take large files while a folder is scanned; then who takes them is given.
+        A mirror that has nothing yet can take large files while a folder is scanned; then who takes them is given.
         """
         task, place = self.task, self.task.targets[0]
-        if self.dry_run or place.layout != "mirror":
+        if self.dry_run:
             return None
         try:
-            self._ahead = MirrorTarget(folder_of(place.url), task)
-            self._ahead.begin_look()
+            if place.layout == "packs":
+                if task.source.layout == "mirror":
+                    self._ahead = packs = PackTarget(self.remotes(place), task)
+                    packs.begin_look()
+                return None
+            self._ahead = mirror = MirrorTarget(folder_of(place.url), task)
+            mirror.begin_look()
             if task.source.layout != "mirror" or task.below or self.only or task.hours:
                 return None
-            return None if task.limit_bytes_per_second else self._ahead.tap()
+            return None if task.limit_bytes_per_second else mirror.tap()
         except TiersError:
             return None  # `complete` will run into it again, and say so
 

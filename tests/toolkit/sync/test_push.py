@@ -1,15 +1,20 @@
-"""A run into packs whose one large file has changed: the list of its chunks is not written again."""
+"""A run into packs: what it looks at and when, and that a small change writes a small part of a long list."""
 
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Iterator
 
 import pytest
 
 from tests.contracts.remote import MemoryRemote
 from tests.toolkit.sync.large_route import overlays_in
-from tests.toolkit.sync.trees import photograph, storage, task_of
+from tests.toolkit.sync.trees import make_tree, photograph, storage, task_of
+from toolkit.errors import SyncError
+from toolkit.sync.events import Event, Scanned
 from toolkit.sync.layouts.packs import PackStore
+from toolkit.sync.remotes.remote import Found
 from toolkit.sync.run import run_task
 from toolkit.sync.task import Storage
 from toolkit.sync.verify import verify_packs
@@ -45,3 +50,36 @@ def test_a_small_change_of_a_large_file_writes_little_of_its_list(tmp_path):
     result = run_task(task_of(tmp_path, back, route="recall", source=PACKS), remotes=lambda _: remote)
     assert result.exit_code == 0
     assert photograph(tmp_path / "back/frames") == photograph(source)
+
+
+class Watched(MemoryRemote):
+    """Says when it is asked for the first time, takes a moment, and counts what it was asked to the end."""
+
+    def __init__(self, moment: float = 0.0) -> None:
+        super().__init__()
+        self.asked, self.listed, self._moment = threading.Event(), 0, moment
+
+    def list(self, prefix: str = "") -> Iterator[Found]:
+        self.asked.set()
+        threading.Event().wait(self._moment)
+        yield from super().list(prefix)
+        self.listed += 1
+
+
+def test_the_store_is_looked_at_while_the_source_is(tmp_path):
+    make_tree(tmp_path / "edge/frames")
+    remote, task, were_asked = Watched(), task_of(tmp_path, PACKS), []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Scanned):
+            were_asked.append(remote.asked.wait(60))
+
+    assert run_task(task, remotes=lambda _: remote, listen=listen).exit_code == 0
+    assert were_asked == [True]
+
+
+def test_a_look_that_nobody_came_back_for_has_ended_when_the_run_has(tmp_path):
+    remote = Watched(moment=0.3)
+    with pytest.raises(SyncError, match="nowhere"):
+        run_task(task_of(tmp_path, PACKS, path="nowhere"), remotes=lambda _: remote)
+    assert remote.listed == 2, "the sweeps and the packs"
