@@ -40,14 +40,17 @@ class Bell:
 
     def __init__(self):
         self._queue, self.listens = queue.SimpleQueue(), threading.Event()
+        self._turn = threading.Lock()  # nobody rings between the look at the queue and what is said of it
 
     def put(self, item):
-        self.listens.clear()
-        self._queue.put(item)
+        with self._turn:
+            self.listens.clear()
+            self._queue.put(item)
 
     def get(self, timeout=None):
-        if self._queue.empty():
-            self.listens.set()
+        with self._turn:
+            if self._queue.empty():
+                self.listens.set()
         return self._queue.get(timeout=timeout)
 
 
