@@ -134,7 +134,8 @@ class Credentials:
         except TiersError:
             # Tried again at the next look: files that come one by one are right in the end without a change of their
             # own (what is written last may be what was right already).
-            if seen == self._failed_at:
+            # And if they changed since we looked, what we saw was half of one change, which is said when it is whole.
+            if seen == self._failed_at or self._look() != seen:
                 return False
             self._failed_at = seen
             raise

@@ -122,3 +122,33 @@ def test_a_change_for_the_worse_is_told_once_and_the_old_stays(files):
     assert credentials.refresh()
     assert credentials.opens("n" * 20)
     assert not credentials.opens(SECRET)
+
+
+def test_files_that_are_turned_between_two_looks_at_them_are_told_of_once(files):
+    """A look is one call for each file, and a mounted Secret is turned at any moment."""
+
+    class Torn(Credentials):
+        turn = None
+
+        def _look(self):
+            before, turn = super()._look(), self.turn
+            if turn is None:
+                return before
+            self.turn = None
+            turn()
+            return (*before[:1], *super()._look()[1:])
+
+    def turn():
+        for key in ("certificate_file", "token_file"):
+            Path(files[key]).write_text("no")
+
+    credentials = Torn(ServingConfig(**files))
+    credentials.turn = turn
+    said = 0
+    for _ in range(5):
+        try:
+            assert not credentials.refresh()
+        except UsageError:
+            said += 1
+    assert said == 1
+    assert credentials.opens(SECRET)
