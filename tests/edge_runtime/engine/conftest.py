@@ -26,7 +26,7 @@ def bench(tmp_path):
 
     yield make
     for each in made:
-        each.gpu.close()
+        each.gpu.close(seconds=120)
         assert each.cuda.thread is None, "the context was not left"
 
 

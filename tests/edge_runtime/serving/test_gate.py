@@ -219,7 +219,7 @@ def test_an_engine_is_not_closed_while_a_question_is_on_its_way_to_it():
 
 def test_over_http_a_lazy_model_answers_its_first_request_and_shows_how_long_that_took(serve, tmp_path):
     serving = serve(M)
-    file = scale_model(tmp_path / "m.onnx", 3)
+    engine = open_engine(scale_model(tmp_path / "m.onnx", 3))
     woken = threading.Event()
     serving.call(serving.table.sleep("m", "7", woken.set))
     assert serving.ask("GET", "/v2/health/ready")[0] == 200
@@ -231,7 +231,7 @@ def test_over_http_a_lazy_model_answers_its_first_request_and_shows_how_long_tha
         target=lambda: answers.append(serving.ask("POST", "/v2/models/m/infer", request_of(x=X)))
     )
     client.start()
-    serving.swap("m", "7", open_engine(file))
+    serving.swap("m", "7", engine)
     client.join(60)
     ((status, _, document),) = answers
     assert (status, document["model_version"], document["outputs"][0]["data"]) == (200, "7", [3, 3, 3, 3])

@@ -128,7 +128,7 @@ def test_a_server_that_is_not_there_is_left_alone_after_some_tries():
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
             now = 0.0
-            config = OffloadConfig(url=f"http://127.0.0.1:{taken.getsockname()[1]}")
+            config = OffloadConfig(url=f"http://127.0.0.1:{taken.getsockname()[1]}", timeout_seconds=60)
             offload = Offload(config, now=lambda: now)
             for _ in range(5):
                 with pytest.raises(OffloadError):

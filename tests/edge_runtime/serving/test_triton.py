@@ -111,7 +111,7 @@ def test_each_type_goes_there_and_back_bit_for_bit(serve, tmp_path, binary):
 
 def test_it_infers_without_waiting_and_with_its_own_parameters(client):
     asked = client.async_infer(
-        "m", tensors(feed(2)), priority=1, timeout=20_000_000, parameters={"site": "a"}
+        "m", tensors(feed(2)), priority=1, timeout=600_000_000, parameters={"site": "a"}
     )
     np.testing.assert_array_equal(asked.get_result().as_numpy("y"), feed(2)["x"] * 2)
 

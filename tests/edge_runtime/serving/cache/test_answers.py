@@ -122,7 +122,8 @@ def test_each_follower_has_its_own_deadline_and_an_urgent_one_does_not_wait_behi
 
 def test_what_fails_is_not_tried_again_for_a_while_but_another_question_is(tmp_path):
     async def main():
-        async with served(tmp_path) as (table, engine, caches):
+        still = Clocks(steady=lambda: 1000.0)  # "a while" is 10 s
+        async with served(tmp_path, clocks=still) as (table, engine, caches):
             bad = Ask("m", {**feed(1), "k": np.array([7])})
             for _ in range(3):
                 with pytest.raises(EngineError):

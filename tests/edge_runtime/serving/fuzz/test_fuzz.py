@@ -100,7 +100,7 @@ class Target:
         self.loop = uvloop.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self.loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._start(), self.loop).result(120)
 
     async def _start(self):
         self.table = ModelTable([ModelConfig(name="m")])
@@ -136,7 +136,7 @@ class Target:
                 connection.abort()
             await self.table.close()
 
-        asyncio.run_coroutine_threadsafe(close(), self.loop).result(30)
+        asyncio.run_coroutine_threadsafe(close(), self.loop).result(120)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(60)
         self.loop.close()
