@@ -57,3 +57,9 @@ def free_ports(number: int) -> list[int]:
     found = list(itertools.islice(filter(_is_free, itertools.islice(ports, BLOCK)), number))
     assert len(found) == number, "so many ports are not free"
     return found
+
+
+def one_free_port() -> int:
+    """Name one, in the shape that `start_broker` asks for."""
+    (port,) = free_ports(1)
+    return port

@@ -24,6 +24,7 @@ from toolkit.errors import (
     UnreachableError,
 )
 from toolkit.fleet.layout import Layout
+from toolkit.fleet.reports import SLOW_SECONDS
 from toolkit.fleet.stream import Streamer
 from toolkit.link.link import Arrived, Connected, Disconnected, Link, LinkEvent
 from toolkit.protocol.buckets import Rate
@@ -55,7 +56,8 @@ from toolkit.wire.topics import Topics
 
 GROUP = "depot"
 PATIENCE_SECONDS = 4.0
-"""How long the first connection may take, all attempts together; later the broker is waited for without end."""
+"""How long the first connection may take, all attempts together; later the broker is waited for without end. One that
+is so slow that nothing has gone wrong by then gets `reports.SLOW_SECONDS` more."""
 _POLL_SECONDS = 0.25
 """How soon a depot notices that it shall stop."""
 
@@ -198,8 +200,8 @@ class Depot:
 
     def _await_connection(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        reason = "no answer"
-        while (left := deadline - time.monotonic()) > 0:
+        reason = ""
+        while (left := deadline + (0.0 if reason else SLOW_SECONDS) - time.monotonic()) > 0:
             event = self._take(left)
             if isinstance(event, Connected):
                 self.connected = True
@@ -211,7 +213,7 @@ class Depot:
             elif event is not None:
                 reason = event.reason
         raise UnreachableError(
-            f"the broker cannot be reached: {reason}",
+            f"the broker cannot be reached: {reason or 'no answer'}",
             hint="start it, or name another one with --broker mqtts://HOST:PORT",
         )
 

@@ -15,7 +15,7 @@ from queue import Empty
 from typing import Final
 
 from toolkit.errors import IntegrityError, UnreachableError
-from toolkit.fleet.reports import CONNECT_SECONDS, QUIET_SECONDS, SETTLE_SECONDS
+from toolkit.fleet.reports import CONNECT_SECONDS, QUIET_SECONDS, SETTLE_SECONDS, SLOW_SECONDS
 from toolkit.link.link import Connected, Disconnected, Link
 from toolkit.wire.document import encode_json
 from toolkit.wire.forget import Forget, decode_forget
@@ -58,7 +58,8 @@ def forget_answers(
         labels: `cache_id` of the answers that are meant.
         pattern: of such labels, where `*` stands for any characters; neither means every answer of the model.
         address: how to name the broker in an error.
-        seconds: how long the broker may take to let us in.
+        seconds: how long the broker may take to let us in; one that is so slow that nothing has gone wrong by then gets
+            SLOW_SECONDS more.
 
     Raises:
         IntegrityError: a label or a pattern is too long, or there are too many.
@@ -82,17 +83,17 @@ def forget_answers(
 def _last_said(link: Link, topic: str, echo: str, address: str, seconds: float) -> bytes:
     """Take events until what is retained must have come: our echo, and a little silence behind it."""
     said, echoed_at, problem = b"", math.inf, ""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < min(deadline, echoed_at + QUIET_SECONDS):
+    deadline, slow = time.monotonic() + seconds, SLOW_SECONDS
+    while time.monotonic() < min(deadline + slow, echoed_at + QUIET_SECONDS):
         try:
             event = link.events.get(timeout=_STEP_SECONDS)
         except Empty:
             continue
         if isinstance(event, Connected):
-            deadline = time.monotonic() + SETTLE_SECONDS
+            deadline, slow = time.monotonic() + SETTLE_SECONDS, 0.0
             link.publish(echo, b"1", qos=1)
         elif isinstance(event, Disconnected):
-            problem, echoed_at = event.reason, math.inf
+            problem, echoed_at, slow = event.reason, math.inf, 0.0
         elif event.topic == topic:
             said = event.payload
         else:

@@ -44,8 +44,11 @@ log = logging.getLogger(__name__)
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 _TICK_SECONDS = 1.0
 _FULL_TICK_SECONDS = 0.01
+_ANSWER_TICK_SECONDS = 0.25
+"""The same while an answer is awaited, and the most that one round counts against it: a machine that stood still for
+three seconds has not waited for three seconds, and may have the answer in its hands."""
 _GOODBYE_SECONDS = 2.0
-_HELLO_SECONDS = 2.0
+_HELLO_SECONDS = 4.0
 """How long a broker may think about MQTT 5 before 3.1.1 gets its try; some never answer a greeting they cannot read."""
 _FIRST_FAILURE_CODE = 0x80
 _FIRST_LANE_NUMBER = 1 << 20
@@ -275,7 +278,8 @@ class PahoLink:
 
     def _serve(self, client: _Client) -> None:
         patience = self._settings.connect_seconds
-        deadline = time.monotonic() + (min(patience, _HELLO_SECONDS) if self._protocol == V5 else patience)
+        left = min(patience, _HELLO_SECONDS) if self._protocol == V5 else patience
+        round_began = time.monotonic()
         saying_goodbye = False
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
         while result == MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -283,19 +287,15 @@ class PahoLink:
             if sock is None:
                 return
             if self._closing.is_set() and not saying_goodbye:
-                saying_goodbye, deadline = True, time.monotonic() + _GOODBYE_SECONDS
+                saying_goodbye, left = True, _GOODBYE_SECONDS
                 client.disconnect()
             if saying_goodbye and not (client.want_write() or (client.lane and client.lane.wants_write)):
                 return
-            if (saying_goodbye or not self._accepted) and time.monotonic() > deadline:
+            waiting_for_answer = saying_goodbye or not self._accepted
+            if waiting_for_answer and left <= 0:
                 self._note_silence()
                 return
-            waiting_for_answer = saying_goodbye or not self._accepted
-            tick = (
-                min(_TICK_SECONDS, max(0.0, deadline - time.monotonic()))
-                if waiting_for_answer
-                else _TICK_SECONDS
-            )
+            tick = min(_ANSWER_TICK_SECONDS, left) if waiting_for_answer else _TICK_SECONDS
             lane = client.lane
             want_write = client.want_write() or (lane is not None and lane.wants_write)
             readable, writable = self._poll(sock, tick, want_write=want_write)
@@ -305,6 +305,9 @@ class PahoLink:
                 result = self._read(client, lane)
             if result == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 result = client.loop_misc()
+            now = time.monotonic()
+            left -= min(now - round_began, _ANSWER_TICK_SECONDS)
+            round_began = now
 
     def _write(self, client: _Client, lane: FastLane | None) -> MQTTErrorCode:
         """Write paho's packets first, as they are small and others wait for them; never inside of one of the lane's."""

@@ -28,7 +28,7 @@ from toolkit.link.settings import LinkSettings, TlsSettings
 from toolkit.link.tls import tls_context
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
-_HELLO_SECONDS: Final = 2.0
+_HELLO_SECONDS: Final = 4.0
 """How long a broker may think about MQTT 5; some never answer a greeting that they cannot read."""
 _ROUNDS: Final = 5
 _OVERHEAD_BYTES: Final = 512
@@ -215,12 +215,15 @@ class _Visit:
         return self._answers.get(mid, _DENIED)
 
     def _wait(self, condition: Callable[[], object], seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
+        left, began = seconds, time.monotonic()
         while not condition():
-            if self._ended or time.monotonic() > deadline:
-                return bool(condition())
+            if self._ended or left <= 0:
+                return False
             if self._client.loop(_TICK_SECONDS) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._ended = True
+            # A round counts for what it may take, and no more: a machine that stood still has not waited.
+            now = time.monotonic()
+            left, began = left - min(now - began, _TICK_SECONDS), now
         return True
 
     # ------------------------------------------------------------ paho's callbacks

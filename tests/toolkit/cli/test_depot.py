@@ -12,6 +12,7 @@ from queue import Empty
 
 import pytest
 
+from tests.ports import one_free_port
 from tests.toolkit.registry.making import make_model
 from toolkit.cli import main
 from toolkit.fleet.broker import start_broker
@@ -49,9 +50,9 @@ def _write_site(tmp_path: Path, port: int) -> None:
 
 
 def _heard(link: PahoLink, number: int) -> dict[str, bytes]:
-    """Take what comes until messages on so many topics have, or a minute is over."""
+    """Take what comes until messages on so many topics have, or two minutes are over."""
     got: dict[str, bytes] = {}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(got) < number and time.monotonic() < deadline:
         with contextlib.suppress(Empty):
             event = link.events.get(timeout=1)
@@ -62,7 +63,7 @@ def _heard(link: PahoLink, number: int) -> dict[str, bytes]:
 
 @pytest.mark.broker
 def test_serves_steers_and_ends_in_good_order(tmp_path: Path, site: list[str], wait_until) -> None:
-    broker = start_broker(tmp_path / "broker", kind="mosquitto")
+    broker = start_broker(tmp_path / "broker", kind="mosquitto", choose=one_free_port)
     _write_site(tmp_path, broker.port)
     keys = tmp_path / "keys"
     trusting = ["--keyring", str(keys / "keyring.json"), "--key", str(keys / "operator.pem")]

@@ -191,7 +191,7 @@ class World:
         watch = Watch(MemoryLink(self.broker), TOPICS, keyring, name=name, quiet_seconds=0)
         watch.begin()
         watch.link.connect()
-        watch.settle(5)
+        watch.settle()
         return watch
 
     def turn(self, *drivers: Steering, seconds: float = 0.0) -> None:

@@ -33,9 +33,9 @@ def _listeners(port: int) -> set[str]:
 
 
 @KINDS
-def test_it_answers_on_this_machine_only_and_ends(tmp_path: Path, require, kind: str) -> None:
+def test_it_answers_on_this_machine_only_and_ends(tmp_path: Path, require, free_port, kind: str) -> None:
     require(kind)
-    broker = start_broker(tmp_path / kind, kind=kind)
+    broker = start_broker(tmp_path / kind, kind=kind, choose=free_port)
     try:
         link = PahoLink(replace(settings_from_url(broker.url, "x"), connect_seconds=2))
         link.connect()
@@ -73,9 +73,9 @@ def test_the_embedded_one_ends_with_its_parent(tmp_path: Path, require, wait_unt
 
 
 @KINDS
-def test_a_port_that_is_taken_is_told(tmp_path: Path, require, kind: str) -> None:
+def test_a_port_that_is_taken_is_told(tmp_path: Path, require, free_port, kind: str) -> None:
     require(kind)
-    first = start_broker(tmp_path / "first", kind=kind)
+    first = start_broker(tmp_path / "first", kind=kind, choose=free_port)
     try:
         with pytest.raises(UnreachableError, match=str(first.port)):
             start_broker(tmp_path / "second", kind=kind, port=first.port)
@@ -83,9 +83,9 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path, require, kind: str) -> Non
         first.stop()
 
 
-def test_a_mosquitto_keeps_the_memory_of_large_messages(tmp_path: Path, require) -> None:
+def test_a_mosquitto_keeps_the_memory_of_large_messages(tmp_path: Path, require, free_port) -> None:
     require("mosquitto")
-    broker = start_broker(tmp_path, kind="mosquitto")
+    broker = start_broker(tmp_path, kind="mosquitto", choose=free_port)
     try:
         environment = Path(f"/proc/{broker.process.pid}/environ").read_bytes().split(b"\0")
     finally:

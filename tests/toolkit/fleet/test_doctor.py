@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import one_free_port
 from tests.toolkit.fleet.hostile import Ward
 from toolkit.fleet.broker import start_broker
 from toolkit.fleet.doctor import BrokerDiagnosis, examine_broker
@@ -121,7 +122,7 @@ def test_a_broker_on_this_machine_without_encryption_is_a_rehearsal(mosquitto) -
 
 def test_a_broker_of_3_1_1(tmp_path: Path, require) -> None:
     require("amqtt")
-    broker = start_broker(tmp_path / "amqtt", kind="amqtt")
+    broker = start_broker(tmp_path / "amqtt", kind="amqtt", choose=one_free_port)
     try:
         found, codes = look(settings_from_url(broker.url, "doctor-1"))
     finally:

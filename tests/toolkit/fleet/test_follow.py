@@ -62,6 +62,7 @@ def test_follow_gives_up_after_its_time_and_says_what_is_missing(world: World) -
     assert f"nobody has told {silent} yet" in nobody.message
     assert "tiers depot --steer" in nobody.hint
     world.until_quiet(world.driver())
+    assert watch.wait_for(watch.link.events.empty, 60), "it has heard everything before its short look begins"
     waiting = verdict(follow(watch, "digits-2", 0.1), 0.1)
     assert waiting.message.endswith(f"is RUNNING in wave 1 of 3 after 0 s: no answer from {silent}")
     assert waiting.exit_code == 1
@@ -72,7 +73,7 @@ def test_follow_says_that_a_rollout_was_cleared(world: World) -> None:
     watch = world.watch()
     world.operator.publish(TOPICS.rollout("digits-2"), b"", qos=1, retain=True)
     with pytest.raises(RolloutError, match="was cleared"):
-        follow(watch, "digits-2", 5)
+        follow(watch, "digits-2", 60)
 
 
 def test_a_refusal_names_device_and_reason_and_gives_7(world: World) -> None:

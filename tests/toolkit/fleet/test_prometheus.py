@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import program
+from tests.ports import one_free_port
 from tests.toolkit.fleet.pretend import World, entry, intent, publish, publish_desired
 from toolkit.errors import UnreachableError, UsageError
 from toolkit.fleet.prometheus import OLD_AFTER, Figures, Prometheus
@@ -29,8 +30,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[]
         if not started:
             folder = tmp_path_factory.mktemp("prometheus")
             (folder / "prometheus.yml").write_text("scrape_configs: []\n")
-            with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as free:
-                port = free.server_port
+            port = one_free_port()
             executable = program("prometheus")
             assert executable
             command = [

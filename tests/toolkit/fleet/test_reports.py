@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import one_free_port
 from tests.toolkit.fleet.pretend import KEY, KEYRING, TOPICS, World, intent, publish
 from toolkit.errors import UnreachableError
 from toolkit.fleet.broker import start_broker
@@ -28,7 +29,7 @@ def test_is_settled_by_its_echo_and_a_quiet_moment() -> None:
     watch.begin()
     watch.link.connect()
     assert not watch.settled(0.0)
-    watch.wait_for(watch.link.events.empty, 5)
+    assert watch.wait_for(watch.link.events.empty, 60)
     assert not watch.settled(10.0), "the quiet begins now"
     assert not watch.settled(10.0 + QUIET_SECONDS / 2)
     watch.handle(Arrived(TOPICS.state("a"), encode_json(Report(device="a", seq=1)), retained=True))
@@ -54,7 +55,7 @@ def test_waits_for_a_condition_by_taking_events() -> None:
     world = World()
     watch = world.watch()
     publish(world.operator, intent())
-    assert watch.wait_for(lambda: "digits-2" in watch.retained.rollouts, 5)
+    assert watch.wait_for(lambda: "digits-2" in watch.retained.rollouts, 60)
     assert not watch.wait_for(lambda: "other" in watch.retained.rollouts, 0.05)
 
 
@@ -75,7 +76,7 @@ def test_says_which_broker_does_not_answer_and_why() -> None:
 def url(request, tmp_path: Path, require) -> Iterator[str]:
     """A real broker of each kind."""
     require(request.param)
-    broker = start_broker(tmp_path, kind=request.param)
+    broker = start_broker(tmp_path, kind=request.param, choose=one_free_port)
     yield broker.url
     broker.stop()
 

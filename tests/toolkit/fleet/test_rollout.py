@@ -43,7 +43,7 @@ class Office:
         watch = Watch(MemoryLink(self.world.broker), TOPICS, self.site.keyring, name="desk", quiet_seconds=0)
         watch.begin()
         watch.link.connect()
-        watch.settle(5)
+        watch.settle()
         return watch
 
     def start(self, model: str = "digits", **request) -> Started:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contracts.link import LinkContract, arrival, connected
+from tests.ports import one_free_port
 from toolkit.errors import TiersError, UnreachableError
 from toolkit.fleet.broker import LocalBroker, start_broker
 from toolkit.link import choose
@@ -96,7 +97,7 @@ class AwscrtWorld:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.links: dict[AwscrtLink, Relay] = {}
-        self.broker: LocalBroker = start_broker(folder, kind="mosquitto")
+        self.broker: LocalBroker = start_broker(folder, kind="mosquitto", choose=one_free_port)
         self.port = self.broker.port
 
     def link(self, *, will: LastWill | None = None) -> AwscrtLink:
@@ -162,7 +163,7 @@ def test_says_why_it_cannot_connect(free_port) -> None:
 
 def test_a_broker_of_mqtt_3_is_told_by_name(tmp_path: Path, require) -> None:
     require("amqtt")
-    broker = start_broker(tmp_path, kind="amqtt")
+    broker = start_broker(tmp_path, kind="amqtt", choose=one_free_port)
     try:
         reason = _first_event(_settings(broker.port, connect_seconds=2.0)).reason
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.link import LinkContract, arrival, await_event, connected
+from tests.ports import one_free_port
 from toolkit.errors import TiersError, UnreachableError
 from toolkit.fleet.broker import LocalBroker, start_broker
 from toolkit.link.link import MAX_QUEUED_EVENTS, Arrived, Connected, Disconnected, LastWill
@@ -25,7 +26,7 @@ class PahoWorld:
         self.folder, self.kind, self.shares = folder, kind, kind == "mosquitto"
         self.letters = self.shares
         self.links: list[PahoLink] = []
-        self.broker: LocalBroker | None = start_broker(folder, kind=kind)
+        self.broker: LocalBroker | None = start_broker(folder, kind=kind, choose=one_free_port)
         self.port = self.broker.port
 
     def link(self, *, will: LastWill | None = None) -> PahoLink:
@@ -132,6 +133,29 @@ def test_a_refused_login_is_told(mosquitto) -> None:
     link.close()
     assert isinstance(event, Disconnected)
     assert "Not authorized" in event.reason
+
+
+class _StandsStill(PahoLink):
+    """Greets, finds no answer yet, and then its machine stands still for longer than an answer may take."""
+
+    rounds = 0
+
+    def _poll(self, *arguments: object, **options: object) -> tuple[bool, bool]:
+        self.rounds += 1
+        if self.rounds != 2:
+            return super()._poll(*arguments, **options)
+        time.sleep(1.5)
+        return False, False
+
+
+@pytest.mark.broker
+def test_a_machine_that_stood_still_takes_nobody_for_silent(mosquitto_world: PahoWorld) -> None:
+    """A greeting counts as unanswered when nothing came while we listened, not because the clock has gone on."""
+    link = _StandsStill(_settings(mosquitto_world.port, connect_seconds=1.0))
+    mosquitto_world.links.append(link)
+    connected(link)
+    assert link.rounds > 2
+    assert link.protocol == "5"
 
 
 @pytest.mark.broker

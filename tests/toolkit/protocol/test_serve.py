@@ -423,7 +423,7 @@ def test_a_device_gets_everything_from_a_depot_over_a_network_that_loses(
     depot.offer = Offer(MODEL, len(depot.index), tuple(len(data) for data in opened))
     device = Device(depot, opened, frame, losses)
     device.tell(Reconnected())
-    for _ in range(2000):
+    for _ in range(10_000):  # forty losses in a row are waited out in about 4,500
         if device.state.finished:
             break
         device.turn()

@@ -165,7 +165,8 @@ class Crowd:
 
     @staticmethod
     def _is_away(member: _Member, since: float) -> bool:
-        while member.left and member.left[-1].end <= since:
+        # One that was over before anybody looked, because the machine stood still, takes place late and not never.
+        while member.left and member.left[-1].end <= since and not member.device.is_open:
             member.left.pop()
         return bool(member.left) and member.left[-1].start <= since
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import one_free_port
 from toolkit.fleet.broker import start_broker
 from toolkit.fleet.simulate.faults import character_of
 from toolkit.fleet.simulate.journal import load_journal
@@ -25,7 +26,7 @@ OLD, NEW, BROKEN = VERSIONS
 def rehearse(folder: Path, plan: FleetPlan, rules: Rules) -> Played:
     """Play a rehearsal; look at everything that it left, and replay its journal."""
     ask_for_files()
-    broker = start_broker(folder / "broker", kind="mosquitto")
+    broker = start_broker(folder / "broker", kind="mosquitto", choose=one_free_port)
     stage = Stage(plan, settings_from_url(broker.url, "test"), folder / "registry")
     try:
         try:
