@@ -33,6 +33,8 @@ from toolkit.wire.document import Document, encode_json
 log = logging.getLogger(__name__)
 
 MACHINE_CLOCK: Final = Clock()
+PARTING_SECONDS: Final = 5.0
+"""How long the end waits for a systemd that has no room for the news of it."""
 
 
 class ServingPlace(Document, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,7 +106,7 @@ class Daemon:
             for task in telling:
                 task.cancel()
             log.info("ending")
-            self._notifier.tell("STOPPING=1")
+            await self._notifier.tell("STOPPING=1", longest_seconds=PARTING_SECONDS)
         finally:
             await self._back.stop(loop)
             await self._front.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -20,6 +21,8 @@ EXTEND_SECONDS: Final = 120
 """By how much the time to start is extended while something loads."""
 LOOK_SECONDS: Final = 0.2
 """Pause between two looks whether everything is loaded."""
+AGAIN_SECONDS: Final = 0.1
+"""Pause before something is said again for which systemd's socket had no room."""
 LONGEST_START: Final = 1800.0
 """Seconds for which a start is extended; an engine that builds for longer hangs."""
 
@@ -32,15 +35,27 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watchdog_seconds = watchdog_seconds
 
-    def tell(self, message: str) -> None:
-        """Say something, for example `READY=1`."""
+    async def tell(self, message: str, longest_seconds: float = math.inf) -> None:
+        """Say something, for example `READY=1`.
+
+        A systemd that has not read what was said before has no room for more, a few messages at most. That is waited
+        for, while the event loop goes on; after `longest_seconds` the message stays unsaid.
+        """
         if not self._address:
             return
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-                connection.sendto(message.encode(), self._address)
-        except OSError as error:
-            log.warning("systemd cannot be told %s: %s", message, error)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + longest_seconds
+        while True:
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+                    connection.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
+            except OSError as error:
+                if not isinstance(error, BlockingIOError) or loop.time() >= until:
+                    log.warning("systemd cannot be told %s: %s", message, error)
+                    return
+            else:
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def announce(
         self, post: Post, at_rest: Callable[[], bool], longest_seconds: float = LONGEST_START
@@ -57,10 +72,10 @@ class Notifier:
         while not await _ask(post, at_rest):
             now = loop.time()
             if now - began < longest_seconds and (extended == began or now - extended > EXTEND_SECONDS / 4):
-                self.tell(f"EXTEND_TIMEOUT_USEC={EXTEND_SECONDS * 1_000_000}\nSTATUS=loading models")
+                await self.tell(f"EXTEND_TIMEOUT_USEC={EXTEND_SECONDS * 1_000_000}\nSTATUS=loading models")
                 extended = now
             await asyncio.sleep(LOOK_SECONDS)
-        self.tell("READY=1\nSTATUS=serving")
+        await self.tell("READY=1\nSTATUS=serving")
 
     async def watch(self, post: Post, alive: Callable[[], Awaitable[None]]) -> None:
         """Say that we are alive, for ever, as long as the control thread answers and `alive` returns."""
@@ -69,7 +84,7 @@ class Notifier:
         while True:
             await _ask(post, lambda: True)
             await alive()
-            self.tell("WATCHDOG=1")
+            await self.tell("WATCHDOG=1")
             # systemd advises half the time-out; a third leaves room for a slow answer.
             await asyncio.sleep(self._watchdog_seconds / 3)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,36 @@ def test_a_watchdog_that_is_meant_for_another_process_is_left_alone(
 
 
 def test_without_systemd_nothing_is_said() -> None:
-    Notifier("").tell("READY=1")
+    asyncio.run(Notifier("").tell("READY=1"))
     asyncio.run(Notifier("", 1.0).watch(lambda call: call(), nothing))
     asyncio.run(Notifier("").announce(lambda call: call(), lambda: True))
-    Notifier("/nowhere/at/all").tell("READY=1")
+    asyncio.run(Notifier("/nowhere/at/all").tell("READY=1"))
+
+
+def test_a_systemd_that_does_not_read_holds_up_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = str(tmp_path / "notify")
+
+    async def run(full: socket.socket) -> None:
+        notifier, others = Notifier(address), 0
+        telling = asyncio.create_task(notifier.tell("READY=1"))
+        while others < 100:  # of the loop's other work
+            others += 1
+            await asyncio.sleep(0)
+        assert not telling.done(), "there is no room for it"
+        await notifier.tell("STOPPING=1", longest_seconds=0)
+        assert "systemd cannot be told STOPPING=1" in caplog.text
+        heard = []
+        while "READY=1" not in heard:
+            heard.append((await asyncio.to_thread(full.recv, 1000)).decode())
+        await telling
+        assert set(heard) == {"before", "READY=1"}
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full:
+        full.bind(address)
+        full.settimeout(120)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others, suppress(BlockingIOError):
+            while True:
+                others.sendto(b"before", socket.MSG_DONTWAIT, address)
+        asyncio.run(asyncio.wait_for(run(full), 200))
