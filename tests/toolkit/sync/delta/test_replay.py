@@ -51,7 +51,7 @@ def two_versions(draw: st.DrawFn) -> tuple[list[Part], list[Part]]:
     return base, target + draw(st.lists(parts(), max_size=2))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(two_versions())
 def test_any_change_comes_back_byte_for_byte(tmp_path: Path, versions: tuple[list[Part], list[Part]]) -> None:
     before, after, patch = patched(tmp_path, *versions)

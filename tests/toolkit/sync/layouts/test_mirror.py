@@ -509,7 +509,7 @@ def test_when_the_disk_takes_no_more_the_old_files_stay_and_what_arrived_counts(
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=250,
     )
     assert done.stdout.startswith("5 "), done.stdout
     assert os.strerror(errno.EFBIG) in done.stdout

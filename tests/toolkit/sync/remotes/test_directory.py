@@ -121,7 +121,7 @@ def test_when_the_disk_takes_no_more_the_old_state_stays_and_no_draft(tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=250,
     )
     assert done.stdout.startswith("5 "), done.stdout + done.stderr
     assert "refs/a" in done.stdout

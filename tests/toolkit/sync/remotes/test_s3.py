@@ -285,7 +285,7 @@ def test_without_the_extra_the_line_that_installs_it_is_given():
         "except MissingExtraError as error: print(error.hint)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", tries], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", tries], capture_output=True, text=True, check=True, timeout=250
     )
     assert done.stdout == "pip install 'tiers[s3]'\n"
 
