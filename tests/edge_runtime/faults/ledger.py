@@ -17,7 +17,9 @@ WINDOW = 512 * KIB
 SMALL = (f"max_window={WINDOW}", "start_window=131072")
 """A window that is small beside the artifacts of these tests."""
 LITTLE = ("first_timeout=1", "min_timeout=1", "max_timeout=2")
-"""Seconds of patience where something is lost on the way, and has to be asked for again."""
+"""Seconds of patience where much is lost on the way, and what is sent again is not counted."""
+SOME = ("first_timeout=5", "min_timeout=5", "max_timeout=5")
+"""Where something is lost once and the bytes are counted: each time-out of a busy machine costs up to a window more."""
 MUCH = ("first_timeout=60", "min_timeout=60", "max_timeout=60")
 """Where nothing is lost on the way, so that a busy machine is not taken for a fault."""
 BOUND = WINDOW + COMMIT_BYTES

@@ -1,9 +1,8 @@
 """Faults between a device and its broker: a stall, a cut, a queue that overflows, 3.1.1 alone, frames that are not what
 was sent, and loss on the wire.
 
-One stall takes a minute, in `make test-all`. The others are shorter, and longer than every time-out that the daemons
-here have (2 s at most, see `ledger.LITTLE`); a connection that both ends give up after the keepalive of 30 s is done by
-cutting it.
+One stall takes a minute, in `make test-all`. The others are shorter, and longer than every time-out that their daemons
+have (5 s, see `ledger.SOME`); a connection that both ends give up after the keepalive of 30 s is done by cutting it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import pytest
 
 from tests.conftest import Mosquitto
 from tests.edge_runtime.conftest import Depot, Device, Keys, golden_file, linear_model
-from tests.edge_runtime.faults.ledger import BOUND, assert_whole, make, paced, sent_again
+from tests.edge_runtime.faults.ledger import BOUND, MUCH, SOME, assert_whole, make, paced, sent_again
 from tests.edge_runtime.faults.proxy import Proxy
 from toolkit.errors import IntegrityError
 from toolkit.fleet.broker import start_broker
@@ -31,7 +30,7 @@ from toolkit.wire.frame import FRAME_OVERHEAD, PIECE_OVERHEAD, decode_frame
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 MIB = 1024 * 1024
 SEEDS = [1, pytest.param(2, marks=pytest.mark.faults), pytest.param(3, marks=pytest.mark.faults)]
-LONGER_THAN_ANY_TIMEOUT = 2.5
+LONGER_THAN_ANY_TIMEOUT = 6.0
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def test_a_stall_of_the_connection_costs_at_most_the_window_and_a_batch(
 ) -> None:
     made, files = make(keys, seed)
     depot.pause_after(random.Random(seed).randrange(20, 150))
-    behind.start(*paced())
+    behind.start(*paced(SOME))
     depot.offer(made)
     assert depot.reached_limit.wait(120)
     proxy.stall(answers_only=answers_only)
@@ -78,7 +77,7 @@ def test_a_stall_of_the_connection_costs_at_most_the_window_and_a_batch(
 def test_a_stall_of_a_minute_costs_at_most_the_window_and_a_batch(depot, proxy, behind, keys) -> None:
     made, files = make(keys, 4)
     depot.pause_after(60)
-    behind.start(*paced())
+    behind.start(*paced(SOME))
     depot.offer(made)
     assert depot.reached_limit.wait(120)
     proxy.stall()
@@ -97,7 +96,7 @@ def test_a_connection_that_is_given_up_in_a_stall_costs_at_most_the_window_and_a
 ) -> None:
     made, files = make(keys, seed)
     depot.pause_after(random.Random(seed).randrange(20, 150))
-    behind.start(*paced())
+    behind.start(*paced(MUCH))  # a new connection is reason enough to ask again
     depot.offer(made)
     assert depot.reached_limit.wait(120)
     proxy.stall()
@@ -122,22 +121,28 @@ def narrow(tmp_path: Path, require: Callable[[str], None]) -> Iterator[Mosquitto
 
 
 def test_a_broker_that_queues_50_messages_drops_and_still_all_arrives(
-    narrow: Mosquitto, keys: Keys, tmp_path: Path
+    narrow: Mosquitto, keys: Keys, tmp_path: Path, wait_until
 ) -> None:
     depot, proxy = Depot(f"mqtt://127.0.0.1:{narrow.port}", keys), Proxy(narrow.port)
     device = Device(tmp_path / "device", proxy.port, keys)
     try:
-        # Every chunk is a frame here, so 8 MiB are 400 messages; the kernel takes some of them.
+        # Every chunk is a frame here, so 8 MiB are 400 messages; the kernel takes some of them. The device hears
+        # nothing until the queue has overflowed: a broker that is fast beside its depot would drop nothing.
         made, files = make(keys, 1, 8 * MIB)
         patience = ("first_timeout=0.5", "min_timeout=0.3", "max_timeout=1", "start_window=8388608")
         device.start(*(option for limit in patience for option in ("--pace", limit)))
+        depot.pause_after(20)
         depot.offer(made)
+        assert depot.reached_limit.wait(120)
+        proxy.stall(answers_only=True)
+        depot.resume()
+        log = narrow.folder / "mosquitto.log"
+        wait_until(lambda: "Outgoing messages are being dropped" in log.read_text(), "the queue overflows")
         proxy.pause_seconds = 0.005
+        proxy.go_on()
         depot.wait_for_state("ACTIVE", "v1")
         assert_whole(device, made, files)
-        log = (narrow.folder / "mosquitto.log").read_text()
         print(f"{sent_again(depot, made)} bytes were sent again, because the broker dropped them")
-        assert "Outgoing messages are being dropped" in log
         assert sent_again(depot, made) > 0
     finally:
         device.kill()
@@ -167,10 +172,12 @@ def test_an_overflow_of_a_queue_of_50_costs_at_most_the_window_and_a_batch_each_
         depot.wait_for_state("ACTIVE", "v1")
         assert_whole(device, made, files)
         again = sent_again(depot, made)
-        # On a machine that is busy the queue may overflow once more while the device catches up: 6,080,021 bytes were
-        # seen once, where 4.3 million are usual. That is a second fault, which the test cannot keep away.
-        allowed = 2 * (window + COMMIT_BYTES)
-        print(f"seed {seed}: {again} bytes came again; allowed for one overflow: {window + COMMIT_BYTES}")
+        # On a machine that is busy the queue may overflow again while the device catches up: 6,080,021 bytes were seen
+        # once, where 4.3 million are usual. That is another fault, which the test cannot keep away; the broker says so
+        # each time, but for one that follows at once.
+        overflows = log.read_text().count("Outgoing messages are being dropped")
+        allowed = (overflows + 1) * (window + COMMIT_BYTES)
+        print(f"seed {seed}: {again} bytes came again after {overflows} overflows; allowed: {allowed}")
         assert 0 < again <= allowed
     finally:
         device.kill()
@@ -198,7 +205,24 @@ def test_a_broker_that_knows_nothing_but_3_1_1_is_enough(keys: Keys, tmp_path: P
 
 
 # ---------------------------------------------------------------- frames
-def twice(frames: list[bytes], _source: random.Random) -> list[bytes]:
+class Chance(random.Random):
+    """Also hits one frame of each ten, in each ten at another place: so every version has some that are hit."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._left, self._victim = 0, 0
+        self.hits = 0
+
+    def one_of_ten(self) -> bool:
+        if not self._left:
+            self._left, self._victim = 10, self.randrange(1, 11)
+        self._left -= 1
+        is_hit = self._left == self._victim - 1
+        self.hits += is_hit
+        return is_hit
+
+
+def twice(frames: list[bytes], _source: Chance) -> list[bytes]:
     return [copy for frame in frames for copy in (frame, frame)]
 
 
@@ -206,17 +230,20 @@ def shuffled(frames: list[bytes], source: random.Random) -> list[bytes]:
     return source.sample(frames, len(frames))
 
 
-def truncated(frames: list[bytes], source: random.Random) -> list[bytes]:
-    return [frame[: source.randrange(len(frame))] if source.random() < 0.1 else frame for frame in frames]
+def truncated(frames: list[bytes], source: Chance) -> list[bytes]:
+    return [frame[: source.randrange(len(frame))] if source.one_of_ten() else frame for frame in frames]
 
 
-def flipped(frames: list[bytes], source: random.Random) -> list[bytes]:
-    """Turn one bit, in the header of every other frame that is hit, else anywhere."""
+def flipped(frames: list[bytes], source: Chance) -> list[bytes]:
+    """Turn one bit, in the header of every other frame that is hit, else anywhere.
+
+    Half of the bits in a header are such that nobody can tell: then the frame is another artifact's, say.
+    """
     result = []
     for frame in frames:
-        if source.random() < 0.1:
-            end = FRAME_OVERHEAD + PIECE_OVERHEAD if source.random() < 0.5 else len(frame)
-            bit = source.randrange(8 * end)
+        if frame and source.one_of_ten():  # `truncated` may have left nothing, or less than a header
+            end = FRAME_OVERHEAD + PIECE_OVERHEAD if source.hits % 2 else len(frame)
+            bit = source.randrange(8 * min(end, len(frame)))
             turned = bytearray(frame)
             turned[bit // 8] ^= 1 << bit % 8
             frame = bytes(turned)  # noqa: PLW2901
@@ -224,7 +251,7 @@ def flipped(frames: list[bytes], source: random.Random) -> list[bytes]:
     return result
 
 
-def all_of_it(frames: list[bytes], source: random.Random) -> list[bytes]:
+def all_of_it(frames: list[bytes], source: Chance) -> list[bytes]:
     for what in (twice, shuffled, truncated, flipped):
         frames = what(frames, source)
     return frames
@@ -239,7 +266,7 @@ def named(frame: bytes) -> set[int]:
 
 
 def short_of_giving_up(
-    what: Callable[[list[bytes], random.Random], list[bytes]], source: random.Random
+    what: Callable[[list[bytes], Chance], list[bytes]], source: Chance
 ) -> Callable[[list[bytes]], list[bytes]]:
     """Let `what` befall all answers, but lose a frame that would damage a chunk as often as a device gives up after.
 
@@ -262,7 +289,7 @@ def short_of_giving_up(
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_frames_that_are_not_what_was_sent_cost_time_only(depot, device, keys, seed: int) -> None:
-    source = random.Random(seed)
+    source = Chance(seed)
     print(f"seed {seed}")
     device.start(*paced())
     for number, what in enumerate((twice, shuffled, truncated, flipped, all_of_it), start=1):
@@ -279,12 +306,12 @@ def test_frames_that_are_not_what_was_sent_cost_time_only(depot, device, keys, s
 
 
 def hit_once(
-    what: Callable[[list[bytes], random.Random], list[bytes]], after: int, hits: list[int]
-) -> Callable[[list[bytes], random.Random], list[bytes]]:
+    what: Callable[[list[bytes], Chance], list[bytes]], after: int, hits: list[int]
+) -> Callable[[list[bytes], Chance], list[bytes]]:
     """Let `what` befall one answer of the depot, the first of more than one frame after this many."""
     answers = 0
 
-    def one(frames: list[bytes], source: random.Random) -> list[bytes]:
+    def one(frames: list[bytes], source: Chance) -> list[bytes]:
         nonlocal answers
         answers += 1
         if hits or answers <= after or len(frames) < 2:
@@ -306,7 +333,8 @@ def one_bit_turned(frames: list[bytes], source: random.Random) -> list[bytes]:
     victim, turned = source.randrange(len(frames)), []
     for number, frame in enumerate(frames):
         data = bytearray(frame)
-        data[source.randrange(len(data))] ^= (number == victim) << source.randrange(8)
+        # Behind the header: a frame with another epoch is as good as before, and nothing of it comes again.
+        data[source.randrange(FRAME_OVERHEAD, len(data))] ^= (number == victim) << source.randrange(8)
         turned.append(bytes(data))
     return turned
 
@@ -315,8 +343,8 @@ def one_bit_turned(frames: list[bytes], source: random.Random) -> list[bytes]:
 def test_one_answer_of_bad_frames_costs_at_most_the_window_and_a_batch(
     depot, device, keys, seed: int
 ) -> None:
-    source = random.Random(seed)
-    device.start(*paced())
+    source = Chance(seed)
+    device.start(*paced(SOME))
     for number, what in enumerate((twice, shuffled, one_cut_short, one_bit_turned), start=1):
         ballast = source.randbytes(2 * MIB)
         files = {"model.onnx": linear_model(number, ballast=ballast), "golden.npz": golden_file(number)}

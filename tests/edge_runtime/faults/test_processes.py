@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from tests.edge_runtime.conftest import DEVICE, Device, golden_file, linear_model
-from tests.edge_runtime.faults.ledger import BOUND, assert_whole, paced
+from tests.edge_runtime.faults.ledger import BOUND, MUCH, SOME, assert_whole, paced
 from tests.toolkit.registry.making import Site, make_site
 from toolkit.link.link import Arrived
 from toolkit.link.paho_link import PahoLink
@@ -47,7 +47,7 @@ def test_a_killed_broker_costs_at_most_the_window_and_a_batch(
     }
     made = keys.make("v2", files)
     chunks = source.randrange(20, 200)
-    device.start(*paced())
+    device.start(*paced(MUCH))  # a new connection is reason enough to ask again
     depot.offer(keys.model("v1", weight=2.0))
     depot.wait_for_state("ACTIVE", "v1")
     depot.pause_after(chunks)
@@ -56,7 +56,10 @@ def test_a_killed_broker_costs_at_most_the_window_and_a_batch(
     mosquitto.process.kill()
     mosquitto.stop()
     assert device.infer([1, 0, 0, 0]) == ("v1", [0.0, 2.0, 4.0]), "what served goes on serving"
+    depot.presence = ""
     mosquitto.start()
+    # What is sent before both are back is lost, and would count.
+    wait_until(lambda: depot.presence == "online", "device and depot are connected again")
     wait_until(lambda: depot.last.models[0].chunks_have > 0 or chunks < 60, "what came is stored")
     depot.resume()
     report = depot.wait_for_state("ACTIVE", "v2")
@@ -87,7 +90,7 @@ class House:
         command += ["--registry", (self.folder / "registry").as_uri()]
         self.depot = subprocess.Popen([*command, "--broker", f"mqtt://127.0.0.1:{self.port}"], env=os.environ)
 
-    def watch(self, until: Callable[[], bool], seconds: float = 60.0) -> None:
+    def watch(self, until: Callable[[], bool], seconds: float = 120.0) -> None:
         """Take in what the tap hears until a condition is true."""
         while not until():
             try:
@@ -142,7 +145,7 @@ def test_a_killed_depot_is_replaced_by_another_one(
     device.config = msgspec.structs.replace(device.config, site="medical-imaging")
     device.write_config()
     house.start_depot()
-    device.start(*paced())
+    device.start(*paced(SOME))
     try:
         house.want(pushed)
         house.watch(lambda: len(house.numbers) >= chunks)

@@ -36,6 +36,7 @@ def test_one_that_returns_late_gets_only_what_is_wanted_then(depot, device, keys
     assert device.stop() == 0
     depot.offer(second, rollout="r2")
     depot.offer(third, rollout="r3")
+    depot.settle()  # else it might start while the second one is still retained
     device.start()
     depot.wait_for(lambda model: (model.state.value, model.serving_version) == ("ACTIVE", "v3"))
     assert not depot.chunks_sent(second)
