@@ -36,7 +36,7 @@ def tiers(tmp_path):
         left = {"XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"}
         return subprocess.run(
             [Path(sys.executable).with_name("tiers"), *words], cwd=tmp_path, capture_output=True, text=True,
-            check=False, timeout=60, env={key: value for key, value in os.environ.items() if key not in left} | own,
+            check=False, timeout=200, env={key: value for key, value in os.environ.items() if key not in left} | own,
         )  # fmt: skip
 
     return run

@@ -14,14 +14,15 @@ PROGRAM = "import sys; from toolkit.cli import main; sys.exit(main())"
 REPOSITORY = Path(__file__).parents[3]
 
 WAITING = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 def save(*_):
     Path(os.environ["TIERS_CHECKPOINTS"]).with_name("saved-" + os.environ["RANK"]).touch()
     sys.exit(143)
 signal.signal(signal.SIGTERM, save)
 print("pid", os.getpid(), flush=True)
-signal.pause()
+while True:  # and not pause(), which would sleep through a signal that comes just before it
+    time.sleep(0.1)
 """
 
 
@@ -49,7 +50,7 @@ def site(tmp_path):
 
 
 def run(command, folder):
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, cwd=folder)
 
 
 def test_the_result_is_on_stdout_and_the_workers_on_stderr(site, tmp_path):

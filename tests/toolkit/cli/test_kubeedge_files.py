@@ -14,7 +14,7 @@ CASE = Path(__file__).parents[2] / "golden" / "kubeedge"
 
 def rendered(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "toolkit.cli", "render", "-f", str(CASE / "tiers.yaml"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ _TYPED = "import sys; from toolkit.cli import main; sys.exit(main(sys.argv[1:]))
 
 def typed(words: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", _TYPED, *words]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=200, check=False)
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def tiers(tmp_path):
             "import sys; from toolkit.cli import main; sys.exit(main())",
             *arguments,
         ]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, cwd=tmp_path)
 
     return run
 

@@ -127,7 +127,7 @@ def test_verify_names_what_has_rotted_and_check_mends_it(site, capsys):
 def test_a_terminal_gets_a_bar_and_a_pipe_none(site):
     start = "import sys; from toolkit.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", start, "sync", "run", "frames", "-f", str(site / "tiers.yaml")]
-    piped = subprocess.run([*command, "--dry-run"], capture_output=True, check=True, timeout=60)
+    piped = subprocess.run([*command, "--dry-run"], capture_output=True, check=True, timeout=200)
     assert b"\x1b" not in piped.stdout + piped.stderr
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -135,7 +135,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_none(site):
     ) as process:
         os.close(theirs)
         seen = b""
-        while select.select([ours], [], [], 30)[0]:
+        while select.select([ours], [], [], 200)[0]:
             try:
                 seen += os.read(ours, 65536)
             except OSError:  # the other end has closed

@@ -137,11 +137,14 @@ def test_watching_runs_routes_until_it_is_interrupted(site):
     try:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("archive: 2 files, ")
-        (site / "warm/studies/p3").mkdir(parents=True)
-        (site / "warm/studies/p3/c.dcm").write_bytes(b"c")
+        (site / "p3").mkdir()
+        (site / "p3/c.dcm").write_bytes(b"c")
+        (site / "p3").rename(
+            site / "warm/studies/p3"
+        )  # whole at once: a run in between would see a folder without it
         assert process.stdout.readline().startswith("archive: 1 files, ")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=200)
     finally:
         process.kill()
     assert process.returncode == 0

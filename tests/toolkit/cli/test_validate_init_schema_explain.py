@@ -24,7 +24,7 @@ def tiers(tmp_path):
 
     def run(*arguments: str | Path, folder: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, cwd=folder)
 
     return run
 

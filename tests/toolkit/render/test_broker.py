@@ -165,21 +165,26 @@ def test_what_is_retained_outlives_the_broker(broker, wait_until):
 
 
 @pytest.mark.broker
-def test_the_kubelets_question_is_answered_and_nothing_else(broker, require):
+def test_the_kubelets_question_is_answered_and_nothing_else(broker, require, wait_until):
     require("mosquitto-clients")
     (container,) = rendered("Deployment", "tiers-broker")["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked, *words = container[probe]["exec"]["command"]
         found = str(program(asked))
         words[words.index("1883")] = str(broker.health_port)
-        done = subprocess.run([found, *words], capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 0
-        assert done.stdout.strip().endswith("seconds")
+        command = [found, *words]
+
+        def answered(command: list[str] = command) -> bool:
+            """Ask again, as the kubelet does: a question has five seconds, which a busy machine may need for itself."""
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            return done.returncode == 0 and done.stdout.strip().endswith("seconds")
+
+        wait_until(answered, f"{probe} is answered")
     device = broker.link(ONE)
     connected(device).publish(TOPICS.state(ONE), b"fine", qos=1, retain=True)
     assert device.flush(60)
     device.close()
-    spy = [found, "-p", str(broker.health_port), "-t", "#", "-t", "$SYS/#", "-W", "2", "-F", "%t"]
+    spy = [found, "-p", str(broker.health_port), "-t", "#", "-t", "$SYS/#", "-W", "6", "-F", "%t"]
     seen = subprocess.run(spy, capture_output=True, text=True, check=False, timeout=60).stdout.split()
     assert set(seen) == {"$SYS/broker/uptime"}
 
