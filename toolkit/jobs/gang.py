@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -98,6 +98,17 @@ class Gang:
             return None
         self._alive.discard(end.rank)
         return end
+
+    def ended_by(self, signals: Collection[int]) -> End | None:
+        """Give a worker that one of these signals has ended by now, whether `next_end` has told of it or not.
+
+        When one is killed the others fail for want of it, and may be noticed first; the kernel knows.
+        """
+        for rank, process in self._processes.items():
+            info = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if info is not None and (end := _end_of(rank, info)).by_signal in signals:
+                return end
+        return None
 
     def stop(self, grace: float) -> None:
         """End what still runs: SIGTERM, up to `grace` seconds, SIGKILL to every process group. Harmless when repeated.
@@ -190,11 +201,14 @@ class Gang:
     def _watch(self, rank: int, pid: int) -> None:
         """Notice the end of a worker and leave it unreaped, so that its process group stays ours."""
         info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        if info is None:
-            return
-        by_signal = 0 if info.si_code == os.CLD_EXITED else info.si_status
-        self._ends.put(End(rank, 128 + by_signal if by_signal else info.si_status, by_signal))
+        if info is not None:
+            self._ends.put(_end_of(rank, info))
 
     def _signal(self, rank: int, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._processes[rank].pid, number)
+
+
+def _end_of(rank: int, info: os.waitid_result) -> End:
+    by_signal = 0 if info.si_code == os.CLD_EXITED else info.si_status
+    return End(rank, 128 + by_signal if by_signal else info.si_status, by_signal)

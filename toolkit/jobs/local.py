@@ -132,23 +132,29 @@ def retry_cause(retry: Retry, failure: End) -> str:
 
 
 def _attempt(job: LocalJob, number: int, listener: LineListener | None) -> End | None:
-    """Run the gang once; return the end of the first worker that failed, None when all ended well."""
+    """Run the gang once; return the end of the worker by which it failed, None when all ended well."""
     gang = Gang(listener)
-    try:
-        gang.start(workers(job, attempt=number, port=_free_port()))
-        while (end := gang.next_end()) is not None:
-            if not end.well:
-                return end
-        return None
-    finally:
-        gang.stop(job.grace)
+    with _kept_port() as port:
+        try:
+            gang.start(workers(job, attempt=number, port=port))
+            while (end := gang.next_end()) is not None:
+                if not end.well:
+                    return gang.ended_by(_FROM_OUTSIDE) or end
+            return None
+        finally:
+            gang.stop(job.grace)
 
 
-def _free_port() -> int:
-    """Return a TCP port on loopback that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def _kept_port() -> Iterator[int]:
+    """Yield a TCP port on loopback that the kernel gives to nobody else, however long rank 0 takes to come to it.
+
+    It is bound here and never listened on; with SO_REUSEADDR, which servers set (c10d too), rank 0 can listen on it.
+    """
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind((LOOPBACK, 0))
+        yield int(keeper.getsockname()[1])
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def test_it_is_followed_from_waiting_to_its_end(ward, follower, wait_until):
     assert main(site.command("cancel", "digits", "--yes")) == 0
     wait_until(lambda: one.hears("seg3d: running: all 6 workers"), "it says that it runs")
     site.end("seg3d", 0)
-    assert one.process.wait(timeout=60) == 0
+    assert one.process.wait(timeout=120) == 0
     wait_until(lambda: one.hears("seg3d: completed: it ended well"), "it says the end")
     told = [line for line in one.said if line.startswith("seg3d: ")]
     assert all(one != after for one, after in itertools.pairwise(told)), "each change once"
@@ -71,7 +71,7 @@ def test_ctrl_c_leaves_the_job_alone(ward, follower, wait_until):
     one = follower(site, "submit", "digits", "--wait")
     wait_until(lambda: one.hears("digits: running"), "it runs")
     one.process.send_signal(signal.SIGINT)
-    assert one.process.wait(timeout=60) == 130
+    assert one.process.wait(timeout=120) == 130
     wait_until(lambda: one.hears("look at it with: tiers job status digits"), "the way back")
     assert site.phase("digits") == "Running"
 
@@ -81,7 +81,7 @@ def test_a_job_that_is_suspended_or_cancelled_meanwhile_ends_the_wait_with_1(war
     one = follower(site, "submit", "digits", "--wait")
     wait_until(lambda: one.hears("digits: running"), "it runs")
     assert main(site.command("suspend", "digits")) == 0
-    assert one.process.wait(timeout=60) == 1
+    assert one.process.wait(timeout=120) == 1
     wait_until(lambda: one.hears("try: tiers job resume digits"), "the cure")
     assert main(site.command("cancel", "digits", "--yes")) == 0
     assert [each.state for each in follow(site.where("digits"))] == [JobState.NOT_SUBMITTED]

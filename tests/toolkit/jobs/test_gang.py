@@ -1,5 +1,6 @@
 """Processes of a gang start together or not at all, and none is left behind."""
 
+import signal
 import sys
 import threading
 
@@ -30,6 +31,37 @@ def test_ends_are_told_with_code_and_signal(tmp_path):
         gang.stop(0)
     assert found == [End(0, 0, 0), End(1, 7, 0), End(2, 143, 15)]
     assert str(found[2]) == "rank 2 was ended by SIGTERM (exit code 143)"
+
+
+def test_who_was_killed_is_known_though_another_end_was_noticed_first(tmp_path):
+    """A worker whose peer was killed fails for want of it; which of the two threads sees its end first is chance."""
+    noticed = threading.Event()
+
+    class SlowToNotice(Gang):
+        def _watch(self, rank, pid):
+            if rank == 1:
+                assert noticed.wait(120)
+            super()._watch(rank, pid)
+
+    gang = SlowToNotice()
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    fails = f"""
+import pathlib, sys, time
+pid = pathlib.Path({str(tmp_path)!r}, "pid")
+while not pid.exists() or ") Z " not in pathlib.Path("/proc", pid.read_text(), "stat").read_text():
+    time.sleep(0.01)
+sys.exit(1)
+"""
+    gang.start([python(0, fails, tmp_path), python(1, killed, tmp_path)])
+    try:
+        assert gang.ended_by([signal.SIGTERM]) is None
+        (tmp_path / "part").write_text(str(gang._processes[1].pid))
+        (tmp_path / "part").rename(tmp_path / "pid")
+        assert gang.next_end() == End(0, 1, 0)
+        assert gang.ended_by([signal.SIGKILL]) == End(1, 137, 9)
+    finally:
+        noticed.set()
+        gang.stop(0)
 
 
 def test_no_worker_begins_when_one_cannot_be_started(tmp_path):

@@ -1,5 +1,6 @@
 """A job runs here as its gang would in the cluster: all or none, all stop when one fails, the whole gang again."""
 
+import errno
 import os
 import signal
 import threading
@@ -83,6 +84,28 @@ def test_the_whole_gang_starts_again_after_143_and_goes_on_from_its_checkpoints(
     assert [(job.folder.checkpoints / f"rank-{rank}").read_text() for rank in range(2)] == ["3", "3"]
     assert finished.logs[0].parent.name == "attempt-3"
     assert job.folder.attempts == (1, 2, 3)
+
+
+def test_the_port_of_a_gang_is_nobody_elses_and_rank_0_can_listen_on_it(plan):
+    job = plan(
+        """
+        import socket
+        port = int(os.environ["MASTER_PORT"])
+        if rank == 0:
+            with socket.socket() as stranger:
+                try:
+                    stranger.bind(("127.0.0.1", port))
+                except OSError as error:
+                    note("stranger", os.strerror(error.errno))
+            with socket.create_server(("", port)) as first:
+                note("listens", "")
+                first.accept()[0].close()
+        else:
+            wait_for("listens")
+            socket.create_connection(("127.0.0.1", port)).close()
+        """
+    )
+    assert run(job).files["stranger"] == digest_of(os.strerror(errno.EADDRINUSE).encode())
 
 
 def test_attempts_end(plan):
