@@ -97,7 +97,7 @@ def finish(root: Path) -> dict[str, object]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -152,7 +152,7 @@ def test_killed_again_and_again_at_any_moment_it_gets_there(tree, seed):
         process = subprocess.Popen(command(tree, "sync", "run", "frames"), stderr=subprocess.DEVNULL)
         threading.Event().wait(0.15 + draw.random() * 0.4)  # the moment is the subject, not a condition
         process.kill()
-        process.wait(timeout=60)
+        process.wait(timeout=120)
         for path in (tree / "edge/frames").iterdir():
             if draw.random() < 0.1:
                 path.write_bytes(draw.randbytes(FILE_BYTES))
