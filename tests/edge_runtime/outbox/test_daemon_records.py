@@ -168,7 +168,8 @@ def test_nothing_accepted_is_lost_or_doubled_when_all_are_killed(
         wait_until(lambda: set(names) <= set(results(at)), "all that was accepted is there")
     extra = set(results(at)) - set(names)
     print(f"{len(names)} accepted, {len(extra)} more were durable when the answer was cut")
-    assert len(extra) in {0, 10, 20}, "a request is kept whole or not at all"
+    assert len(extra) % 10 == 0, "a request is kept whole or not at all"
+    assert len(extra) <= 10 * len(points)
     assert device.stop() == 0
 
 
@@ -180,22 +181,25 @@ def _try(device: Device, point: str) -> list[tuple[str, int]]:
 
 
 class Command:
-    """`tiers records run` in a process of its own, slow enough to be killed while it works."""
+    """`tiers records run` in a process of its own, slow enough to be killed while it works.
+
+    Each one that starts may take two seconds' worth of its rate at once.
+    """
 
     def __init__(self, at: Path, port: int, folder: Path) -> None:
         site = folder / "site.yaml"
         site.write_text(f"name: {TOPICS.site}\nbroker: {{url: 'mqtt://127.0.0.1:{port}'}}\n")
         files = ["-f", str(Path(__file__).parents[3] / "tiers.yaml"), "-f", str(site)]
         self._command = [
-            *(sys.executable, "-m", "toolkit.cli", "records", "run"),
-            *("--at", str(at), "--device-rate", "400KiB/s", *files),
+            *(sys.executable, "-m", "toolkit.cli", "records", "run", "--at", str(at), *files),
         ]
         self._log = folder / "records.log"
         self.start()
 
-    def start(self) -> None:
+    def start(self, rate: str = "100KiB/s") -> None:
+        command = [*self._command, "--device-rate", rate]
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def kill(self) -> None:
         assert self.process.poll() is None, self._log.read_text()
@@ -216,9 +220,10 @@ def test_broker_and_receiver_are_killed_while_it_drains(
     receiver = Command(at, mosquitto.port, tmp_path)
     kills = 0
     try:
-        for part in (1, 300, 700, 1100, 1500):
+        # The rest would take twenty seconds and more, so that who looks late still finds it at work.
+        for part in (1, 150, 300, 450, 600):
             wait_until(lambda: len(lines(at)) >= part, f"{part} records have arrived")  # noqa: B023
-            if part in {1, 1100}:
+            if part in {1, 450}:
                 mosquitto.process.kill()
                 mosquitto.process.wait()
                 mosquitto.start()
@@ -226,6 +231,8 @@ def test_broker_and_receiver_are_killed_while_it_drains(
                 receiver.kill()
                 receiver.start()
             kills += len(lines(at)) < len(names)
+        receiver.kill()
+        receiver.start("4MiB/s")
         wait_until(lambda: set(names) <= set(results(at)), "all that was accepted is there")
     finally:
         receiver.kill()

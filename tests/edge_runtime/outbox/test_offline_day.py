@@ -15,7 +15,7 @@ from tests.edge_runtime.outbox.crossing import Crossing
 from toolkit.fleet.records import RecordLimits
 from toolkit.protocol.buckets import Rate
 
-pytestmark = pytest.mark.timeout(300)  # a day is a minute of work, and four such tests may share two cores
+pytestmark = pytest.mark.timeout(900)  # a day is a minute of work, and four such tests may share two cores
 A_SECOND = 10
 TOGETHER = 500
 """Records that the writer gathers, as it does where they come faster."""
