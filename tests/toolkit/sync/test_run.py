@@ -619,7 +619,14 @@ def build(path, tree):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.timeout(
+    1500
+)  # some thousand flushes: 20 s on a disk that is idle, 90 s and more on one that is not
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(states=st.lists(st.dictionaries(names, trees, max_size=5), min_size=1, max_size=4))
 def test_whatever_a_tree_becomes_mirror_and_packs_follow_it(tmp_path_factory, states):
     root = tmp_path_factory.mktemp("any")

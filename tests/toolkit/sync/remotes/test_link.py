@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 
@@ -33,7 +33,17 @@ from toolkit.wire.topics import Topics
 pytestmark = pytest.mark.broker
 TOPICS = Topics("north")
 KIB = 1024
-QUICK = Patience(answer=0.3, longest_answer=1.0, give_up=60.0)
+QUICK = Patience(connect=60.0, answer=0.3, longest_answer=1.0, give_up=200.0)
+
+
+def says_at_last(why: str, try_for: Callable[[float], object]) -> RemoteUnavailableError:
+    """Give what is raised by who had so many seconds that he was told why; a busy machine tells late."""
+    for seconds in (1.0, 10.0, 60.0):
+        with pytest.raises(RemoteUnavailableError) as caught:
+            try_for(seconds)
+        if why in caught.value.message:
+            return caught.value
+    pytest.fail(f"it says nothing of {why!r} but: {caught.value.message}")
 
 
 class Post:
@@ -170,7 +180,7 @@ class Halting:
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         self._left -= 1
-        assert self._left >= 0 or self.go_on.wait(60), "it may not go on"
+        assert self._left >= 0 or self.go_on.wait(250), "it may not go on"
         self._inner.publish(topic, payload, qos=qos, retain=retain)
 
 
@@ -186,7 +196,7 @@ def test_an_inbox_that_dies_in_the_middle_gets_all_of_it_again(post, wait_until)
     assert first.counters.objects == 0, "it died before it had all of it"
     post.start()
     link.go_on.set()
-    written.join(60)
+    written.join(200)
     assert not written.is_alive()
     assert DirectoryRemote(str(post.folder / "us-001")).read("packs/large") == data
 
@@ -199,14 +209,13 @@ def test_without_an_inbox_the_error_says_how_to_start_one(post):
 
 def test_without_a_broker_it_is_said_soon(post):
     post.mosquitto.stop()
-    with pytest.raises(RemoteUnavailableError, match=r"cannot be reached: .*refused"):
-        post.remote(patience=changed(QUICK, connect=1.0))
+    error = says_at_last("refused", lambda seconds: post.remote(patience=changed(QUICK, connect=seconds)))
+    assert "cannot be reached: " in error.message
 
 
 # ---------------------------------------------------------------- answers that are sealed, or not
 KEY = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
 TRUSTED = Keyring(keys=(TrustedKey(public=KEY.public_key().public_bytes_raw(), roles=("receiver",)),))
-IMPATIENT = changed(QUICK, give_up=1.0)
 
 
 def test_data_goes_to_an_inbox_that_seals_and_whom_the_device_trusts(post):
@@ -224,8 +233,10 @@ def test_data_goes_to_an_inbox_that_seals_and_whom_the_device_trusts(post):
 
 def test_an_inbox_that_does_not_seal_is_told_from_none(post):
     post.start()
-    with pytest.raises(RemoteUnavailableError, match="the answer is not sealed"):
-        post.remote(patience=IMPATIENT, keyring=TRUSTED)
+    says_at_last(
+        "the answer is not sealed",
+        lambda seconds: post.remote(patience=changed(QUICK, give_up=seconds), keyring=TRUSTED),
+    )
 
 
 class Liar(Trouble):
@@ -245,10 +256,14 @@ class Liar(Trouble):
 def test_what_a_broker_changed_on_its_way_does_not_count_as_stored(post):
     inbox = post.start(key=KEY)
     link = Liar(post.link(), 0)
-    remote = post.remote(link=link, patience=IMPATIENT, keyring=TRUSTED)
+    remote = post.remote(link=link, keyring=TRUSTED)
     link.lies = True
-    with pytest.raises(RemoteUnavailableError, match="does not hold for this answer"):
+
+    def write(seconds: float) -> None:
+        remote._patience = changed(QUICK, give_up=seconds)
         remote.write_new("packs/a", b"what was sent")
+
+    says_at_last("does not hold for this answer", write)
     assert inbox.counters.objects == 1, "it took something else"
 
 
@@ -331,14 +346,16 @@ def test_what_finds_no_room_waits_and_arrives(post, wait_until):
     )
     remote = post.remote("us-001")
     link.publish(TOPICS.put("us-009"), encode_call(half), qos=1)
-    wait_until(lambda: inbox.counters.calls == 2, "a greeting and half an object have come")
+    # Not by the number of calls: a greeting that is not answered at once comes again.
+    wait_until(lambda: half.call in inbox._calls.get("us-009", ()), "half an object has come")
     writer = threading.Thread(target=remote.write, args=("packs/a", data))
     writer.start()
     wait_until(lambda: inbox.counters.refused["busy"], "there is no room beside what is half there")
     assert inbox.counters.objects == 0
     other_half = replace(half, piece=1, data=data[100_000:])
     link.publish(TOPICS.put("us-009"), encode_call(other_half), qos=1)
-    writer.join(60)
+    writer.join(200)
+    assert not writer.is_alive()
     assert remote.read("packs/a") == data
     assert inbox.counters.objects == 2
     link.close()
@@ -365,7 +382,8 @@ def test_noise_lies_and_giants_cost_nothing(post, wait_until):
     for payload in noise:
         link.publish(TOPICS.put("us-001"), payload, qos=1)
     wait_until(lambda: inbox.counters.refused["unreadable"] == len(noise), "each is counted")
-    impatient = post.remote(patience=changed(QUICK, give_up=1.0))
+    impatient = post.remote()
+    impatient._patience = changed(QUICK, give_up=1.0)
     lie = replace(call, call=impatient._call("write").call)
     with pytest.raises(RemoteUnavailableError):
         impatient._ask(lie)  # its digest is not that of its only piece

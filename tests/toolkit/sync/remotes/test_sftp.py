@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,7 +159,7 @@ def test_a_server_that_goes_in_the_middle_of_a_write_leaves_the_old_state(own_se
 
     writer = threading.Thread(target=write)
     writer.start()
-    wait_until(lambda: any(draft.stat().st_size for draft in _now(drafts)), "the write has begun")
+    wait_until(lambda: any(_sizes(drafts)), "the write has begun")
     own_server.stop()
     writer.join()
     assert failed[0].retryable
@@ -169,8 +170,13 @@ def test_a_server_that_goes_in_the_middle_of_a_write_leaves_the_old_state(own_se
     remote.close()
 
 
-def _now(folder: Path) -> list[Path]:
-    return [each for each in folder.iterdir() if each.exists()]
+def _sizes(folder: Path) -> list[int]:
+    """Give the sizes of files that come and go meanwhile."""
+    found = []
+    for each in folder.iterdir():
+        with suppress(FileNotFoundError):
+            found.append(each.stat().st_size)
+    return found
 
 
 def soon(remote: SftpRemote) -> None:
