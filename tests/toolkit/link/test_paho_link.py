@@ -129,10 +129,9 @@ def test_a_refused_login_is_told(mosquitto) -> None:
     mosquitto.start()
     link = PahoLink(_settings(mosquitto.port))
     link.connect()
-    event = link.events.get(timeout=60)
+    # Not the first one when the machine is so busy that a greeting goes unanswered.
+    await_event(link, lambda event: isinstance(event, Disconnected) and "Not authorized" in event.reason)
     link.close()
-    assert isinstance(event, Disconnected)
-    assert "Not authorized" in event.reason
 
 
 class _StandsStill(PahoLink):

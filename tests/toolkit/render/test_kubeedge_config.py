@@ -59,7 +59,11 @@ def adjusted(configuration: dict) -> dict:
     return configuration
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(count=st.integers(min_value=0, max_value=100_000))
 def test_cloudcore_finds_nothing_to_change_whatever_the_number_of_devices(hospital, count):
     edge = hospital.tiers["edge"]
