@@ -424,7 +424,9 @@ def quiet_serving(serve, tmp_path, caplog):
     serving = serve(M, limits=Limits(body_bytes=4000))
     serving.swap("m", "1", open_engine(scale_model(tmp_path / "m.onnx", 2)))
     yield serving
-    assert not caplog.records
+    # `caplog.records` begins anew when the test has ended; what others left to the collector of garbage is not ours.
+    here, said = serving.thread.ident, caplog.get_records("call")
+    assert not [each for each in said if each.thread == here or each.name.startswith("edge_runtime")]
 
 
 @settings(max_examples=150, **FUZZ)

@@ -225,7 +225,8 @@ def guarded(tmp_path_factory):
 def nothing_goes_wrong_inside(caplog):
     caplog.set_level(logging.ERROR)
     yield
-    ours = [record for record in caplog.records if record.name.startswith("edge_runtime.serving")]
+    said = caplog.get_records("call")  # `caplog.records` begins anew when the test has ended
+    ours = [record for record in said if record.name.startswith("edge_runtime.serving")]
     assert not ours
 
 
@@ -304,7 +305,7 @@ KINDS = {
 }
 
 
-def run(target, kind, count):
+def run(target, kind, count, wait_until):
     """Check this many cases of a kind, the same ones every time."""
     check, strategies = KINDS[kind]
 
@@ -324,7 +325,8 @@ def run(target, kind, count):
     done = 0
     cases()
     assert done >= count, "hypothesis ran out of cases"
-    assert target.floor.buffered_bytes == 0
+    # The last client has read to the end and gone, which the server may not have seen yet.
+    wait_until(lambda: target.floor.buffered_bytes == 0, "nothing of a body is held")
 
 
 def test_it_answers_what_is_right(target):
@@ -334,13 +336,13 @@ def test_it_answers_what_is_right(target):
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_one_seed_is_survived(target, guarded, kind):
-    run(guarded if kind == "credentials" else target, kind, FEW)
+def test_one_seed_is_survived(target, guarded, kind, wait_until):
+    run(guarded if kind == "credentials" else target, kind, FEW, wait_until)
 
 
 @pytest.mark.slow
 @pytest.mark.faults
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_ten_thousand_cases_are_survived(target, guarded, kind):
-    run(guarded if kind == "credentials" else target, kind, MANY)
+def test_ten_thousand_cases_are_survived(target, guarded, kind, wait_until):
+    run(guarded if kind == "credentials" else target, kind, MANY, wait_until)
