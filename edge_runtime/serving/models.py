@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from edge_runtime.engine.base import Engine
 from edge_runtime.serving.ask import Answer, Answerer, Ask
 from edge_runtime.serving.company import Company
-from edge_runtime.serving.gate import Gate
+from edge_runtime.serving.gate import HOLD_SECONDS, Gate
 from edge_runtime.serving.refusals import NotReadyError, UnknownModelError
 from edge_runtime.serving.served import ServedModel
 from edge_runtime.serving.shadow import Comparison, Shadow
@@ -38,14 +38,18 @@ class ModelTable:
         self,
         models: Iterable[ModelConfig] = (),
         dress: Callable[[ServedModel], Answerer] = lambda model: model,
+        *,
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         """Declare the models of the configuration; each is not ready until its first `swap`.
 
         Args:
             models: what this device serves.
             dress: puts around a version what answers with it or instead of it: its cache, its stages.
+            hold_seconds: longest time that a question waits for an engine.
         """
         self._dress = dress
+        self._hold_seconds = hold_seconds
         self._slots = {model.name: Slot(model) for model in models}
         self._company = Company()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -170,7 +174,7 @@ class ModelTable:
             return
         deadline = until()
         if slot.gate is None and asleep is not None:
-            slot.gate = Gate(slot.config.name, slot.config.queue, "it is being loaded")
+            slot.gate = Gate(slot.config.name, slot.config.queue, "it is being loaded", self._hold_seconds)
             asleep.wake()
         if slot.gate is not None:
             await slot.gate.wait(deadline)
@@ -353,7 +357,7 @@ class ModelTable:
             return
         async with slot.turn:
             if slot.gate is None:
-                slot.gate = Gate(name, slot.config.queue, "a new version takes its place")
+                slot.gate = Gate(name, slot.config.queue, "a new version takes its place", self._hold_seconds)
             leaving = slot.take_all()
         for each in leaving:
             await each.retire()

@@ -50,7 +50,7 @@ class Serving:
         self.call(self._start())
 
     async def _start(self) -> None:
-        self.table = ModelTable(self.models)
+        self.table = ModelTable(self.models, hold_seconds=600)
         registry = CollectorRegistry()
         registry.register(ServingCollector(self.table))
         self.desk = Desk(self.models, self.table, elsewhere=self.elsewhere)

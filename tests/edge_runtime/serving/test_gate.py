@@ -25,6 +25,8 @@ from toolkit.wire.device_config import ModelConfig
 
 M = ModelConfig(name="m")
 X = np.ones((1, 4), np.float32)
+HOLD = 600
+"""Seconds for which a question is held here, where nothing else shall end it."""
 
 
 def run(main):
@@ -38,7 +40,7 @@ async def until(condition):
 
 def test_a_pause_waits_for_the_last_question_and_holds_the_next_for_the_new_version():
     async def main():
-        table, old, new = ModelTable([M]), HeldEngine(), HeldEngine()
+        table, old, new = ModelTable([M], hold_seconds=HOLD), HeldEngine(), HeldEngine()
         await table.swap("m", "1", old)
         old.gate.clear()
         slow = asyncio.create_task(table.answer(Ask("m", feed(1))))
@@ -65,7 +67,7 @@ def test_a_pause_waits_for_the_last_question_and_holds_the_next_for_the_new_vers
 
 def test_as_many_are_held_as_may_wait_and_a_failure_sends_them_away():
     async def main():
-        table = ModelTable([ModelConfig(name="m", queue=2)])
+        table = ModelTable([ModelConfig(name="m", queue=2)], hold_seconds=HOLD)
         await table.swap("m", "1", HeldEngine())
         await table.pause("m")
         held = [asyncio.create_task(table.answer(Ask("m", feed(1)))) for _ in range(2)]
@@ -102,7 +104,7 @@ def test_a_deadline_ends_the_wait_and_so_does_the_longest_time():
 
 def test_a_sleeping_version_is_loaded_once_for_all_that_ask_at_once():
     async def main():
-        table, woken = ModelTable([M]), []
+        table, woken = ModelTable([M], hold_seconds=HOLD), []
         await table.sleep("m", "7", lambda: woken.append(1))
         assert (table.version("m"), table.ready, table.loaded("m")) == ("7", True, False)
         with pytest.raises(UnknownModelError, match="served as 7, not as '8'"):
@@ -125,7 +127,7 @@ def test_a_sleeping_version_is_loaded_once_for_all_that_ask_at_once():
 
 def test_what_goes_to_sleep_has_left_memory_when_that_is_said():
     async def main():
-        table, engine = ModelTable([M]), HeldEngine()
+        table, engine = ModelTable([M], hold_seconds=HOLD), HeldEngine()
         await table.swap("m", "1", engine)
         engine.gate.clear()
         last = asyncio.create_task(table.answer(Ask("m", feed(1))))
@@ -144,7 +146,7 @@ def test_what_goes_to_sleep_has_left_memory_when_that_is_said():
 
 def test_a_version_that_did_not_wake_is_tried_again_by_the_next():
     async def main():
-        table, woken = ModelTable([M]), []
+        table, woken = ModelTable([M], hold_seconds=HOLD), []
         await table.sleep("m", "7", lambda: woken.append(1))
         asked = asyncio.create_task(table.answer(Ask("m", feed(1))))
         await until(lambda: woken)
@@ -164,7 +166,7 @@ def test_a_version_that_did_not_wake_is_tried_again_by_the_next():
 
 def test_only_what_nobody_uses_and_no_emergency_asked_may_leave_memory():
     async def main():
-        table, engine = ModelTable([M]), HeldEngine()
+        table, engine = ModelTable([M], hold_seconds=HOLD), HeldEngine()
         assert table.idle_since("m") is None
         await table.swap("m", "1", engine)
         engine.gate.clear()
@@ -203,7 +205,7 @@ def test_an_engine_is_not_closed_while_a_question_is_on_its_way_to_it():
             dressed.append(Slow(model))
             return dressed[-1]
 
-        table, old = ModelTable([M], dress), HeldEngine()
+        table, old = ModelTable([M], dress, hold_seconds=HOLD), HeldEngine()
         await table.swap("m", "1", old)
         asked = asyncio.create_task(table.answer(Ask("m", feed(1))))
         await dressed[0].arrived.wait()
