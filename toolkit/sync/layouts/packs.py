@@ -262,11 +262,11 @@ class PackStore(Reading):
         if f"packs/{pack}" in self._collecting.condemned:
             raise self._collected("the very pack that it would store is being deleted at this moment")
         heals = again or pack in self._damaged  # the same chunks again: this heals it
-        write = made_ready(self.remote, f"packs/{pack}", data, new=not heals)
+        ready = [made_ready(self.remote, f"packs/{pack}", data, new=not heals)]
         del data
 
         def send() -> tuple[Digest, list[PackEntry]]:
-            write()
+            ready.pop()()  # its bytes go now, and not when this thread comes to forget its job
             return pack, entries
 
         for arrived in sending.send(frozenset(batch.digests), send):
