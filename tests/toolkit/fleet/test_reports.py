@@ -59,6 +59,19 @@ def test_waits_for_a_condition_by_taking_events() -> None:
     assert not watch.wait_for(lambda: "other" in watch.retained.rollouts, 0.05)
 
 
+def test_what_has_come_by_the_deadline_counts_though_nobody_has_looked_yet() -> None:
+    world = World()
+    watch = world.watch()
+    publish(world.operator, intent())
+
+    def slow() -> bool:
+        time.sleep(0.02)
+        return "digits-2" in watch.retained.rollouts
+
+    assert watch.wait_for(slow, 0.01)
+    assert not watch.wait_for(lambda: "other" in watch.retained.rollouts, 0.01)
+
+
 def test_says_which_broker_does_not_answer_and_why() -> None:
     world = World()
     world.broker.cut()

@@ -91,7 +91,7 @@ def test_what_is_no_model_has_no_map(tmp_path: Path, data: bytes) -> None:
     assert tensors_of(tmp_path / "m") == ()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=200), st.integers(0, 2000), st.integers(0, 255))
 def test_no_bytes_bring_it_down_and_no_tensor_leaves_its_file(
     tmp_path: Path, noise: bytes, place: int, byte: int
