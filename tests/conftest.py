@@ -141,6 +141,19 @@ def require() -> Callable[[str], None]:
     return _require
 
 
+PLANE_SECONDS = 300.0
+"""What the first test of a worker that asks for the control plane may take longer: four of them start at once."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests on the control plane the time that its start may take; pytest counts that to the first of them."""
+    for item in items:
+        if "plane" in getattr(item, "fixturenames", ()):
+            mark = item.get_closest_marker("timeout")
+            own = float(mark.args[0] if mark is not None else item.config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(own + PLANE_SECONDS), append=False)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let a marker stand for the part it needs."""
     for mark in item.iter_markers():

@@ -184,7 +184,7 @@ def killed_at(
     how = (at, answered, method, writes_only)
     child = _fork_server().Process(target=_run, args=(work, topology, kubeconfig, *how))
     child.start()
-    child.join(60)
+    child.join(300)
     ended = child.exitcode
     child.close()
     assert ended in {0, -signal.SIGKILL}, f"the child ended with {ended}"

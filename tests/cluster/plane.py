@@ -43,6 +43,8 @@ HOOKS = {  # path of Volcano's webhook -> (group, version, resource, operations)
     "/hypernodes/validate": ("topology.volcano.sh", "v1alpha1", "hypernodes", ["CREATE", "UPDATE"]),
     "/podgroups/validate": ("scheduling.volcano.sh", "v1beta1", "podgroups", ["CREATE"]),
 }
+HOOK_SECONDS = 30
+"""How long the server waits for a webhook: as long as it can, and not ten seconds, which a busy machine may take."""
 AUDIT = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"]}
 TIERS_YAML = HERE.parents[1] / "tiers.yaml"
 FAST = ("--kube-api-qps=500", "--kube-api-burst=1000")
@@ -261,6 +263,8 @@ class Plane:
             process.wait_ready(lambda url=url: _answers(url, self.authority.ca))
         self.scheduler = next(iter(running))
         self.scheduler.wait_ready(self._default_queue_is_open)
+        self.processes[-1].wait_ready(self._hooks_are_asked)
+        self.scheduler.wait_ready(self._default_account_is_there)
 
     def _default_queue_is_open(self) -> bool:
         queues = self.api.items("/apis/scheduling.volcano.sh/v1beta1/queues")
@@ -268,6 +272,27 @@ class Plane:
             each["metadata"]["name"] == "default" and each.get("status", {}).get("state") == "Open"
             for each in queues
         )
+
+    def _hooks_are_asked(self) -> bool:
+        """See that the webhook says yes and no: it tells that it is healthy before it listens and knows a queue.
+
+        A PodGroup, because its hook is the last that is registered: who knows that one knows them all.
+        """
+        group = "scheduling.volcano.sh/v1beta1"
+        body = {"apiVersion": group, "kind": "PodGroup", "metadata": {"name": "asked"}}
+        said = []
+        for queue in ("default", "of-nobody"):
+            try:
+                place = f"/apis/{group}/namespaces/default/podgroups?dryRun=All"
+                self.api.create(place, {**body, "spec": {"queue": queue}})
+                said.append("")
+            except Refused as error:
+                said.append(error.body)
+        return said[0] == "" and "unable to find queue" in said[1]
+
+    def _default_account_is_there(self) -> bool:
+        """See that the controllers run: without its account a namespace takes no pods."""
+        return not self.api.gone("/api/v1/namespaces/default/serviceaccounts/default")
 
     def _register_hooks(self, port: int) -> None:
         bundle = base64.b64encode(self.authority.ca.read_bytes()).decode()
@@ -286,6 +311,7 @@ class Plane:
                 "rules": [rule],
                 "admissionReviewVersions": ["v1"],
                 "sideEffects": "NoneOnDryRun",
+                "timeoutSeconds": HOOK_SECONDS,
                 "failurePolicy": "Fail",
             }
             place = f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}webhookconfigurations"
@@ -312,7 +338,7 @@ class Plane:
         whole.replace(self.scheduler_conf)  # a file that is half there would end the scheduler
         names = " ".join(each.strip() for each in yaml.safe_load(config)["actions"].split(","))
         self.scheduler.wait_ready(
-            lambda: f"actions=[{names}]".encode() in self.scheduler.log.read_bytes()[said:], 30
+            lambda: f"actions=[{names}]".encode() in self.scheduler.log.read_bytes()[said:]
         )
 
     def write_kubeconfig(self, user: str) -> Path:
@@ -358,7 +384,19 @@ class Plane:
             mine = self.api.items(f"/apis/{place}?labelSelector=tiers.dev/topology={topology}")
             # A queue with queues below it stays.
             for item in sorted(mine, key=lambda each: each["spec"].get("parent", "root") == "root"):
-                self.api.delete(f"/apis/{place}/{item['metadata']['name']}")
+                self._remove(f"/apis/{place}/{item['metadata']['name']}")
+
+    def _remove(self, path: str) -> None:
+        """Delete what Volcano's webhook may refuse for a moment: it hears later of queues that are there, or gone."""
+
+        def gone() -> bool:
+            try:
+                self.api.delete(path)
+            except Refused as error:
+                return error.code == 404 and self.api.gone(path)
+            return True
+
+        self.processes[-1].wait_ready(gone, 60)
 
     def create_all(self, place: str, objects: Iterable[dict[str, Any]]) -> None:
         """Create many objects of one kind at once."""
@@ -371,16 +409,20 @@ class Plane:
         body = {"metadata": {"name": marker}}
         self.api.request("POST", f"/api/v1/namespaces?dryRun=All&fieldManager={marker}", body)
         log = self.processes[1]
-        log.wait_ready(lambda: marker in self.audit_log.read_text(), 30)
+        log.wait_ready(lambda: marker in self.audit_log.read_text())
+
+    def audited(self) -> list[dict[str, Any]]:
+        """Give what the audit log has, line by line; one that is being written is not one yet."""
+        whole, _, _ = self.audit_log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def writes(self, user: str = "tiers") -> list[tuple[str, str]]:
         """Give what a user has asked to be changed since the start: verb and path, from the server's audit log."""
         self._settle()
-        entries = [json.loads(line) for line in self.audit_log.read_text().splitlines() if line.endswith("}")]
         changing = {"create", "update", "patch", "delete", "deletecollection"}
         return [
             (each["verb"], each["requestURI"])
-            for each in entries
+            for each in self.audited()
             if each["user"]["username"] == user
             and each["verb"] in changing
             and each["stage"] == "ResponseComplete"

@@ -46,7 +46,7 @@ class Process:
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL:]
         return f"--- {self.log}\n" + "\n".join(lines)
 
-    def wait_ready(self, ready: Callable[[], object], seconds: float = 90) -> None:
+    def wait_ready(self, ready: Callable[[], object], seconds: float = 240) -> None:
         """Wait until `ready` is true; fail with the log's end after the deadline or when the program ends."""
         deadline, pause = time.monotonic() + seconds, threading.Event()
         while not ready():
@@ -65,7 +65,7 @@ class Process:
             self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(timeout=seconds)
+            self.process.wait(timeout=60)
 
     @property
     def resident(self) -> int:

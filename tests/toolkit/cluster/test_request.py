@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -121,22 +122,27 @@ def test_what_the_server_did_not_begin_is_asked_for_again(server, method):
     assert len(server.asked) == 2
 
 
-def test_a_server_that_comes_late_gets_even_a_post(free_port):
+def test_a_server_that_comes_late_gets_even_a_post(server):
     """No connection came about, so nothing can have happened."""
-    port, late = free_port(), []
+    server.answers = [(200, {"kind": "Fine"})]
+    there = server.connection()
+    tried: list[str] = []
 
-    def begin() -> None:
-        late.append(ThreadingHTTPServer(("127.0.0.1", port), Answers))
-        late[0].answers, late[0].asked, late[0].forms = [(200, {"kind": "Fine"})], [], []
-        late[0].serve_forever(0.01)
+    class Late(urllib3.PoolManager):
+        """Finds nobody at the address the first two times."""
 
-    starting = threading.Timer(0.3, begin)
-    starting.start()
-    connection = Connection("main", "hospital", f"http://127.0.0.1:{port}", urllib3.PoolManager(), dict)
+        def request(self, method: str, url: str, *arguments: object, **options: object):
+            tried.append(method)
+            if len(tried) < 3:
+                with socket.socket() as nobody:  # bound and not listening: whoever knocks is refused
+                    nobody.bind(("127.0.0.1", 0))
+                    url = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+                    return super().request(method, url, *arguments, **options)
+            return super().request(method, url, *arguments, **options)
+
+    connection = Connection("main", "hospital", there.host, Late(), dict)
     assert connection.send("POST", "/api/v1/things", {}, {}) == {"kind": "Fine"}
-    late[0].shutdown()
-    starting.join()
-    late[0].server_close()
+    assert (tried, len(server.asked)) == (["POST"] * 3, 1)
 
 
 def test_only_a_patch_is_an_apply(server):
@@ -158,7 +164,7 @@ def test_the_servers_clock_is_read_from_its_answers(server):
     connection = server.connection()
     assert connection.clock.offset_seconds is None
     connection.get("/api/v1")
-    assert abs(connection.clock.offset_seconds) < 5
+    assert abs(connection.clock.offset_seconds) < 60, "but for the time that the answer took"
 
 
 def test_a_conflict_names_field_and_owner(server):

@@ -19,10 +19,11 @@ STRICT = "dryRun=All&fieldValidation=Strict&fieldManager=corpus"
 
 
 @pytest.fixture(scope="module")
-def server(plane: Plane, hospital) -> Iterator[Server]:
+def server(plane: Plane, hospital, wait_until) -> Iterator[Server]:
     plane.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     yield Server(plane, Kinds(connect(hospital, "main", plane.kubeconfig)))
     plane.api.delete(f"/api/v1/namespaces/{NAMESPACE}")
+    wait_until(lambda: plane.api.gone(f"/api/v1/namespaces/{NAMESPACE}"), f"{NAMESPACE} is gone")
 
 
 class Server:

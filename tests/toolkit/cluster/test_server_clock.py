@@ -13,7 +13,7 @@ from toolkit.cluster.server_clock import ServerClock
 def test_its_time_is_what_the_last_answer_said():
     clock, there = ServerClock(), datetime.now(timezone.utc) + timedelta(hours=3)
     clock.saw(format_datetime(there, usegmt=True))
-    assert abs(clock.now() - there) < timedelta(seconds=3)
+    assert abs(clock.now() - there) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ def test_what_is_no_date_says_nothing(date):
     clock = ServerClock()
     clock.saw(date)
     assert clock.offset_seconds is None
-    assert abs(clock.now() - datetime.now(timezone.utc)) < timedelta(seconds=3)
+    assert abs(clock.now() - datetime.now(timezone.utc)) < timedelta(minutes=1)

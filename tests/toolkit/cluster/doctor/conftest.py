@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from tests.cluster.api import Refused
 from tests.cluster.crds import find_crds
 from tests.cluster.nodes import nodes_of
 from tests.cluster.plane import Plane
@@ -150,9 +152,19 @@ class Ward:
         try:
             yield
         finally:
-            now = self.api.get(path)
-            before["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
+            while not self._put_back(path, below, before):
+                pass
+
+    def _put_back(self, path: str, below: str, before: dict) -> bool:
+        """Write an object as it was; False when the server itself has just written it, as it does with a CRD."""
+        before["metadata"]["resourceVersion"] = self.api.get(path)["metadata"]["resourceVersion"]
+        try:
             self.api.request("PUT", path + below, before)
+        except Refused as error:
+            if error.code != HTTPStatus.CONFLICT:
+                raise
+            return False
+        return True
 
     @contextmanager
     def without(self, path: str) -> Iterator[None]:
