@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -20,6 +20,7 @@ from edge_runtime.transfer import Fetches, Surroundings
 from edge_runtime.worker import Worker
 from tests.edge_runtime.test_roads import Made, made
 from tests.toolkit.fleet.world import TOPICS, World, running
+from toolkit.fleet.depot import Depot
 from toolkit.link.link import Arrived, Connected
 from toolkit.link.paho_link import PahoLink
 from toolkit.protocol.buckets import Rate
@@ -33,13 +34,26 @@ pytestmark = pytest.mark.broker
 PACE = Rate(3_000_000, 100_000)
 CONTROL_BYTES = 60_000
 """What frames weigh beside the chunks in them, all devices together."""
+SLOWNESS = 20
+"""So many times as patient as in life are devices here: a busy machine must not make them doubt their stream."""
 
 
 class Hearer:
     """A device: the daemon's fetching, disk and line, in a thread; no model is served."""
 
-    def __init__(self, world: World, folder: Path, made: Made, name: str, *, listens: bool = True) -> None:
+    def __init__(
+        self,
+        world: World,
+        folder: Path,
+        made: Made,
+        name: str,
+        *,
+        listens: bool = True,
+        until: Callable[[int], bool] = lambda _have: False,
+    ) -> None:
         self.made, self.name = made, name
+        self.until = until
+        """Told how many chunks are durable, says when it stands still for ever."""
         self.calls: Queue[Callable[[], None]] = Queue()
         self.folders = Folders(folder)
         self.folders.prepare()
@@ -59,7 +73,7 @@ class Hearer:
                 folders=self.folders,
                 disk=self.disk,
                 send=self.line.request,
-                now=time.monotonic,
+                now=lambda: time.monotonic() / SLOWNESS,
                 max_frame_bytes=100_000,
                 settings=PaceSettings(),
                 listen=self.line.listen if listens else None,
@@ -75,7 +89,7 @@ class Hearer:
 
     def _run(self) -> None:
         ticked = 0.0
-        while not self.killed.is_set():
+        while not self.killed.is_set() and not self.until(self.have):
             with suppress(Empty):
                 self._take(self.link.events.get(timeout=0.01))
             while not self.calls.empty():
@@ -147,13 +161,35 @@ def streamed(depot) -> int:
     return depot.other_roads["broadcast"]()
 
 
+@contextmanager
+def all_at_once(site: World, made: Made, wait_until: Callable[..., None], devices: int) -> Iterator[Depot]:
+    """Give a depot that streams, and looks at no request before so many wait: one that comes half a second later than
+    the first one may find that it has been served alone.
+    """
+    stands, go_on = threading.Event(), threading.Event()
+
+    def gate(_frame: int) -> None:
+        stands.set()
+        go_on.wait()
+
+    depot = site.depot(broadcast=PACE, gate=gate)
+    asks = site.links[-1].events  # the depot's
+    try:
+        site.asker("endo-99").ask(made.artifact, index_from=0)
+        assert stands.wait(120)
+        yield depot
+        wait_until(lambda: asks.qsize() >= devices, "all have asked")
+    finally:
+        go_on.set()
+
+
 def test_four_devices_cost_the_depot_one(
     site: World, hearers: Callable[..., Hearer], made: Made, wait_until
 ) -> None:
-    depot = site.depot(broadcast=PACE)
     devices = [hearers(f"endo-0{number}") for number in range(4)]
-    for each in devices:
-        each.start()
+    with all_at_once(site, made, wait_until, len(devices)) as depot:
+        for each in devices:
+            each.start()
     wait_until(lambda: all(each.ended for each in devices), "all have it")
     assert [each.is_right() for each in devices] == [True] * 4
     size = stored_size(made)
@@ -165,12 +201,13 @@ def test_four_devices_cost_the_depot_one(
 def test_one_that_is_killed_in_the_middle_pulls_its_gap_alone(
     site: World, hearers: Callable[..., Hearer], made: Made, wait_until
 ) -> None:
-    depot = site.depot(broadcast=PACE)
-    devices = [hearers(f"endo-0{number}") for number in range(4)]
-    for each in devices:
-        each.start()
-    victim = devices.pop()
-    wait_until(lambda: victim.have > len(made.chunks) // 4, "it has a part")
+    devices = [hearers(f"endo-0{number}") for number in range(3)]
+    # It stops of itself: before anybody else sees how far it is, it may have all.
+    victim = hearers("endo-03", until=lambda have: have > len(made.chunks) // 4)
+    with all_at_once(site, made, wait_until, 4) as depot:
+        for each in (*devices, victim):
+            each.start()
+    wait_until(lambda: not victim.thread.is_alive(), "it has a part")
     victim.kill()
     before = streamed(depot)
     wait_until(lambda: streamed(depot) > before + 1_000_000 or devices[0].ended, "the stream has gone on")
