@@ -98,7 +98,7 @@ class Pod:
         ports = {each["name"]: each["containerPort"] for each in self.container["ports"]}
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        client = http.client.HTTPSConnection(address, ports[asked["port"]], timeout=5, context=context)
+        client = http.client.HTTPSConnection(address, ports[asked["port"]], timeout=60, context=context)
         try:
             client.request("GET", asked["path"])
             return client.getresponse().status
@@ -114,7 +114,7 @@ class Pod:
         )
         if certificate:
             context.load_cert_chain(*certificate)
-        client = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context)
+        client = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             client.request("POST" if body else "GET", path, body, headers)

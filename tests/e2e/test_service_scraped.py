@@ -18,6 +18,9 @@ from toolkit.topology.load import load_texts
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(180)]
 
 WATCHED = "monitoring: {kind: prometheus, discovery: kubernetes, interval: 1s}\n"
+GOOD = "tiers-service"
+SAID = {"without-token": "401", "of-another-name": "certificate is valid for"}
+"""What Prometheus says of the jobs that are wrong."""
 PLACE = {
     "tiers_topology": SITE, "tiers_cluster": "main", "tiers_tier": "hot", "tiers_pool": "cpu",
     "tiers_service": SERVICE,
@@ -64,13 +67,25 @@ def test_prometheus_reads_a_servers_figures_over_tls_with_its_token(
     config["scrape_configs"] = [job, without, elsewhere]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     with prometheus(tmp_path / "prometheus.yml", tmp_path / "data", free_port(), wait_until) as watching:
-        wait_until(lambda: len(watching.query("up")) == 3, "all are asked")
-        wait_until(lambda: watching.query('up{job="tiers-service"} == 1'), "the server answers")
-        ((labels, ready),) = watching.query("edge_model_ready")
-        targets = watching.get("/api/v1/targets")["data"]["activeTargets"]
+        found: list = []
+        errors: dict[str, str] = {}
+
+        def all_is_said() -> bool:
+            # Each is asked every second, and a busy machine may take longer than that for an answer: then the last
+            # error is another one, and a figure is missing until the next time.
+            found[:] = watching.query("edge_model_ready")
+            targets = watching.get("/api/v1/targets")["data"]["activeTargets"]
+            errors.update({each["labels"]["job"]: each["lastError"] for each in targets})
+            return (
+                len(found) == 1
+                and all(said in errors[job] for job, said in SAID.items())
+                and not errors[GOOD]
+            )
+
+        try:
+            wait_until(all_is_said, "the server answers one of three")
+        except pytest.fail.Exception:
+            pytest.fail(f"found {found}, errors {errors}")
+    ((labels, ready),) = found
     assert PLACE.items() <= labels.items()
     assert (labels["model"], ready) == (MODEL, 0)
-    errors = {each["labels"]["job"]: each["lastError"] for each in targets}
-    assert errors["tiers-service"] == ""
-    assert "401" in errors["without-token"]
-    assert "certificate is valid for" in errors["of-another-name"]

@@ -59,20 +59,27 @@ def replayed(path):
 
 
 @contextmanager
-def agent(folder):
+def agent(folder, wait_until):
     """Run a sync agent that carries out a route over and over; give the port of its figures."""
     make_tree(folder / "edge/frames")
     (folder / "tasks.json").write_bytes(encode_tasks([task_of(folder, every_seconds=0.2)]))
     command = [sys.executable, "-m", "cloud_jobs.sync_agent", str(folder / "tasks.json")]
-    process = subprocess.Popen(
-        [*command, "--metrics", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    log = folder / "log"  # not a pipe: what nobody reads would hold it up when the pipe is full
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, "--metrics", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=file
+        )
+
+    def port() -> re.Match[str] | None:
+        assert process.poll() is None, log.read_text()
+        return re.search(r"on port (\d+)\b.*\n", log.read_text())
+
     try:
-        yield int(re.search(r"on port (\d+)", process.stderr.readline())[1])
+        wait_until(port, "it says where its figures are")
+        yield int(port()[1])
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
-        process.stderr.close()
 
 
 @contextmanager
@@ -163,7 +170,7 @@ def test_every_panel_shows_something(require, site, plane, device, tmp_path, fre
     with ExitStack() as stack:
         scheduler, controllers = plane.metrics_ports
         port_of = {
-            "agent": stack.enter_context(agent(tmp_path / "agent")),
+            "agent": stack.enter_context(agent(tmp_path / "agent", wait_until)),
             "gpus": stack.enter_context(replayed(REPLAYED)),
             "scheduler": scheduler,
             "controllers": controllers,
