@@ -1,8 +1,8 @@
 """Write tests/golden again from what is rendered now; `make golden` runs it. Read the difference before committing it.
 
 Each folder of tests/golden holds `objects.yaml`, rendered from its own `tiers.yaml` or else from the worked example,
-the
-configuration of Volcano's scheduler, and those of KubeEdge's two programs where a cluster has one.
+the configuration of Volcano's scheduler, the drop-in of a Mosquitto outside, and the configurations of KubeEdge's two
+programs where a cluster has one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit.errors import TiersError
+from toolkit.render.broker import SERVICE_FILE, service_settings
 from toolkit.render.join import join_script
 from toolkit.render.kubeedge_config import cloud_config, edge_config
 from toolkit.render.monitoring.plain import monitoring_files
@@ -47,6 +48,8 @@ def goldens(topology: Topology) -> Iterator[tuple[str, str]]:
     """Give name and text of every golden of a topology."""
     yield "objects.yaml", to_stream(render(topology))
     yield "volcano-scheduler.conf", scheduler_config(topology)
+    if topology.broker.deploy is not None:  # the same for every topology, so it need not lie in each folder
+        yield SERVICE_FILE, service_settings()
     for name, cluster in topology.clusters.items():
         if cluster.kubeedge is None:
             continue

@@ -110,7 +110,8 @@ class MosquittoView:
 class MallocView:
     """What edge/mosquitto.service.conf.j2 names."""
 
-    environment: Mapping[str, str]
+    settings: tuple[str, ...]
+    """NAME=VALUE."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,14 @@ def standalone_configuration(topology: Topology, folder: Path) -> dict[str, str]
     return {
         CONFIG_FILE: fill_lines(f"edge/{CONFIG_FILE}.j2", broker=view),
         ACL_FILE: fill_lines(f"edge/{ACL_FILE}.j2", broker=view),
-        SERVICE_FILE: fill_lines(f"edge/{SERVICE_FILE}.j2", broker=MallocView(BROKER_ENVIRONMENT)),
+        SERVICE_FILE: service_settings(),
     }
+
+
+def service_settings() -> str:
+    """Give a drop-in for a Mosquitto that is a service of systemd: its C library keeps the memory of large messages."""
+    settings = tuple(f"{name}={value}" for name, value in BROKER_ENVIRONMENT.items())
+    return fill_lines(f"edge/{SERVICE_FILE}.j2", malloc=MallocView(settings))
 
 
 def _view(topology: Topology, places: Places, memory: int, health_port: int) -> MosquittoView:
