@@ -26,7 +26,7 @@ from tests.edge_runtime.conftest import MODEL, TOPICS, Device
 from tests.toolkit.registry.making import Site, make_model, make_site
 from toolkit.fleet.depot import Depot
 from toolkit.fleet.steer import Steering
-from toolkit.link.link import Arrived
+from toolkit.link.link import Arrived, Connected
 from toolkit.link.paho_link import PahoLink
 from toolkit.link.settings import settings_from_url
 from toolkit.registry.catalogue import open_artifact
@@ -44,7 +44,7 @@ from toolkit.wire.rollout import Rollout, RolloutSpec, Wave
 from toolkit.wire.signature import seal, unseal
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(240)]
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 OTHER_TENSORRT = "10.13.3"
 
 
@@ -60,6 +60,7 @@ class Clinic:
     gate: threading.Semaphore
     devices: dict[str, Device] = field(default_factory=dict)
     rollouts: int = 0
+    boards: list[PahoLink] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         pair = make_key(self.folder / "builder.pem")
@@ -142,6 +143,15 @@ class Clinic:
     def await_active(self, name: str) -> tuple[ModelReport, list[Frame]]:
         return self.await_report(lambda device, report: (device, report.state.value) == (name, "ACTIVE"))
 
+    def board(self) -> PahoLink:
+        """Hear which plans are announced from now on, each as one event."""
+        link = PahoLink(settings_from_url(f"mqtt://127.0.0.1:{self.port}", "board"))
+        link.subscribe(TOPICS.plan("+", "+"), qos=1)
+        link.connect()
+        self.boards.append(link)
+        assert isinstance(link.events.get(timeout=WAIT_SECONDS), Connected)
+        return link
+
     def vouch(self, device: Device, *, refused: str = "") -> Path:
         folder = device.folder / "out"
         command = [
@@ -192,7 +202,8 @@ def clinic(mosquitto, tmp_path: Path, fake_gpu) -> Iterator[Clinic]:
     gate.release(1_000_000)
     for thread in threads:
         thread.join(60)
-    links["tap"].close()
+    for link in (links["tap"], *made.boards):
+        link.close()
 
 
 def plan_of(device: Device) -> str:
@@ -239,6 +250,7 @@ KILLED_AT = (
 def test_one_device_builds_its_class_fetches_and_a_plan_that_is_wrong_costs_a_build(clinic: Clinic) -> None:
     pushed = clinic.push()
     first, second = clinic.device("us-001"), clinic.device("us-002")
+    board = clinic.board()
     other = clinic.device("us-003", FAKE_TENSORRT=OTHER_TENSORRT)
     first.start()
     clinic.roll_out(pushed, "us-001")
@@ -250,8 +262,13 @@ def test_one_device_builds_its_class_fetches_and_a_plan_that_is_wrong_costs_a_bu
     assert first.stop() == 0
 
     second.start("--hold", KILLED_AT[0])
-    other.start()
+    other.start("--hold", "STAGED")
     clinic.roll_out(pushed, "us-002", "us-003")
+    # A device waits for an announcement for ten seconds and then builds; the depot looks when the rollout has come.
+    for _ in (done, lied):
+        board.events.get(timeout=WAIT_SECONDS)
+    assert other.held() == "STAGED"
+    other.go_on()
     for number, point in enumerate(KILLED_AT, start=1):
         assert second.held() == point
         second.kill()

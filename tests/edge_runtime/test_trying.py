@@ -84,7 +84,7 @@ def test_a_version_that_differs_in_the_shadow_is_refused_and_nobody_notices(
 
 
 def test_where_memory_holds_one_version_requests_wait_for_the_next_and_for_the_old_one_to_come_back(
-    device: Device, depot: Depot, keys: Keys
+    device: Device, depot: Depot, keys: Keys, wait_until: Callable[..., None]
 ) -> None:
     room = {"models": (ModelConfig(name=MODEL),), "memory_budget_bytes": PER_MODEL + PER_MODEL // 2}
     device.config = msgspec.structs.replace(device.config, format=0, **room)
@@ -95,6 +95,9 @@ def test_where_memory_holds_one_version_requests_wait_for_the_next_and_for_the_o
     with asking(device) as told:
         depot.offer(keys.model("v2", golden_weight=9.0), rollout="r2")
         assert depot.wait_for_state("FAILED", "v2").code == "golden-mismatch"
+        # It is said before the old one is back, and only with that one in memory the next has to wait for room.
+        wait_until(lambda: "v1 is loaded again" in device.log(), "the old one is back")
+        wait_until(lambda: ask(device.port()) == "v1", "it answers")
         depot.offer(keys.model("v3"), rollout="r3")
         depot.wait_for_state("ACTIVE", "v3")
     assert device.infer(ROW)[0] == "v3"
