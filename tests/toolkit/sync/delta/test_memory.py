@@ -53,6 +53,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # a patch of 256 MiB is made first: two minutes on a machine that does much else
 @pytest.mark.parametrize(("kind", "most"), [("planes", 60), ("opaque", 200)])
 def test_memory_does_not_grow_with_the_model(tmp_path: Path, kind: str, most: int) -> None:
     subprocess.run([sys.executable, "-c", MAKE, str(tmp_path), "64", kind], check=True)

@@ -57,7 +57,7 @@ def test_a_writer_that_is_stopped_over_two_collections(tree):
     done = collect(store(tree), NOW)
     assert [key.partition("/")[0] for key in done.deleted] == ["packs"]
     os.kill(process.pid, signal.SIGCONT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=250)
     assert process.returncode == 1, err
     assert "garbage was collected there while this ran" in json.loads(out)["targets"][0]["error"]
     assert store(tree).list_refs() == ()
