@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -34,8 +35,13 @@ pytestmark = pytest.mark.broker
 PACE = Rate(3_000_000, 100_000)
 CONTROL_BYTES = 60_000
 """What frames weigh beside the chunks in them, all devices together."""
+GATHER_SECONDS = 5.0
+"""How long a depot here waits for others to come; half a second may pass between two requests where many tests run."""
 SLOWNESS = 20
-"""So many times as patient as in life are devices here: a busy machine must not make them doubt their stream."""
+"""So many times as patient as in life are devices here: a busy machine must not make them doubt their stream.
+
+They ask for all at once, too: who asks step by step, and is slow, asks for what has just passed by.
+"""
 
 
 class Hearer:
@@ -75,7 +81,7 @@ class Hearer:
                 send=self.line.request,
                 now=lambda: time.monotonic() / SLOWNESS,
                 max_frame_bytes=100_000,
-                settings=PaceSettings(),
+                settings=PaceSettings(start_window=8 * 1024 * 1024),
                 listen=self.line.listen if listens else None,
             ),
             starts=self.store.next("starts"),
@@ -163,8 +169,9 @@ def streamed(depot) -> int:
 
 @contextmanager
 def all_at_once(site: World, made: Made, wait_until: Callable[..., None], devices: int) -> Iterator[Depot]:
-    """Give a depot that streams, and looks at no request before so many wait: one that comes half a second later than
-    the first one may find that it has been served alone.
+    """Give a depot that streams, and looks at no request before so many wait; then it takes its time with them.
+
+    One that comes half a second later than the first one may find that it has been served alone.
     """
     stands, go_on = threading.Event(), threading.Event()
 
@@ -173,6 +180,8 @@ def all_at_once(site: World, made: Made, wait_until: Callable[..., None], device
         go_on.wait()
 
     depot = site.depot(broadcast=PACE, gate=gate)
+    assert depot._streamer is not None
+    depot._streamer._held = replace(depot._streamer._held, gather=GATHER_SECONDS)
     asks = site.links[-1].events  # the depot's
     try:
         site.asker("endo-99").ask(made.artifact, index_from=0)

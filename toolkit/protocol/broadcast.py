@@ -62,6 +62,7 @@ class Audience:
     held: tuple[tuple[float, ChunkRequest], ...] = ()
     """Requests that wait for others to come, with when they came."""
     streams: Mapping[Digest, Stream] = field(default_factory=dict)
+    gather: float = GATHER_SECONDS
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ def ask(held: Audience, request: ChunkRequest, now: float) -> tuple[Audience, tu
 
 def due(held: Audience, now: float) -> tuple[Audience, tuple[ChunkRequest, ...]]:
     """Begin streams where enough have come, and give the requests that are to be served alone after their wait."""
-    ready = {each.artifact for came, each in held.held if now - came >= GATHER_SECONDS}
+    ready = {each.artifact for came, each in held.held if now - came >= held.gather}
     alone: list[ChunkRequest] = []
     for artifact in ready:
         held = _begin_stream(held, artifact, now)
-        waited = 0.0 if artifact in held.streams else GATHER_SECONDS
+        waited = 0.0 if artifact in held.streams else held.gather
         over = [each for each in held.held if each[1].artifact == artifact and now - each[0] >= waited]
         held = replace(held, held=tuple(each for each in held.held if each not in over))
         alone += [rest for _, each in over for rest in _rest(held, each)]
@@ -154,7 +155,7 @@ def drop(held: Audience, artifact: Digest) -> Audience:
 
 def wait(held: Audience, now: float) -> float | None:
     """Give the seconds until `due` or `next_batch` has something; None when nobody waits."""
-    waits = [max(0.0, came + GATHER_SECONDS - now) for came, _ in held.held]
+    waits = [max(0.0, came + held.gather - now) for came, _ in held.held]
     if held.streams:
         waits.append(held.pace.wait(now))
     return min(waits, default=None)
