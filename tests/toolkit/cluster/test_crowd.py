@@ -8,7 +8,6 @@ must find parts.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
@@ -28,13 +27,16 @@ from toolkit.cluster.kinds import Kinds
 
 SEED, GANGS = 20261122, 200
 GANGS_OF_THE_CONTROL = 60
-LONGEST_PART = 20.0
+LONGEST_PART = 40.0
 """Seconds: bindings of one gang come one by one, and a busy machine takes its time."""
-LONG_IN_THE_CONTROL = 5.0
+LONG_IN_THE_CONTROL = 10.0
 """Seconds: there a part stays until the rest finds room, at the latest when one of the three large gangs ends."""
-PAUSE = 4.0
-"""Seconds without a binding that make a quiet moment; three gangs of the crowd hold the whole pool for longer."""
-DEADLINE = 240
+PAUSE = 12.0
+"""Seconds without a binding that make a quiet moment; three gangs of the crowd hold the whole pool for longer.
+
+Longer than a busy machine stands still between two bindings of one gang: that pause would be a quiet moment too.
+"""
+DEADLINE = 400
 
 
 @dataclass
@@ -60,10 +62,9 @@ class Run:
 
 def answered_bindings(plane: Plane, namespace: str) -> int:
     path = re.compile(rf"/api/v1/namespaces/{namespace}/pods/[^/]+/binding(\?.*)?")
-    entries = (json.loads(line) for line in plane.audit_log.read_text().splitlines() if "/binding" in line)
     return sum(
         1
-        for each in entries
+        for each in plane.audited()
         if each["verb"] == "create"
         and each["stage"] == "ResponseComplete"
         and each["responseStatus"]["code"] == 201
@@ -126,7 +127,7 @@ def report(found: Run, gangs: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(560)
 def test_no_gang_is_left_with_a_part_of_its_workers(site):
     found = run(site, GANGS, minimum=None)
     report(found, GANGS)
@@ -139,7 +140,7 @@ def test_no_gang_is_left_with_a_part_of_its_workers(site):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(560)
 def test_the_same_crowd_with_a_minimum_of_one_shows_parts(site):
     """The control: what finds nothing above finds something here."""
     found = run(site, GANGS_OF_THE_CONTROL, minimum=1)
