@@ -12,7 +12,7 @@ from toolkit.sync.task import SyncTask, encode_tasks
 
 def prefetch(tasks, *arguments, asked=b""):
     command = [sys.executable, "-m", "cloud_jobs.prefetch", str(tasks), *arguments]
-    return subprocess.run(command, check=False, capture_output=True, input=asked, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, input=asked, timeout=200)
 
 
 def test_a_worker_gets_its_shards(tmp_path):

@@ -36,7 +36,7 @@ def site(tmp_path):
 
 def stage(site):
     command = [sys.executable, "-m", "cloud_jobs.stage", str(site / "tasks.json")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 

@@ -29,6 +29,24 @@ SHORT = [
     "10",
 ]
 """196 steps, so that there is something to interrupt."""
+HIT = """
+import logging, os, runpy, sys
+from pathlib import Path
+
+number, place = int(sys.argv[1]), Path(sys.argv[2])
+del sys.argv[1:3]
+if os.environ["RANK"] == "1":
+    place.write_text(str(os.getpid()))
+
+class Hit(logging.Handler):
+    def emit(self, record):
+        if record.getMessage().endswith("step-000000010.pt"):
+            os.kill(int(place.read_text()), number)
+
+logging.getLogger("cloud_jobs").addHandler(Hit())
+runpy.run_module("cloud_jobs.train", run_name="__main__", alter_sys=True)
+"""
+"""Rank 0 sends rank 1 a signal when it says that it has saved: before either goes on, and however slowly we listen."""
 QUIET = re.compile(
     r"rank \d of 2 is process \d+|step \d+ of \d+: loss \d\.\d+|accuracy 0\.\d+ on 200 held-out samples|saved \S+\.pt"
     r"|resumed at step \d+ of 196 from \S+|told to leave; saved at step \d+, start me again to go on"
@@ -70,16 +88,9 @@ def test_a_gang_leaves_its_artifact_and_says_nothing_else(uninterrupted):
 )
 def test_an_interrupted_gang_resumes_and_ends_with_the_same_weights(uninterrupted, tmp_path, number, cause):
     """One worker, not the one that saves, is hit after the first checkpoint; the retry policy does the rest."""
-    pids: dict[int, int] = {}
-
-    def hit_rank_1(rank, line):
-        if match := re.fullmatch(r"rank \d of 2 is process (\d+)", line):
-            pids[rank] = int(match[1])
-        if line.endswith("step-000000010.pt"):
-            os.kill(pids[1], number)
-
-    job = gang(tmp_path, SHORT)
-    finished = run(job, listener=hit_rank_1)
+    hit = ["python", "-c", HIT, str(int(number)), str(tmp_path / "rank-1"), *SHORT[3:]]
+    job = gang(tmp_path, hit)
+    finished = run(job)
     assert [each.cause for each in finished.attempts] == [cause, ""]
     assert 10 <= finished.metrics.resumed_at_step < 196
     assert finished.metrics.weights == uninterrupted.metrics.weights
@@ -97,7 +108,7 @@ def test_a_worker_that_waits_for_the_others_leaves_at_once():
         with subprocess.Popen(
             [sys.executable, *SHORT[1:]], env=environment, stdout=subprocess.DEVNULL
         ) as process:
-            silent_rank_0.settimeout(60)
+            silent_rank_0.settimeout(200)  # until it has loaded PyTorch
             meeting, _ = silent_rank_0.accept()
             with meeting:
                 process.terminate()

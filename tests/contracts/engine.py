@@ -108,7 +108,7 @@ class HeldEngine:
         self.threads.add(threading.current_thread().name)
         self.calls.append(dict(inputs))
         self.entered.release()
-        assert self.gate.wait(60), "nobody opened the gate"
+        assert self.gate.wait(120), "nobody opened the gate"
         try:
             found = {"y": inputs["x"] * np.float32(DOUBLE), "z": TABLE[inputs["k"]]}
         except IndexError as exc:

@@ -33,7 +33,7 @@ class World(Protocol):
         """Bring the broker back on the same address."""
 
 
-def await_event(link: Link, wanted: Callable[[LinkEvent], bool], seconds: float = 45.0) -> LinkEvent:
+def await_event(link: Link, wanted: Callable[[LinkEvent], bool], seconds: float = 120.0) -> LinkEvent:
     """Take events until one fits; fail with those that came instead."""
     deadline = time.monotonic() + seconds
     seen: list[LinkEvent] = []

@@ -16,7 +16,7 @@ from tests.ports import free_ports
 from toolkit.sync.remotes.s3 import Bucket, Login, S3Remote
 from toolkit.sync.task import Storage
 
-_SECONDS = 60.0
+_SECONDS = 120.0
 _ACCESS, _SECRET = "test-access", "test-secret-key"
 
 

@@ -18,7 +18,7 @@ from tests.ports import free_ports
 from toolkit.sync.remotes.ssh_command import Login
 from toolkit.sync.task import Storage
 
-_SECONDS = 60.0
+_SECONDS = 120.0
 
 
 def sshd_program() -> str | None:
