@@ -14,6 +14,8 @@ import socket
 from collections.abc import Iterator
 
 FIRST, LAST, BLOCK = 10_000, 30_000, 400
+OF_THE_PAGES = range(18_400, 19_200)
+"""What the commands of docs/guides name: their readers need ports that stand there, so nobody else is told of these."""
 _held: dict[int, tuple[socket.socket, Iterator[int]]] = {}
 """By process, because a child that was forked has the memory of its parent: the name that is held, and the ports."""
 
@@ -25,7 +27,11 @@ def _turn(block: int) -> Iterator[int]:
 
 def _take_block() -> tuple[socket.socket, Iterator[int]]:
     """Take a block that no other process on this machine has."""
-    blocks = list(range((LAST - FIRST) // BLOCK))
+    blocks = [
+        block
+        for block in range((LAST - FIRST) // BLOCK)
+        if FIRST + block * BLOCK not in OF_THE_PAGES  # both begin and end with a block
+    ]
     random.Random(os.getpid()).shuffle(blocks)
     for block in blocks:
         holder = socket.socket(socket.AF_UNIX)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.cluster import programs
 from tests.cluster.api import Refused
+from tests.ports import BLOCK, FIRST, OF_THE_PAGES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
@@ -95,6 +96,17 @@ SITE = "medical-imaging"
 """Name of the worked example, which is the namespace of what it becomes."""
 WITH_PROMETHEUS = {"monitor.md"}
 END_WHAT_THE_PAGE_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
+
+
+def test_each_page_has_ports_of_its_own_that_no_test_is_given():
+    """Pages are run beside each other, and beside tests that ask for a free port."""
+    assert (OF_THE_PAGES.start - FIRST) % BLOCK == (OF_THE_PAGES.stop - FIRST) % BLOCK == 0
+    whose: dict[int, list[str]] = {}
+    for page in RUN_PAGES:
+        for port in sorted({int(each) for each in re.findall(r"\b[12]\d{4}\b", "".join(shell_blocks(page)))}):
+            whose.setdefault(port, []).append(page.name)
+    assert {port: pages for port, pages in whose.items() if len(pages) > 1 or port not in OF_THE_PAGES} == {}
+    assert len(whose) > 10
 
 
 def test_the_readme_and_the_guide_have_commands_to_run():
