@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.edge_runtime.conftest import TOPICS
+from tests.edge_runtime.faults.ledger import MUCH, paced
 from toolkit.wire.digest import digest_of
 from toolkit.wire.index import ChunkRef, Entry, pack_refs
 from toolkit.wire.manifest import Requires
@@ -22,8 +23,8 @@ change = msgspec.structs.replace
 
 @pytest.fixture
 def serving(depot, device, keys):
-    """A device that serves v1."""
-    device.start()
+    """A device that serves v1. Nothing is lost on its way, so that nothing is asked for twice but what is bad."""
+    device.start(*paced(MUCH))
     depot.offer(keys.model("v1"))
     depot.wait_for_state("ACTIVE", "v1")
     return device
@@ -74,7 +75,7 @@ def test_a_depot_that_lies_every_time_fails_the_version_and_names_the_chunk(serv
 def test_a_stored_chunk_that_rots_is_found_before_it_is_used_and_fetched_again(device, depot, keys) -> None:
     made = keys.model("v1", ballast=ballast(500_000))
     depot.offer(made)
-    device.start("--hold", "VERIFYING")
+    device.start(*paced(MUCH), "--hold", "VERIFYING")
     assert device.held() == "VERIFYING"
     device.kill()
     part = device.state / "parts" / made.artifact
@@ -84,7 +85,7 @@ def test_a_stored_chunk_that_rots_is_found_before_it_is_used_and_fetched_again(d
     part.write_bytes(data)
     sent = len(depot.chunks_sent(made))
 
-    device.start()
+    device.start(*paced(MUCH))
     report = depot.wait_for_state("ACTIVE", "v1")
     assert depot.chunks_sent(made)[sent:] == [7]
     assert report.chunks_bad == 1
@@ -186,7 +187,7 @@ def test_a_file_that_is_no_model_fails_and_is_not_tried_again_for_the_same_rollo
     sent = len(depot.chunks_sent(made))
     serving.stop()
     depot.offer(made)
-    serving.start()
+    serving.start(*paced(MUCH))
     wait_until(lambda: (depot.last.starts, depot.last.desired_seq) == (2, depot.seq), "it has seen the offer")
     wait_until(lambda: depot.last.models[0].serving_version == "v1", "the old version serves")
     assert {model.state.value for model in depot.last.models} == {"FAILED"}

@@ -45,7 +45,7 @@ def run(folder: Path, model: bytes, golden: bytes, manifest: Manifest = MANIFEST
     found: Queue[Finding] = Queue()
     trials = Trials(lambda call: call())
     trials.start(Trial("linear", folder, manifest, ModelConfig(name="linear")), found.put)
-    return found.get(timeout=60)
+    return found.get(timeout=120)
 
 
 def test_a_model_that_computes_the_same_passes_with_its_figures(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def python(code: str) -> subprocess.Popen[bytes]:
     ],
 )
 def test_whatever_the_child_does_is_a_finding(code: str, expected: str, says: str) -> None:
-    finding = watch(python(code), 0.5 if expected == "golden-timeout" else 30)
+    finding = watch(python(code), 0.5 if expected == "golden-timeout" else 120)
     assert finding.code == expected
     assert says in finding.reason
 

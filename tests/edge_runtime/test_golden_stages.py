@@ -46,7 +46,7 @@ def run(
     if child:
         found: Queue[Finding] = Queue()
         Trials(lambda call: call()).start(trial, found.put)
-        return found.get(timeout=60)
+        return found.get(timeout=120)
     return check(_parser().parse_args(trial.command()[3:]))  # the same without a process of its own
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.edge_runtime.conftest import TOPICS, Depot, Device, Keys, Made
+from tests.edge_runtime.faults.ledger import MUCH, paced
 from tests.edge_runtime.patches import Patched, make_patched
 from toolkit.wire.manifest import Makes, Manifest
 from toolkit.wire.report import ModelReport
@@ -22,8 +23,8 @@ def pair(keys: Keys) -> Patched:
 
 @pytest.fixture
 def ready(depot: Depot, device: Device, pair: Patched) -> Device:
-    """A device that serves the base."""
-    device.start()
+    """A device that serves the base. Nothing is lost on its way, so that no byte comes twice."""
+    device.start(*paced(MUCH))
     depot.offer(pair.base)
     depot.wait_for_state("ACTIVE", "v1")
     return device
@@ -154,7 +155,7 @@ def test_chunks_of_a_patch_that_come_damaged_are_asked_for_again(
 def test_a_kill_in_the_middle_of_a_patch_costs_a_batch(depot: Depot, ready: Device, pair: Patched) -> None:
     depot.pause_after(len(pair.patch.chunks) // 2)
     offer(depot, pair)
-    assert depot.reached_limit.wait(60)
+    assert depot.reached_limit.wait(120)
     before = depot.wait_for(lambda model: model.version == "v2" and model.bytes_received > 100_000)
     assert (before.state.value, before.chunks_patched) == ("SEEDING", 0)
     ready.kill()

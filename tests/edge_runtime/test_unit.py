@@ -42,7 +42,7 @@ def test_systemd_takes_it_without_a_word(program: Path, tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--recursive-errors=no", "--man=no", str(file)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, "SYSTEMD_LOG_TARGET": "console"},
     )
@@ -74,7 +74,7 @@ def test_a_wrong_configuration_ends_with_one_of_those_codes(
     if content is not None:
         file.write_text(content)
     ended = subprocess.run(
-        [*MAIN, "run", "--config", str(file)], capture_output=True, timeout=60, check=False
+        [*MAIN, "run", "--config", str(file)], capture_output=True, timeout=120, check=False
     )
     never = read(unit_text(program, file, "edge"))["Service"]["RestartPreventExitStatus"].split()
     assert str(ended.returncode) in never, ended.stderr
@@ -98,7 +98,7 @@ def test_what_would_mean_something_else_in_a_unit_is_refused(program: Path, conf
 
 def test_the_command_prints_it() -> None:
     told = subprocess.run(
-        [*MAIN, "unit", "--user", "me"], capture_output=True, text=True, timeout=60, check=True
+        [*MAIN, "unit", "--user", "me"], capture_output=True, text=True, timeout=120, check=True
     )
     assert "User=me\n" in told.stdout
     assert "/tiers-edge run --config /etc/tiers/config.json" in told.stdout

@@ -26,7 +26,7 @@ from toolkit.wire.device_config import BrokerConfig, CacheConfig, DeviceConfig, 
 def tiers_edge(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edge_runtime", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
     )
 
 
