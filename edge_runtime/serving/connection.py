@@ -14,6 +14,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Final, TypeAlias, cast
 
@@ -280,7 +281,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport.is_closing():
             return
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # a client that has reset the connection: there is nothing left to end
+                self._transport.write_eof()
         self._linger_until = self._loop.time() + self._limits.linger_seconds
 
 

@@ -167,11 +167,13 @@ class Inbox:
     def _take(self, call: StoreCall) -> None:
         calls = self._calls_of(call.device)
         known = calls.get(call.call)
+        # Asked first: who works on it sets the answer before it says that it has ended.
+        runs = known is not None and known.running
         if known is not None and known.answer is not None:
             if call.answer:
                 self._answer(call.device, known.about, known.answer)
             return
-        if known is not None and known.running:
+        if runs:
             return
         if call.operation in {"write", "new"}:
             self._gather(call, calls, known)
