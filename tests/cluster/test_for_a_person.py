@@ -21,6 +21,7 @@ def children(pid: int) -> set[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_it_starts_answers_and_ends(require, wait_until):
     require("cluster")
     command = [sys.executable, "-m", "tests.cluster"]
@@ -46,7 +47,7 @@ def test_it_starts_answers_and_ends(require, wait_until):
             )
             assert len(edge.stdout.splitlines()) == 122
             person.send_signal(signal.SIGINT)
-            assert person.wait(60) == 0
+            assert person.wait(240) == 0
         finally:
             person.kill()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), "all of it has ended")
