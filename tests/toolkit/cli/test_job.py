@@ -14,7 +14,7 @@ PROGRAM = "import sys; from toolkit.cli import main; sys.exit(main())"
 REPOSITORY = Path(__file__).parents[3]
 
 WAITING = """
-import os, signal, sys, time
+import os, signal, sys, threading
 from pathlib import Path
 def save(*_):
     Path(os.environ["TIERS_CHECKPOINTS"]).with_name("saved-" + os.environ["RANK"]).touch()
@@ -22,7 +22,7 @@ def save(*_):
 signal.signal(signal.SIGTERM, save)
 print("pid", os.getpid(), flush=True)
 while True:  # and not pause(), which would sleep through a signal that comes just before it
-    time.sleep(0.1)
+    threading.Event().wait(0.1)
 """
 
 

@@ -32,9 +32,9 @@ def raise_it(name: str) -> None:
 def wait() -> None:
     "Wait for a signal."
     print("ready", flush=True)
-    import time
+    import threading
     while True:  # and not pause(), which would sleep through a signal that comes just before it
-        time.sleep(0.1)
+        threading.Event().wait(0.1)
 def many() -> None:
     "Print more than a pipe holds."
     for _ in range(200_000):

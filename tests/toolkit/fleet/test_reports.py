@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_what_has_come_by_the_deadline_counts_though_nobody_has_looked_yet() -> 
     publish(world.operator, intent())
 
     def slow() -> bool:
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
         return "digits-2" in watch.retained.rollouts
 
     assert watch.wait_for(slow, 0.01)

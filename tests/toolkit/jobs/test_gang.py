@@ -46,10 +46,10 @@ def test_who_was_killed_is_known_though_another_end_was_noticed_first(tmp_path):
     gang = SlowToNotice()
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     fails = f"""
-import pathlib, sys, time
+import pathlib, sys, threading
 pid = pathlib.Path({str(tmp_path)!r}, "pid")
 while not pid.exists() or ") Z " not in pathlib.Path("/proc", pid.read_text(), "stat").read_text():
-    time.sleep(0.01)
+    threading.Event().wait(0.01)
 sys.exit(1)
 """
     gang.start([python(0, fails, tmp_path), python(1, killed, tmp_path)])

@@ -143,7 +143,7 @@ class _StandsStill(PahoLink):
         self.rounds += 1
         if self.rounds != 2:
             return super()._poll(*arguments, **options)
-        time.sleep(1.5)
+        threading.Event().wait(1.5)
         return False, False
 
 
