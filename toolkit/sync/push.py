@@ -87,6 +87,8 @@ class PackTarget:
 
     def fill(self, source: ChunkSource, pace: Pace, listen: Listener) -> Filled:
         """Store the missing chunks; see `Target.fill`."""
+        if not self._missing:
+            return Filled()
         torn: dict[Digest, str] = {}
 
         def tell(pack: Added) -> None:

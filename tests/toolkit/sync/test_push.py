@@ -58,12 +58,18 @@ class Watched(MemoryRemote):
     def __init__(self, moment: float = 0.0) -> None:
         super().__init__()
         self.asked, self.listed, self._moment = threading.Event(), 0, moment
+        self.requests: list[str] = []
 
     def list(self, prefix: str = "") -> Iterator[Found]:
         self.asked.set()
+        self.requests.append(f"list {prefix}")
         threading.Event().wait(self._moment)
         yield from super().list(prefix)
         self.listed += 1
+
+    def read(self, key: str, **options: int) -> bytes:
+        self.requests.append(f"read {key}")
+        return super().read(key, **options)
 
 
 def test_the_store_is_looked_at_while_the_source_is(tmp_path):
@@ -83,3 +89,18 @@ def test_a_look_that_nobody_came_back_for_has_ended_when_the_run_has(tmp_path):
     with pytest.raises(SyncError, match="nowhere"):
         run_task(task_of(tmp_path, PACKS, path="nowhere"), remotes=lambda _: remote)
     assert remote.listed == 2, "the sweeps and the packs"
+
+
+def test_a_run_that_finds_nothing_to_do_asks_for_each_thing_once(tmp_path):
+    source = tmp_path / "edge/frames"
+    source.mkdir(parents=True)
+    for number in range(1000):  # a list of some 45 KB at the end of their pack
+        (source / f"{number}").write_bytes(b"%d" % number)
+    remote, task = Watched(), task_of(tmp_path, PACKS)
+    assert run_task(task, remotes=lambda _: remote).exit_code == 0
+    remote.requests.clear()
+    (target,) = run_task(task, remotes=lambda _: remote).targets
+    assert (target.error, target.changed) == ("", False)
+    assert sorted(remote.requests) == sorted(set(remote.requests))
+    kinds = sorted(request.rpartition("/")[0] for request in remote.requests)
+    assert kinds == ["list gc/sweeps", "list packs", "read indexes", "read packs", "read refs/routes/frames"]

@@ -13,8 +13,9 @@ from toolkit.sync.layouts.pack import FOOTER_BYTES, Footer, PackEntry, read_entr
 from toolkit.sync.remotes.remote import Remote
 from toolkit.wire.digest import Digest, parse_digest
 
-_GUESS_BYTES = 16 * 1024
-"""Read this much from a pack's end at once; it holds the entries of most packs."""
+_GUESS_BYTES = 64 * 1024
+"""Read this much from a pack's end at once; it holds the entries of most packs, also of files of some 12 KiB. What is
+too much costs less than a second request."""
 _READERS, _FEW_PACKS = 8, 4
 """So many trailers are read at a time, as soon as more than a few are wanted."""
 
