@@ -6,8 +6,9 @@ durable pack by pack; a run that was interrupted finds them in the packs and sen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 from toolkit.errors import IntegrityError, MissingObjectError
@@ -71,7 +72,10 @@ class PackTarget:
         self._wish = wish
         self._new = as_tree(wish.new)
         looking, self._looking = self._looking, None  # a second plan looks again
-        self._head, self._old = looking.result() if looking else self._look()
+        try:
+            self._head, self._old = looking.result() if looking else self._look()
+        finally:
+            del looking  # else an error and this frame would hold each other
         if wish.keep_all:
             self._old.prove()  # parts of it go into the new index unread
         self._missing = DigestTable()
@@ -94,7 +98,9 @@ class PackTarget:
         def tell(pack: Added) -> None:
             listen(Moved(self._remote.url, pack.chunks, pack.total_bytes, pack.stored_bytes))
 
-        added = self._store.add(self._coded(source, pace, torn), on_pack=tell)
+        # Closed also when a pack does not arrive: its threads must have ended before the source is closed.
+        with closing(self._coded(source, pace, torn)) as coded:
+            added = self._store.add(coded, on_pack=tell)
         problems: dict[bytes, FileProblem] = {}
         for entry in self._new.entries if torn else ():
             reason = next((torn[ref.digest] for ref in entry.refs() if ref.digest in torn), None)
@@ -124,7 +130,9 @@ class PackTarget:
     def _merged(self, new: Tree, left_out: Collection[bytes]) -> Tree:
         return as_tree(merged(new, self._old, left_out=left_out, keep_all=self._wish.keep_all))
 
-    def _coded(self, source: ChunkSource, pace: Pace, torn: dict[Digest, str]) -> Iterator[StoredChunk]:
+    def _coded(
+        self, source: ChunkSource, pace: Pace, torn: dict[Digest, str]
+    ) -> Generator[StoredChunk, None, None]:
         """Yield what is missing in stored form, each chunk once, and look for few of them in the source at a time."""
         code_one: Callable[[ChunkRef], StoredChunk] | None = None
         if isinstance(source, FolderSource) and self._task.grid == "weights":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from tests.contracts.remote import MemoryRemote
 from tests.toolkit.sync.large_route import overlays_in
 from tests.toolkit.sync.trees import make_tree, photograph, storage, task_of
-from toolkit.errors import SyncError
+from toolkit.errors import RemoteUnavailableError, SyncError
 from toolkit.sync.events import Event, Scanned
 from toolkit.sync.layouts.packs import PackStore
 from toolkit.sync.remotes.remote import Found
@@ -104,3 +105,28 @@ def test_a_run_that_finds_nothing_to_do_asks_for_each_thing_once(tmp_path):
     assert sorted(remote.requests) == sorted(set(remote.requests))
     kinds = sorted(request.rpartition("/")[0] for request in remote.requests)
     assert kinds == ["list gc/sweeps", "list packs", "read indexes", "read packs", "read refs/routes/frames"]
+
+
+class Full(MemoryRemote):
+    """Has no room for a pack."""
+
+    def write_new(self, key: str, data: bytes) -> bool:
+        if key.startswith("packs/"):
+            raise RemoteUnavailableError("No space left on device")
+        return super().write_new(key, data)
+
+
+def test_nobody_reads_the_source_any_more_when_a_run_has_failed(tmp_path):
+    source = tmp_path / "edge/frames"
+    source.mkdir(parents=True)
+    (source / "large").write_bytes(
+        random.Random(1).randbytes(80_000_000)
+    )  # five packs; the second hears of the first
+    gc.disable()  # what ends only when garbage is collected has not ended
+    try:
+        (target,) = run_task(task_of(tmp_path, PACKS), remotes=lambda _: Full()).targets
+        names = [each.name for each in threading.enumerate()]
+    finally:
+        gc.enable()
+    assert "No space left" in target.error
+    assert not [name for name in names if name.startswith(("code", "send"))]

@@ -61,9 +61,15 @@ class Sending(Generic[T]):
 
     def _landed(self) -> Iterator[T]:
         """Wait until at least one has arrived."""
-        for future in wait(self._flying, return_when=FIRST_COMPLETED).done:
+        done = wait(self._flying, return_when=FIRST_COMPLETED).done
+        while done:
+            future = done.pop()
             del self._flying[future]
-            yield future.result()
+            try:
+                arrived = future.result()
+            finally:
+                del future  # else an error and this frame would hold each other, and all that its frames hold, for long
+            yield arrived
 
     def __enter__(self) -> Sending[T]:
         """Begin."""
