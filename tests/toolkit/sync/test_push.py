@@ -108,7 +108,11 @@ def test_a_run_that_finds_nothing_to_do_asks_for_each_thing_once(tmp_path):
 
 
 class Full(MemoryRemote):
-    """Has no room for a pack."""
+    """Has no room for a pack, which is found out by another thread than the one that gathers them."""
+
+    @property
+    def url(self) -> str:
+        return "s3://full"
 
     def write_new(self, key: str, data: bytes) -> bool:
         if key.startswith("packs/"):

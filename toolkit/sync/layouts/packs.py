@@ -33,7 +33,6 @@ from toolkit.sync.layouts.trailers import packs_of, read_trailer, read_trailers
 from toolkit.sync.ref import Ref
 from toolkit.sync.remotes.ready import made_ready
 from toolkit.sync.remotes.remote import Remote
-from toolkit.sync.room import keep_freed
 from toolkit.wire.digest import Digest, from_raw, to_raw
 
 _Pack = tuple[Digest, list[PackEntry]]
@@ -174,7 +173,6 @@ class PackStore(Reading):
         again: bool = False,
     ) -> Added:
         added = Added()
-        keep_freed()
         batches = {number: Gathered() for number in PACK_FORMATS}
 
         def arrived(packs: Iterable[Added]) -> None:

@@ -1,9 +1,8 @@
 """Send packs to a store while the next one is gathered: several at once over a line, one after the other to a disk.
 
-`packs.PackStore` hands over finished packs and takes them in when they are durable; a disk writes and flushes one while
-the next is gathered. Over a line a pack mostly waits for answers (an SFTP channel has two MiB on the way at most), so a
-few go side by side; each is held in memory until it has arrived, and each may have to be sent again after a kill, so
-they are few.
+`packs.PackStore` hands over finished packs and takes them in when they are durable. Over a line a pack mostly waits for
+answers (an SFTP channel has two MiB on the way at most), so a few go side by side; each is held in memory until it has
+arrived, and each may have to be sent again after a kill, so they are few.
 """
 
 from __future__ import annotations
@@ -30,22 +29,25 @@ class Sending(Generic[T]):
     """Packs on their way. For one thread; close it, or use it in `with`, and nothing is on its way any more."""
 
     def __init__(self, at_once: int) -> None:
-        """Allow so many at once."""
+        """Allow so many at once; with one, whoever hands a pack over sends it itself."""
         if at_once < 1:
             raise ValueError(f"{at_once} packs at once send nothing")
         self._at_once = at_once
-        self._pool = ThreadPoolExecutor(at_once, "send")
+        self._pool = ThreadPoolExecutor(at_once, "send") if at_once > 1 else None
         self._flying: dict[Future[T], frozenset[Digest]] = {}
 
     def __contains__(self, digest: Digest) -> bool:
         """Say whether a chunk is on its way."""
-        return bool(self._flying) and any(digest in chunks for chunks in self._flying.values())
+        return any(digest in chunks for chunks in self._flying.values())
 
     def send(self, chunks: frozenset[Digest], job: Callable[[], T]) -> Iterator[T]:
         """Wait for room, send a pack, and yield what came of those that have arrived meanwhile.
 
         Raises what a job raised; others may have arrived all the same.
         """
+        if self._pool is None:
+            yield job()
+            return
         yield from self.make_room()
         self._flying[self._pool.submit(job)] = chunks
 
@@ -77,4 +79,5 @@ class Sending(Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         """Wait until no thread sends any more; what came of it is not asked."""
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)

@@ -38,11 +38,13 @@ class Line(MemoryRemote):
         self.fails_at = fails_at
         self.counting = threading.Lock()
         self.here = self.most = self.begun = 0
+        self.threads = set()
 
     def write_new(self, key, data):
         with self.counting:
             self.here, self.begun = self.here + 1, self.begun + 1
             self.most = max(self.most, self.here)
+            self.threads.add(threading.current_thread())
             fails = self.begun == self.fails_at
         try:
             self.barrier.wait(250)
@@ -64,28 +66,10 @@ def test_as_many_packs_as_allowed_are_on_their_way_at_once_and_no_more():
     assert len(PackStore(line).missing(chunk.digest for chunk in chunks(0, 26))) == 2
 
 
-class Disk(Line):
-    """Is not done with a pack before something has happened."""
-
-    def __init__(self):
-        super().__init__()
-        self.may_end, self.waited_for = threading.Event(), []
-
-    def write_new(self, key, data):
-        self.waited_for.append(self.may_end.wait(120))
-        return super().write_new(key, data)
-
-
-def test_one_is_written_to_a_disk_while_the_next_is_gathered():
-    disk = Disk()
-
-    def given():
-        yield from chunks(0, 5)  # the fifth sends the first four
-        disk.may_end.set()
-        yield from chunks(5, 12)
-
-    assert PackStore(disk).add(given()).packs == 3
-    assert (disk.waited_for, disk.most) == ([True] * 3, 1)
+def test_one_at_a_time_is_sent_by_who_calls():
+    line = Line()
+    assert PackStore(line).add(chunks(0, 8)).packs == 2
+    assert line.threads == {threading.current_thread()}
 
 
 def test_a_chunk_that_is_on_its_way_is_not_sent_again():
