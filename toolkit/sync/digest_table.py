@@ -61,11 +61,8 @@ class DigestTable:
 
     def get(self, raw: bytes) -> bytes | None:
         """Give what lies beside a digest; None when it is not here."""
-        shift, buckets = self._buckets
-        bucket = buckets[int.from_bytes(raw[:_KEY_BYTES], "big") >> shift]
-        at = bucket.find(raw)
-        if at > 0 and at % self._width:
-            at = self._find(bucket, raw)
+        bucket = self._buckets.of(raw)
+        at = self._find(bucket, raw)
         return bytes(bucket[at + RAW_BYTES : at + self._width]) if at >= 0 else None
 
     def put(self, raw: bytes, beside: bytes = b"") -> bool:

@@ -89,9 +89,7 @@ class StoredChunk(NamedTuple):
     @property
     def pack_format(self) -> int:
         """Number of the format of packs that it goes into."""
-        if not self.bases:
-            return 1
-        return 3 if self.drifts else 2
+        return 3 if self.drifts else 2 if self.bases else 1
 
     @property
     def need_bytes(self) -> int:
@@ -152,17 +150,16 @@ class Gathered:
         Raises:
             ValueError: it is of another kind than the others: whole, an overlay, a drift.
         """
-        digest, size, stored, bases = chunk
-        drifts = chunk.drifts if bases else False
-        entry = PackEntry(digest, self._data.tell(), len(stored), size, bases, drifts)
-        if len(bases) > _most_bases(drifts=drifts) or (
+        numbers = (self._data.tell(), len(chunk.stored), chunk.size)
+        entry = PackEntry(chunk.digest, *numbers, chunk.bases, chunk.drifts)
+        if len(chunk.bases) > _most_bases(drifts=chunk.drifts) or (
             self.entries and entry.pack_format != self.entries[0].pack_format
         ):
             raise ValueError("overlays, drifts and whole chunks do not go into one pack")
         self.entries.append(entry)
-        self.digests.add(digest)
+        self.digests.add(chunk.digest)
         self.room -= chunk.need_bytes
-        self._data.write(stored)
+        self._data.write(chunk.stored)
 
     def finish(self) -> tuple[Digest, bytes]:
         """Give the pack's id and its bytes. Nothing can be put in afterwards."""
