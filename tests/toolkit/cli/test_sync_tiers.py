@@ -133,20 +133,22 @@ def test_watching_runs_routes_until_it_is_interrupted(site):
         "-f",
         str(site / "tiers.yaml"),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("archive: 2 files, ")
-        (site / "p3").mkdir()
-        (site / "p3/c.dcm").write_bytes(b"c")
-        (site / "p3").rename(
-            site / "warm/studies/p3"
-        )  # whole at once: a run in between would see a folder without it
-        assert process.stdout.readline().startswith("archive: 1 files, ")
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=200)
-    finally:
-        process.kill()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("archive: 2 files, ")
+            (site / "p3").mkdir()
+            (site / "p3/c.dcm").write_bytes(b"c")
+            (site / "p3").rename(
+                site / "warm/studies/p3"
+            )  # whole at once: a run in between would see a folder without it
+            # A run before that has the times of the folders that were emptied, and no file.
+            heard = next(line for line in process.stdout if not line.startswith("archive: 0 files, 0 B in "))
+            assert heard.startswith("archive: 1 files, "), heard
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=200)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert "watching archive; Ctrl-C ends it" in err
     assert " runs" in err
