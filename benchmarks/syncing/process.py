@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import subprocess
@@ -60,7 +61,9 @@ def run(
 def _launcher() -> subprocess.Popen[str]:
     """Start what starts the programs; it ends with us, when there is nobody left to ask it for more."""
     command = [sys.executable, "-I", "-S", str(LAUNCHER)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    launcher = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(launcher.communicate)  # closes its input, and waits for it
+    return launcher
 
 
 @contextmanager
