@@ -185,6 +185,7 @@ class Plane:
             f"--cert-dir={self.folder / 'manager'}",
             f"--controllers={CONTROLLERS}",
             "--horizontal-pod-autoscaler-sync-period=1s",  # of 15 s, so that a test sees more of it
+            "--resource-quota-sync-period=5s",  # of 5 min: when pods are refused fast, too much is counted until then
             *FAST,
         )
         self._run(

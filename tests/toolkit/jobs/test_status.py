@@ -108,7 +108,8 @@ def test_a_quota_that_is_too_small_is_named(ward, status, wait_until):
     wait_until(lambda: status(site, "seg3d")["reason"]["cause"] == "quota", "the status says it")
     assert "16 GPUs (requests.nvidia.com/gpu)" in status(site, "seg3d")["reason"]["why"]
     site.api.merge(f"{path}/gpus", {"spec": {"hard": {"requests.nvidia.com/gpu": "32"}}})
-    wait_until(lambda: site.phase("seg3d") == "Running", "it runs when the quota is raised")
+    # Volcano tries again after 5 ms, 10 ms and so on up to 82 s.
+    wait_until(lambda: site.phase("seg3d") == "Running", "it runs when the quota is raised", 200)
 
 
 def test_what_goes_missing_after_it_was_submitted_is_named(ward, status, wait_until):
