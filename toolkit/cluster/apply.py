@@ -23,7 +23,7 @@ from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.live import PARALLEL, Key, get, key_of
 from toolkit.cluster.outcome import Applied, AppliedObject, Outcome, Progress, raise_for, remedies
 from toolkit.cluster.parent import record
-from toolkit.cluster.prune import Seen, delete, guard, seen
+from toolkit.cluster.prune import Seen, delete, guard, is_still, seen
 from toolkit.cluster.refusal import CONFLICT, ConflictError, FieldConflict, RefusedError
 from toolkit.cluster.request import Connection
 from toolkit.cluster.rules import SAFE, Rules
@@ -202,10 +202,9 @@ class _Work:
                 now, rendered.body
             ):  # our own first try, whose answer was lost
                 return
-            found = seen(looked.key, now, rendered.body) if now is not None else None
-            if found is None or (found.uid, found.content) != (looked.uid, looked.content):
+            if now is None or not is_still(looked, now, rendered.body):
                 break
-            version = found.version
+            version = seen(looked.key, now).version
         raise ClusterError(
             "somebody has changed it since it was looked at", hint="tiers diff, then tiers apply"
         )

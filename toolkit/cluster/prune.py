@@ -66,6 +66,24 @@ def seen(key: Key, body: Mapping[str, object], wanted: Mapping[str, object] | No
     return Seen(key, str(named.get("uid")), str(named.get("resourceVersion")), digest)
 
 
+def is_still(looked: Seen, now: Mapping[str, object], wanted: Mapping[str, object] | None = None) -> bool:
+    """Tell whether a live object is what was looked at; what a status says, and what `seen` leaves out, may differ.
+
+    Volcano's controller gives a queue without a parent the parent `root` a moment after it was made; both mean the same.
+    """
+    found = seen(looked.key, now, wanted)
+    if found.uid != looked.uid:
+        return False
+    return looked.content in (found.content, seen(looked.key, _without_default_parent(now), wanted).content)
+
+
+def _without_default_parent(body: Mapping[str, object]) -> Mapping[str, object]:
+    spec = body.get("spec")
+    if body.get("kind") != "Queue" or not isinstance(spec, Mapping) or spec.get("parent") != "root":
+        return body
+    return {**body, "spec": {name: value for name, value in spec.items() if name != "parent"}}
+
+
 def reason_to_stay(body: Mapping[str, object], rules: Rules) -> str:
     """Say why a left-over object is not deleted; empty when it may go."""
     kind = str(body.get("kind"))
@@ -175,11 +193,10 @@ def _delete(kinds: Kinds, looked: Seen, outcome: Outcome) -> AppliedObject:
             now = get(kinds, looked.key)
             if now is None or _is_going(now):
                 break
-            found = seen(looked.key, now)
-            if (found.uid, found.content) != (looked.uid, looked.content):
+            if not is_still(looked, now):
                 said = "somebody has changed it since it was looked at"
                 return _done(looked, Outcome.REFUSED, said, cure="tiers diff, then tiers apply")
-            version = found.version
+            version = seen(looked.key, now).version
         else:
             return _done(looked, Outcome.REFUSED, "it keeps changing", cure="tiers apply")
     except ClusterError as error:

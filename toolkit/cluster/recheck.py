@@ -16,7 +16,7 @@ from toolkit.cluster.diff import Action, Diff, ObjectDiff, members_of
 from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.live import Live, key_of, look
 from toolkit.cluster.plan import ClusterPlan, PlannedDeletion, PlannedObject, cluster_uid, label_of
-from toolkit.cluster.prune import seen
+from toolkit.cluster.prune import is_still, seen
 from toolkit.cluster.request import Connection, Json
 from toolkit.errors import GateRefusedError
 
@@ -97,7 +97,7 @@ def _object(planned: PlannedObject, now: Json | None) -> ObjectDiff | Move:
         return _diff(planned, Action.NOTHING)
     if then is None:
         return Move(label, f"it is there already ({who_changed(now)})")
-    if is_now.content != then.content:
+    if not is_still(then, now, planned.body):
         return Move(label, f"it was changed ({who_changed(now)})")
     return _diff(planned, planned.action, now)
 
@@ -108,7 +108,7 @@ def _deletion(planned: PlannedDeletion, live: Live) -> ObjectDiff | Move | None:
     if now is None:
         return None
     is_now = seen(key, now)
-    if (is_now.uid, is_now.content) != (planned.live.uid, planned.live.content) and not planned.stays:
+    if not is_still(planned.live, now) and not planned.stays:
         return Move(label_of(now), f"it was changed, and would be deleted ({who_changed(now)})")
     action = Action.LEFT_OVER if planned.stays else Action.PRUNE
     return ObjectDiff(action, *key, message=planned.stays, seen=is_now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from toolkit.cluster.apply import Outcome, apply, raise_for
 from toolkit.cluster.carry_out import carry_out
 from toolkit.cluster.diff import Action, diff
+from toolkit.cluster.kinds import Kinds
 from toolkit.cluster.lock import Claim, LockedError, hold
 from toolkit.cluster.outcome import Applied
 from toolkit.cluster.plan import ClusterPlan, Planned, plan_of
+from toolkit.cluster.prune import delete, seen
 from toolkit.cluster.recheck import PlanRefusedError
 from toolkit.errors import PartlyAppliedError
 
@@ -165,6 +168,35 @@ def test_a_new_member_of_the_set_is_named(changed):
     (move,) = refusal(changed, plan).moves
     assert move.label == f"ConfigMap {changed.name}/more"
     assert "does not know" in move.what
+
+
+def test_the_parent_that_volcano_gives_a_queue_is_no_move(hospital, topology, wait_until):
+    """A plan that was made between `tiers apply` and the controller's patch of the new queue."""
+    fewer = hospital.changed(topology({"name": hospital.name, "queues": {"research": None}, **CUT}))
+    wait_until(lambda: hospital.api.get(queue(hospital))["spec"].get("parent") == "root", "Volcano's default")
+    plan = planned(fewer)
+    (doomed,) = plan.deletions
+    early = hospital.api.get(queue(hospital))
+    del early["spec"]["parent"]
+    looked = msgspec.structs.replace(doomed, live=replace(seen(doomed.live.key, early), version="1"))
+    assert looked.live.content != doomed.live.content
+    assert do(fewer, msgspec.structs.replace(plan, deletions=(looked,))).count(Outcome.PRUNED) == 1
+    assert hospital.api.gone(queue(hospital))
+
+
+def test_the_parent_is_no_change_to_what_is_deleted_by_hand(hospital, wait_until):
+    wait_until(lambda: hospital.api.get(queue(hospital))["spec"].get("parent") == "root", "Volcano's default")
+    early = hospital.api.get(queue(hospital))
+    del early["spec"]["parent"]
+    key = ("scheduling.volcano.sh/v1beta1", "Queue", "", early["metadata"]["name"])
+    looked = replace(seen(key, early), version="1")
+    kinds = Kinds(hospital.connection)
+    (other,) = delete(kinds, [replace(looked, content="another")])
+    assert (other.outcome, other.message) == (
+        Outcome.REFUSED,
+        "somebody has changed it since it was looked at",
+    )
+    assert [each.outcome for each in delete(kinds, [looked])] == [Outcome.PRUNED]
 
 
 def test_what_would_be_deleted_and_was_changed_is_named(hospital, topology):

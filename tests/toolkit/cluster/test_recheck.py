@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from toolkit.cluster.prune import is_still, seen
 from toolkit.cluster.recheck import who_changed
 
 
@@ -27,3 +28,25 @@ def entry(manager: str, time: str, subresource: str = "") -> dict[str, str]:
 )
 def test_the_last_ones_are_named_but_not_we(entries, said):
     assert who_changed({"metadata": {"managedFields": entries}}) == said
+
+
+def queue(spec: dict, kind: str = "Queue", uid: str = "u") -> dict:
+    return {"kind": kind, "metadata": {"name": "research", "uid": uid, "resourceVersion": "1"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "same"),
+    [
+        (queue({"weight": 1}), queue({"weight": 1}), True),
+        (queue({"weight": 1}), queue({"weight": 1, "parent": "root"}), True),
+        (queue({"weight": 1, "parent": "root"}), queue({"weight": 1, "parent": "root"}), True),
+        (queue({"weight": 1}), queue({"weight": 1, "parent": "ward"}), False),
+        (queue({"weight": 1, "parent": "ward"}), queue({"weight": 1, "parent": "root"}), False),
+        (queue({"weight": 1}), queue({"weight": 2, "parent": "root"}), False),
+        (queue({"weight": 1}), queue({"weight": 1}, uid="v"), False),
+        (queue({}, "Job"), queue({"parent": "root"}, "Job"), False),
+    ],
+)
+def test_a_queue_is_still_the_same_with_volcanos_default_parent(then, now, same):
+    key = ("", then["kind"], "", "research")
+    assert is_still(seen(key, then), now) is same

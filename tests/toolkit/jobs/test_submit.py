@@ -142,7 +142,8 @@ def test_a_job_that_tiers_did_not_submit_is_left_alone(ward, tiers):
 
 def test_what_somebody_else_changed_is_not_taken_over(ward, tiers, wait_until):
     site = ward()
-    assert tiers(site.command("submit", "digits"))[0] == 0
+    code, _, err = tiers(site.command("submit", "digits"))
+    assert code == 0, err
     wait_until(lambda: site.phase("digits") == "Running", "it runs")
     site.api.merge(
         site.path("digits"), {"spec": {"priorityClassName": f"{site.name}-normal"}}, manager="kubectl-edit"
