@@ -69,7 +69,7 @@ def seen(key: Key, body: Mapping[str, object], wanted: Mapping[str, object] | No
 def is_still(looked: Seen, now: Mapping[str, object], wanted: Mapping[str, object] | None = None) -> bool:
     """Tell whether a live object is what was looked at; what a status says, and what `seen` leaves out, may differ.
 
-    Volcano's controller gives a queue without a parent the parent `root` a moment after it was made; both mean the same.
+    Volcano's controller gives a queue without a parent the parent `root` a moment after it was made: the same queue.
     """
     found = seen(looked.key, now, wanted)
     if found.uid != looked.uid:
