@@ -10,6 +10,8 @@ Written by server-side apply as `tiers`, without force. Jobs are members of no A
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -32,6 +34,10 @@ from toolkit.jobs.waiting import why_waiting
 from toolkit.render.rendered import RenderedObject
 
 _CONFIG_MAP = ("v1", "ConfigMap")
+_NOT_HEARD_YET = ("unable to find job queue", "can only submit job to queue with state")
+"""What Volcano's webhook says of a new queue: it hears of it, and that it is open, a moment after the server."""
+_QUEUE_SECONDS, _QUEUE_PAUSE_SECONDS = 10.0, 0.2
+"""So long is asked again. What is really missing or closed was told by `require_surroundings` before."""
 
 
 class Step(str, Enum):
@@ -179,7 +185,7 @@ def _put(kinds: Kinds, rendered: RenderedObject, *, dry_run: bool) -> None:
     """Send a job, and say what a refusal means for it."""
     name = rendered.name
     try:
-        put(kinds, rendered, dry_run=dry_run)
+        _put_into_new_queue(kinds, rendered, dry_run=dry_run)
     except ConflictError as error:
         owned = ", ".join(f"{each.field} belongs to {each.owner}" for each in error.conflicts)
         raise JobError(
@@ -190,6 +196,21 @@ def _put(kinds: Kinds, rendered: RenderedObject, *, dry_run: bool) -> None:
         if error.status in {UNAUTHORIZED, FORBIDDEN}:
             raise
         raise JobError(f"the cluster refuses job {name}: {error.message}", hint="tiers lint") from error
+
+
+def _put_into_new_queue(kinds: Kinds, rendered: RenderedObject, *, dry_run: bool) -> None:
+    """Send a job, and again while the webhook has not heard of its queue: right after `tiers apply` made it."""
+    until = time.monotonic() + _QUEUE_SECONDS
+    while True:
+        try:
+            put(kinds, rendered, dry_run=dry_run)
+        except RefusedError as error:
+            unheard = any(each in error.message for each in _NOT_HEARD_YET)
+            if not unheard or time.monotonic() > until:
+                raise
+        else:
+            return
+        threading.Event().wait(_QUEUE_PAUSE_SECONDS)
 
 
 def _changed(live: Json, rendered: RenderedObject) -> RenderedObject:

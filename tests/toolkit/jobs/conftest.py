@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.api import Refused
+from tests.cluster.api import APPLY, Refused
 from tests.cluster.nodes import nodes_of
 from tests.cluster.plane import Plane
+from tests.toolkit.cluster.gangs import NOT_HEARD_YET
 from toolkit.cluster.connect import connect
 from toolkit.cluster.kinds import Kinds
 from toolkit.jobs.plan import LocalJob, plan_local
@@ -194,6 +195,19 @@ class Ward:
             self.api.apply(path, body, manager="tiers")
         return self
 
+    def takes_jobs(self) -> bool:
+        """Tell whether Volcano's webhook knows of the queues that they are open: a moment after the server does."""
+        for each in render(self.topology):
+            if each.kind != "Job" or each.api_version != "batch.volcano.sh/v1alpha1":
+                continue
+            try:
+                path = f"{self.path(each.name)}?dryRun=All&fieldManager=tiers&force=true"
+                self.api.request("PATCH", path, dict(each.body), APPLY)
+            except Refused as error:
+                if any(said in error.body for said in NOT_HEARD_YET):
+                    return False
+        return True
+
     def where(self, job: str) -> Where:
         return locate(self.topology, job, {"main": self.connection})
 
@@ -257,7 +271,12 @@ def ward(
     made: dict[str, Ward] = {}
 
     def make(
-        changes: dict | None = None, *, name: str = "", prepare: bool = True, services: bool = False
+        changes: dict | None = None,
+        *,
+        name: str = "",
+        prepare: bool = True,
+        heard: bool = True,
+        services: bool = False,
     ) -> Ward:
         own = name or f"ward-{os.getpid()}-{next(_numbers)}"
         document = yaml.safe_load(hospital_text)
@@ -273,6 +292,8 @@ def ward(
         found.file.write_text(text)
         if prepare:
             found.prepare()
+        if prepare and heard:
+            wait_until(found.takes_jobs, f"the queues of {own} are open, and the webhook knows it")
         made[own] = found
         return found
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -155,13 +158,42 @@ def test_what_somebody_else_changed_is_not_taken_over(ward, tiers, wait_until):
     assert site.live("digits")["spec"]["priorityClassName"] == f"{site.name}-normal"
 
 
-def test_what_the_webhook_refuses_is_said_with_its_words(ward, tiers):
+def test_a_queue_that_is_not_open_yet_is_waited_for(ward, tiers, plane, wait_until):
+    """`tiers apply` and `tiers job submit` behind each other, as CI does it, while Volcano's controller is slow."""
+    (controller,) = [each for each in plane.processes if each.name == "vc-controller-manager"]
+
+    def refused() -> list[int]:
+        codes = [
+            each["responseStatus"]["code"]
+            for each in plane.audited()
+            if each["verb"] == "patch" and site.path("digits") in each["requestURI"]
+        ]
+        return [code for code in codes if code >= 400]
+
+    os.kill(controller.process.pid, signal.SIGSTOP)
+    try:
+        site = ward(heard=False)
+        with ThreadPoolExecutor(1) as one:
+            submitting = one.submit(tiers, site.command("submit", "digits"))
+            wait_until(lambda: refused() or submitting.done(), "the webhook has refused it")
+            os.kill(controller.process.pid, signal.SIGCONT)
+            code, _, err = submitting.result()
+    finally:
+        os.kill(controller.process.pid, signal.SIGCONT)
+    assert refused(), "else this shows nothing"
+    assert code == 0, err
+    wait_until(lambda: site.phase("digits") == "Running", "it runs")
+
+
+def test_what_the_webhook_refuses_is_said_with_its_words(ward, tiers, wait_until):
     """A queue that got queues below it between `tiers apply` and now takes no jobs any more."""
     site = ward()
     child = {"metadata": {"name": f"{site.name}-child"}, "spec": {"parent": f"{site.name}-research"}}
     queues = "/apis/scheduling.volcano.sh/v1beta1/queues"
     site.api.create(queues, {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", **child})
     try:
+        dry = site.command("submit", "seg3d", "--dry-run")
+        wait_until(lambda: tiers(dry)[0] == 1, "the webhook has heard of the queue below")
         code, _, err = tiers(site.command("submit", "seg3d"))
     finally:
         site.api.delete(f"{queues}/{site.name}-child")
