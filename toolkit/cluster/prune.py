@@ -74,7 +74,10 @@ def is_still(looked: Seen, now: Mapping[str, object], wanted: Mapping[str, objec
     found = seen(looked.key, now, wanted)
     if found.uid != looked.uid:
         return False
-    return looked.content in (found.content, seen(looked.key, _without_default_parent(now), wanted).content)
+    if found.content == looked.content:
+        return True
+    orphan = _without_default_parent(now)
+    return orphan is not now and seen(looked.key, orphan, wanted).content == looked.content
 
 
 def _without_default_parent(body: Mapping[str, object]) -> Mapping[str, object]:

@@ -166,7 +166,8 @@ def test_a_queue_that_is_not_open_yet_is_waited_for(ward, tiers, plane, wait_unt
         codes = [
             each["responseStatus"]["code"]
             for each in plane.audited()
-            if each["verb"] == "patch" and site.path("digits") in each["requestURI"]
+            if (each["verb"], each["stage"]) == ("patch", "ResponseComplete")
+            and site.path("digits") in each["requestURI"]
         ]
         return [code for code in codes if code >= 400]
 
